@@ -106,9 +106,7 @@ LABEL_ID_TO_27 = _lookup({c.label_id: c.label_id - 7 for c in CLASSES_27})
 LABEL_ID_TO_7 = _lookup({c.label_id: CATEGORIES.index(c.category) for c in CLASSES_27})
 TRAIN_ID_TO_LABEL_ID = _lookup({c.train_id: c.label_id for c in CLASSES_19})
 TRAIN_ID_TO_7 = _lookup({c.train_id: CATEGORIES.index(c.category) for c in CLASSES_19})
-CAUSE27_TO_TRAIN_ID = _lookup(
-    {c.label_id - 7: c.train_id for c in CLASSES_27} | {18 - 7: 5, 29 - 7: 13, 30 - 7: 14}
-)
+CAUSE27_TO_TRAIN_ID = _lookup({c.label_id - 7: c.train_id for c in CLASSES_27} | {18 - 7: 5, 29 - 7: 13, 30 - 7: 14})
 """The reference pipeline's reduction (spec 2): polegroup → pole, caravan → car, trailer → truck."""
 
 
