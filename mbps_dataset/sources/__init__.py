@@ -1,0 +1,34 @@
+"""Where images come from: a Cityscapes tree, any folder of photographs, or rendered scenes."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from mbps_dataset.errors import InputError
+from mbps_dataset.sources.cityscapes import CityscapesSource
+from mbps_dataset.sources.folder import FolderSource
+from mbps_dataset.sources.frame import Frame, Source, Truth
+from mbps_dataset.sources.rendered import ScenesSource
+
+
+__all__ = ["SOURCES", "CityscapesSource", "FolderSource", "Frame", "ScenesSource", "Source", "Truth", "open_source"]
+
+SOURCES: dict[str, type[Source]] = {cls.name: cls for cls in (ScenesSource, CityscapesSource, FolderSource)}
+
+
+def open_source(name: str, **arguments: Any) -> Source:
+    """Open a source by name with the arguments of its class; arguments that are None are left to their default.
+
+    Raises `InputError` for an unknown name, a missing or unknown argument, or a source without images.
+    """
+    if name not in SOURCES:
+        raise InputError(f"Unknown source {name!r}; known are {', '.join(SOURCES)}.")
+    given = {key: value for key, value in arguments.items() if value is not None}
+    parameters = inspect.signature(SOURCES[name]).parameters
+    if unknown := sorted(set(given) - set(parameters)):
+        raise InputError(f"The source {name!r} takes no {unknown[0]!r}; it takes {', '.join(parameters)}.")
+    missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in given]
+    if missing:
+        raise InputError(f"The source {name!r} needs {missing[0]!r}, the folder with the images.")
+    return SOURCES[name](**given)

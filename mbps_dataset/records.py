@@ -1,0 +1,208 @@
+"""One labelled image: the columns, how they are encoded, and how to get arrays back.
+
+Every map is encoded to PNG bytes here, once, and handed to `datasets` as ready bytes: left to itself, `datasets` writes
+16-bit and float arrays as raw TIFF, and writes other bytes when streaming than when not (measured on datasets 5.2).
+Ids are never converted on the way: consumers must not ``.convert("L")`` the palette image `semantic`.
+
+Void is 255 in `semantic` (65535 in the 16-bit form, used above 254 classes) and 0 in `instance` and `panoptic`, so that
+``Mask2FormerImageProcessor(ignore_index=0)`` takes `panoptic` and `segments_info` as they are.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Features, Image, List, Value
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
+
+
+FORMAT_VERSION = "1.0.0"
+"""Version of the columns; a release that changes their meaning raises the first number."""
+
+DEPTH_STEP = 1.0 / 256.0
+"""Default units per step of the 16-bit depth PNG: 256 steps a metre, up to 255.99."""
+
+VOID_REPORT = 255_000
+"""Void in the report's ``class_id * 1000 + instance_id`` encoding, where 0 would be road."""
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """What the pipeline knows about one image.
+
+    `image` original file bytes or None; `semantic` [H, W] class ids with `void`; `depth` float32 [H, W], 0 = unknown;
+    `panoptic` [H, W] segment ids with 0 = void; `instance` [H, W] with 0 = none; `segments` dicts of
+    ``id, category_id, isthing, area, bbox (x, y, width, height), score``.
+    """
+
+    image_id: str
+    image: bytes | None
+    semantic: SemanticMap
+    depth: DepthMap
+    instance: InstanceMap
+    panoptic: InstanceMap
+    segments: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class DecodedRow:
+    """A row as arrays: see `decode`."""
+
+    image_id: str
+    image: NDArray[np.uint8] | None
+    semantic: SemanticMap
+    depth: NDArray[np.float32]
+    instance: NDArray[np.uint16]
+    panoptic: NDArray[np.uint16]
+    segments: list[dict[str, Any]]
+
+    def report_map(self) -> NDArray[np.int32]:
+        """The report's encoding, int32 [H, W]: ``class_id * 1000 + k`` (k = 0 for stuff), void = 255000.
+
+        A class with more than 999 instances keeps 999 for all that follow; `panoptic` tells them apart.
+        """
+        table = np.full(int(self.panoptic.max(initial=0)) + 1, VOID_REPORT, dtype=np.int32)
+        counts: dict[int, int] = {}
+        for segment in self.segments:
+            category = segment["category_id"]
+            counts[category] = counts.get(category, 0) + 1
+            if segment["id"] < len(table):
+                table[segment["id"]] = category * 1000 + (min(counts[category], 999) if segment["isthing"] else 0)
+        return table[self.panoptic]
+
+
+def features(class_names: Sequence[str], *, with_image: bool = True) -> Features:
+    """The columns of a label set with these classes."""
+    columns: dict[str, Any] = {"image_id": Value("string")}
+    if with_image:
+        columns["image"] = Image()
+    columns |= {
+        "semantic": Image(),
+        "depth": Image(),
+        "depth_scale": Value("float32"),
+        "instance": Image(),
+        "panoptic": Image(),
+        "segments_info": List(
+            {
+                "id": Value("int32"),
+                "category_id": ClassLabel(names=list(class_names)),
+                "isthing": Value("bool"),
+                "area": Value("int32"),
+                "bbox": List(Value("int32"), length=4),
+                "score": Value("float32"),
+            }
+        ),
+    }
+    return Features(columns)
+
+
+def encode(
+    labelled: LabelledImage, class_count: int, palette: NDArray[np.uint8], *, with_image: bool
+) -> dict[str, Any]:
+    """The row of a labelled image: PNG bytes for every map, ready for `datasets`.
+
+    `palette` uint8 [class_count, 3] colours `semantic`. Raises `ValueError` if the record contradicts itself.
+    """
+    validate(labelled, class_count)
+    depth_png, scale = encode_depth(labelled.depth)
+    row: dict[str, Any] = {"image_id": labelled.image_id}
+    if with_image:
+        row["image"] = {"bytes": labelled.image, "path": None}
+    return row | {
+        "semantic": {"bytes": encode_semantic(labelled.semantic, class_count, palette), "path": None},
+        "depth": {"bytes": depth_png, "path": None},
+        "depth_scale": scale,
+        "instance": {"bytes": encode_ids(labelled.instance), "path": None},
+        "panoptic": {"bytes": encode_ids(labelled.panoptic), "path": None},
+        "segments_info": [dict(segment, bbox=list(segment["bbox"])) for segment in labelled.segments],
+    }
+
+
+def validate(labelled: LabelledImage, class_count: int) -> None:
+    """Raise `ValueError` naming the image if shapes, ids, classes or areas of a record disagree."""
+    name, shape = labelled.image_id, labelled.semantic.shape
+    for column in ("depth", "instance", "panoptic"):
+        if getattr(labelled, column).shape != shape:
+            raise ValueError(f"{name}: {column} is {getattr(labelled, column).shape}, but semantic is {shape}.")
+    areas = np.bincount(labelled.panoptic.ravel())
+    listed = {int(segment["id"]) for segment in labelled.segments}
+    present = set(np.flatnonzero(areas).tolist()) - {0}
+    if listed != present:
+        raise ValueError(f"{name}: segments_info lists ids {sorted(listed ^ present)[:5]} that the map lacks, or not.")
+    for segment in labelled.segments:
+        if not 0 <= segment["category_id"] < class_count:
+            raise ValueError(
+                f"{name}: segment {segment['id']} has category {segment['category_id']} of {class_count}."
+            )
+        if segment["area"] != areas[segment["id"]]:
+            raise ValueError(
+                f"{name}: segment {segment['id']} says area {segment['area']}, not {areas[segment['id']]}."
+            )
+
+
+def encode_semantic(semantic: SemanticMap, class_count: int, palette: NDArray[np.uint8]) -> bytes:
+    """PNG of a class map: 8-bit palette up to 254 classes, else 16-bit greyscale. Void is 255 or 65535."""
+    if class_count > 254:
+        return encode_ids(semantic)
+    image = PILImage.fromarray(semantic.astype(np.uint8))
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    colours[: len(palette)] = palette
+    image.putpalette(colours.tobytes())
+    return _png(image, level=9)
+
+
+def encode_ids(ids: InstanceMap) -> bytes:
+    """16-bit greyscale PNG of ids. Raises `ValueError` beyond 65535."""
+    if ids.size and (ids.min() < 0 or ids.max() > 65_535):
+        raise ValueError(f"Ids must fit 16 bits, but go from {ids.min()} to {ids.max()}.")
+    return _png(PILImage.fromarray(ids.astype(np.uint16)), level=9)
+
+
+def encode_depth(depth: DepthMap) -> tuple[bytes, float]:
+    """16-bit PNG and its scale: ``depth = png * scale``, 0 = unknown (also for NaN and infinite depth).
+
+    The scale is `DEPTH_STEP` unless the farthest point would not fit; a valid depth never becomes 0.
+    """
+    finite = np.nan_to_num(depth.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    farthest = float(finite.max(initial=0.0))
+    scale = float(np.float32(max(DEPTH_STEP, farthest / 65_535)))
+    steps = np.clip(np.round(finite / scale), 0, 65_535).astype(np.uint16)
+    steps[(steps == 0) & (finite > 0)] = 1
+    return _png(PILImage.fromarray(steps), level=6), scale
+
+
+def _png(image: PILImage.Image, level: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=level)
+    return buffer.getvalue()
+
+
+def decode(row: Mapping[str, Any]) -> DecodedRow:
+    """Arrays of a dataset row, however it was loaded (decoded images, or ``{"bytes": …}`` with ``decode=False``).
+
+    `semantic` uint8 or uint16, `depth` float32 in the units of the depth source with 0 = unknown, `instance` and
+    `panoptic` uint16, `image` uint8 [H, W, 3] or None.
+    """
+    image = row.get("image")
+    return DecodedRow(
+        image_id=row["image_id"],
+        image=None if image is None else np.array(_open(image).convert("RGB")),
+        semantic=np.array(_open(row["semantic"])),
+        depth=np.array(_open(row["depth"])).astype(np.float32) * np.float32(row["depth_scale"]),
+        instance=np.array(_open(row["instance"])).astype(np.uint16),
+        panoptic=np.array(_open(row["panoptic"])).astype(np.uint16),
+        segments=[dict(segment) for segment in row["segments_info"]],
+    )
+
+
+def _open(column: Any) -> PILImage.Image:
+    if isinstance(column, Mapping):
+        column = PILImage.open(io.BytesIO(column["bytes"]))
+    return column

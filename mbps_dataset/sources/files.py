@@ -1,0 +1,71 @@
+"""Frames that are files on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from mbps_dataset import taxonomy
+from mbps_dataset.errors import InputError
+from mbps_dataset.sources.frame import Frame, Truth
+from mbps_dataset.sources.images import DIGESTS, read_bytes
+
+
+@dataclass(frozen=True)
+class FileFrame(Frame):
+    """An image file with, perhaps, Cityscapes-style label and instance maps beside it."""
+
+    image_id: str
+    path: Path
+    label_path: Path | None = None
+    instance_path: Path | None = None
+
+    def image_bytes(self) -> bytes:
+        return read_bytes(self.path, self.image_id)
+
+    def digest(self) -> str:
+        return DIGESTS.digest(self.path)
+
+    def truth(self) -> Truth | None:
+        if self.label_path is None:
+            return None
+        label_ids = read_map(self.label_path)
+        if label_ids.max() >= len(taxonomy.CITYSCAPES) and not (label_ids[label_ids >= 34] == taxonomy.VOID).all():
+            raise InputError(
+                f"{self.label_path}: label {int(label_ids.max())} is not a Cityscapes label id (0-33); "
+                "give label ids, not train ids or colours."
+            )
+        labels = np.where(label_ids == taxonomy.VOID, 0, label_ids).astype(np.uint8)
+        instances = labels.astype(np.int32)
+        if self.instance_path is not None:
+            instances = read_map(self.instance_path).astype(np.int32)
+        if instances.shape != labels.shape:
+            raise InputError(
+                f"{self.instance_path}: {_size(instances)}, but {self.label_path.name} is {_size(labels)}; "
+                "both must have the size of the image."
+            )
+        height, width = self.image().shape[:2]
+        if labels.shape != (height, width):
+            raise InputError(
+                f"{self.label_path}: {_size(labels)}, but the image {self.image_id} is {width}x{height}; "
+                "give the label map of that image."
+            )
+        return Truth(label_ids=labels, instance_ids=instances)
+
+
+def read_map(path: Path) -> np.ndarray:
+    """An 8- or 16-bit single-channel PNG as an integer array [H, W]. Raises `InputError`."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("L", "P", "I", "I;16", "I;16B", "1"):
+                raise InputError(f"{path}: a label map has one channel, but this is {image.mode}; give the id map.")
+            return np.array(image)
+    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        raise InputError(f"{path}: cannot be read as a label map ({error}).") from None
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"

@@ -1,0 +1,80 @@
+"""One image of a source, and what may be known about it.
+
+A `Frame` reads nothing until asked. Ground truth sits behind `Frame.truth` only, so that code which must not see labels
+never touches an object that holds them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbps_dataset.arrays import DepthMap, RGBImage
+from mbps_dataset.sources.images import decode_image
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Ground truth of one image, in Cityscapes' encoding.
+
+    `label_ids` uint8 [H, W], 0–33; `instance_ids` int32 [H, W]: ``label_id`` where there is no instance,
+    ``label_id * 1000 + k`` for the k-th instance; `depth_m` float32 [H, W] metres (0 = unknown) or None.
+    """
+
+    label_ids: NDArray[np.uint8]
+    instance_ids: NDArray[np.int32]
+    depth_m: DepthMap | None = None
+
+
+class Frame(ABC):
+    """One image of a source.
+
+    `image_id` is unique within the source and split, and may hold any character; `image_bytes` are the bytes of an
+    image file exactly as they exist (or would be written); `digest` identifies those bytes without reading them twice.
+    """
+
+    image_id: str
+
+    @abstractmethod
+    def image_bytes(self) -> bytes:
+        """The image file. Raises `InputError` if it cannot be read."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Hex digest that changes when the image's content changes, and only then."""
+
+    def image(self) -> RGBImage:
+        """Decoded, upright image: uint8 [H, W, 3]. Raises `InputError` naming the image if it cannot be decoded."""
+        return decode_image(self.image_bytes(), self.image_id)
+
+    def truth(self) -> Truth | None:
+        """Ground truth, or None if the source has none for this image. Raises `InputError` if it is unusable."""
+        return None
+
+
+class Source(ABC):
+    """Images in named splits. `describe` holds what `open_source` needs to open the same source again, JSON-ready."""
+
+    name: str
+    has_truth: bool = False
+
+    @abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that exist, "train" first."""
+
+    @abstractmethod
+    def frames(self, split: str) -> Sequence[Frame]:
+        """Frames of a split in a fixed order, sorted by `image_id`."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Arguments for `mbps_dataset.sources.open_source`, JSON-ready."""
+
+    def licence_allows_images(self) -> bool:
+        """Whether the images may be redistributed. Unknown counts as no."""
+        return False
