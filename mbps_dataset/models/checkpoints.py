@@ -1,0 +1,208 @@
+"""Reading foreign checkpoints safely, and saying in one message why one does not fit a network.
+
+Decisions made here, all ours:
+
+* A ``.pth`` file is read with ``weights_only=True``: tensors, numbers and strings only. A file that needs pickle can
+  run any code while it is read, so it is refused, with the name of what it wanted to load.
+* ``.npy`` is read without pickle for the same reason; ``.safetensors`` holds nothing but tensors.
+* Published files wrap their tensors in different ways: a ``state_dict`` or ``model`` entry around them, a ``module.``
+  in front of every name (left by data-parallel training), numbers beside them. The wrapping is taken off; the names
+  of the tensors themselves are never changed here.
+* A checkpoint that does not fit is described at once (missing, unexpected and wrongly shaped tensors together), not
+  one error per run, with the configuration that would fit if its shapes reveal one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from mbps_dataset.errors import WeightsError
+
+
+StateDict = dict[str, torch.Tensor]
+"""Tensors by name, as `torch.nn.Module.state_dict` returns them."""
+
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+"""Entries under which published checkpoints keep their tensors."""
+
+PathLike = str | os.PathLike[str]
+
+_SHOWN = 6
+
+
+def read_state_dict(path: PathLike) -> StateDict:
+    """The tensors of a ``.safetensors`` file or of a ``.pth`` / ``.pt`` / ``.bin`` file, on the CPU, by name.
+
+    Raises `WeightsError` if the file does not exist, is damaged, holds no named tensors, or needs pickle to be read.
+    """
+    path = _existing(path)
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(str(path))
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path} is not a readable safetensors file ({error}); download it again.") from error
+    return _named_tensors(_read_torch(path), path)
+
+
+def read_array(path: PathLike) -> NDArray[Any]:
+    """The one array of a ``.npy`` file. Raises `WeightsError` if it is missing, damaged, or holds Python objects."""
+    path = _existing(path)
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        reason = "holds Python objects, which need pickle; pickle can run any code while it is read, so it is refused"
+        if "pickle" not in str(error):
+            reason = f"is damaged or no .npy file ({error})"
+        raise WeightsError(f"{path} {reason}. Save a plain array of numbers with numpy.save and try again.") from error
+    if not isinstance(array, np.ndarray):
+        raise WeightsError(f"{path} holds several arrays; expected the one array of a .npy file.")
+    return array
+
+
+def file_digest(path: PathLike) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits: which weights made a label set."""
+    with _existing(path).open("rb") as stream:
+        return (
+            hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(stream)
+        )
+
+
+def state_dict_digest(state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and values of tensors in order of their names, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """How the tensors of a checkpoint differ from those a network expects.
+
+    `missing` and `unexpected` are names; `wrong_shape` maps a name to (shape found, shape expected).
+    """
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    wrong_shape: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unexpected or self.wrong_shape)
+
+    def describe(self) -> str:
+        """One line per kind of difference, each naming at most six tensors; empty if there is none."""
+        shapes = [
+            f"{name} is {list(found)}, expected {list(want)}" for name, (found, want) in self.wrong_shape.items()
+        ]
+        parts = (("missing", self.missing), ("unexpected", self.unexpected), ("wrong shape", shapes))
+        return "\n".join(f"  {kind} ({len(items)}): {_listing(items)}" for kind, items in parts if items)
+
+
+def compare(state: Mapping[str, torch.Tensor], expected: Mapping[str, tuple[int, ...]]) -> Mismatch:
+    """How the shapes of `state` differ from `expected`, a mapping from tensor name to shape."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    return Mismatch(
+        missing=tuple(name for name in expected if name not in shapes),
+        unexpected=tuple(name for name in shapes if name not in expected),
+        wrong_shape={
+            name: (shapes[name], tuple(shape))
+            for name, shape in expected.items()
+            if name in shapes and shapes[name] != tuple(shape)
+        },
+    )
+
+
+def shapes_of(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor in a module's state dict, by name: what `compare` and `require_match` expect."""
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def require_match(
+    state: Mapping[str, torch.Tensor],
+    expected: Mapping[str, tuple[int, ...]],
+    *,
+    source: str,
+    network: str,
+    fits: str = "",
+) -> None:
+    """Raise one `WeightsError` that lists everything in which `state` differs from `expected`.
+
+    `source` names the checkpoint and `network` the class it should fit; `fits` says which configuration would fit, if
+    that is known (see the ``…_configuration_of`` functions beside the networks).
+    """
+    mismatch = compare(state, expected)
+    if mismatch:
+        advice = (
+            f"\nA configuration that would fit: {fits}." if fits else "\nNo configuration of this class would fit."
+        )
+        raise WeightsError(f"{source} does not fit {network}:\n{mismatch.describe()}{advice}")
+
+
+def to_float32(state: Mapping[str, torch.Tensor]) -> StateDict:
+    """Floating tensors as float32 (published files may hold half precision), others unchanged."""
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
+def _existing(path: PathLike) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"There is no checkpoint at {path}; give the path of the downloaded file.")
+    return path
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"It wants to load {wanted.group(1)}. " if wanted else ""
+        raise WeightsError(
+            f"{path} needs pickle to be read, and pickle can run any code while it is read, so it is refused. {what}"
+            "If you trust its origin, write its tensors alone with torch.save(module.state_dict(), …) where you got it."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} is damaged or no PyTorch checkpoint ({first}); download it again.") from error
+
+
+def _named_tensors(content: Any, path: Path) -> StateDict:
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    tensors = {}
+    if isinstance(content, Mapping):
+        tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise WeightsError(f"{path} holds no named tensors (found {type(content).__name__}); expected a state dict.")
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    return tensors
+
+
+def _sha256(stream: Any) -> str:
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _listing(items: Any) -> str:
+    items = list(items)
+    more = f"; and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return "; ".join(items[:_SHOWN]) + more

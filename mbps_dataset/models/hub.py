@@ -1,0 +1,104 @@
+"""Networks that are saved and loaded the Hub's own way: ``model.safetensors``, ``config.json``, a model card.
+
+The mechanics are those of `huggingface_hub.PyTorchModelHubMixin`. Decisions made here:
+
+* the configuration is one frozen dataclass; unknown or ill-typed keys in ``config.json`` are an error, not a guess;
+* only safetensors are read, and every tensor must fit: a partly loaded network gives plausible, wrong labels;
+* what is stored is `checkpoint_state`, which may use steadier names than the module's own (see the DINOv2 backbone,
+  whose names change between releases of ``transformers``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors.torch import save_file
+
+from mbps_dataset.errors import WeightsError
+from mbps_dataset.models.checkpoints import StateDict, read_state_dict, require_match
+
+
+WEIGHTS_FILE = "model.safetensors"
+
+Network = TypeVar("Network", bound="HubNetwork")
+
+
+class HubNetwork(torch.nn.Module, PyTorchModelHubMixin):
+    """A network with `from_pretrained`, `save_pretrained` and `push_to_hub`, built from one frozen dataclass.
+
+    A subclass sets `config_class` and takes that dataclass as its only constructor argument, `config`.
+    """
+
+    config_class: ClassVar[type]
+    config: Any
+
+    def checkpoint_state(self) -> StateDict:
+        """Tensors under the names in which they are stored."""
+        return dict(self.state_dict())
+
+    def load_checkpoint_state(self, state: StateDict) -> None:
+        """Take over tensors stored by `checkpoint_state`."""
+        self.load_state_dict(state)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        state = {name: tensor.detach().cpu().clone() for name, tensor in self.checkpoint_state().items()}
+        save_file(state, str(save_directory / WEIGHTS_FILE), metadata={"format": "pt"})
+
+    @classmethod
+    def _from_pretrained(
+        cls: type[Network],
+        *,
+        model_id: str,
+        config: dict[str, Any] | Any | None = None,
+        map_location: str | torch.device = "cpu",
+        **download: Any,
+    ) -> Network:
+        if config is None:
+            raise WeightsError(f"{model_id} has no config.json; give a folder or Hub id written by save_pretrained.")
+        if isinstance(config, dict):
+            config = config_from_dict(cls.config_class, config, source=model_id)
+        network = cls(config)
+        path = _weights_path(model_id, **download)
+        state = read_state_dict(path)
+        expected = {name: tuple(tensor.shape) for name, tensor in network.checkpoint_state().items()}
+        require_match(state, expected, source=str(path), network=f"{cls.__name__} as its config.json describes it")
+        network.load_checkpoint_state(state)
+        return network.to(map_location).eval()
+
+
+def config_from_dict(config_class: type, values: dict[str, Any], *, source: str) -> Any:
+    """Build a configuration dataclass from the content of a ``config.json``; `WeightsError` names a key it lacks."""
+    known = {field.name for field in dataclasses.fields(config_class)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise WeightsError(
+            f"{source}: config.json has keys that {config_class.__name__} does not know ({', '.join(unknown)}); "
+            "it was written for another network or by a newer mbps-dataset."
+        )
+    try:
+        return config_class(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{source}: config.json cannot be used: {error}") from error
+
+
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The content of a local ``config.json``."""
+    return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+
+
+def _weights_path(model_id: str, **download: Any) -> str:
+    if os.path.isdir(model_id):
+        return os.path.join(model_id, WEIGHTS_FILE)
+    try:
+        return hf_hub_download(repo_id=model_id, filename=WEIGHTS_FILE, **download)
+    except EntryNotFoundError as error:
+        raise WeightsError(
+            f"{model_id} on the Hub has no {WEIGHTS_FILE}; other formats are not read. Convert it with `mbps convert`."
+        ) from error
