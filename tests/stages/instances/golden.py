@@ -1,0 +1,26 @@
+"""Reads the golden numbers of the instance stages."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+DATA = Path(__file__).parents[2] / "data"
+
+THINGS_BY_NAME = {"gtsplit": tuple(range(11, 19)), "attnsplit": (3, 11, 13, 14, 15, 18)}
+
+
+@lru_cache(maxsize=2)
+def load(name: str) -> dict[str, NDArray]:
+    """All arrays of ``tests/data/<name>.npz``."""
+    with np.load(DATA / f"{name}.npz") as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def unpack(packed: NDArray[np.uint8], height: int, width: int) -> NDArray[np.bool_]:
+    """Masks [N, H, W] from their packed rows."""
+    return np.unpackbits(packed, axis=1, count=height * width).reshape(-1, height, width).astype(bool)
