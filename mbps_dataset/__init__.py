@@ -1,0 +1,41 @@
+"""Panoptic pseudo-labels from street images without human labels, as a Hugging Face dataset.
+
+Importing this package makes ``datasets.load_dataset("mbps-pseudo", RECIPE, …)`` work. The names below load on first
+use, and the stages and the metric also work where `datasets` is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mbps_dataset._version import __version__
+
+
+if TYPE_CHECKING:
+    from mbps_dataset.builder import MBPSConfig, MBPSPseudo
+    from mbps_dataset.recipe import Recipe, get_recipe
+    from mbps_dataset.records import decode
+
+__all__ = ["MBPSConfig", "MBPSPseudo", "Recipe", "__version__", "decode", "get_recipe"]
+
+_HOMES = {
+    "MBPSConfig": "mbps_dataset.builder",
+    "MBPSPseudo": "mbps_dataset.builder",
+    "Recipe": "mbps_dataset.recipe",
+    "get_recipe": "mbps_dataset.recipe",
+    "decode": "mbps_dataset.records",
+}
+
+try:
+    from mbps_dataset.registration import register
+except ImportError:  # the stages and the metric are useful without `datasets`
+    pass
+else:
+    register()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,32 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both make their own virtual environment in .venv.
+
+PYTHON ?= python3
+VENV   ?= .venv
+OUTPUT ?= build/demo
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed
+	$(BIN)/mbps build --recipe demo --output $(OUTPUT)
+	$(BIN)/mbps eval $(OUTPUT) --split validation
+	$(BIN)/mbps preview $(OUTPUT) --split validation
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+lint: $(VENV)/.installed-test
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+clean:
+	rm -rf $(VENV) build
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@

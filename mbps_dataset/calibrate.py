@@ -1,0 +1,177 @@
+"""Taking the calibration of a recipe over a source (see `mbps_dataset.calibration` for what it holds)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mbps_dataset import calibration as numbers
+from mbps_dataset import taxonomy
+from mbps_dataset.calibration import Calibration
+from mbps_dataset.errors import CalibrationError, InputError
+from mbps_dataset.pipeline import STAGE_VERSIONS, Pipeline
+from mbps_dataset.recipe import Recipe
+from mbps_dataset.sources import Frame
+from mbps_dataset.stages import naming, overclustering, saliency, semantics
+from mbps_dataset.stages.resizing import resize_nearest
+from mbps_dataset.store import digest_of
+
+
+Progress = Callable[[Iterable[Frame], str], Iterable[Frame]]
+
+
+def _silent(frames: Iterable[Frame], _: str) -> Iterable[Frame]:
+    return frames
+
+
+def needs_calibration_first(recipe: Recipe) -> bool:
+    """Whether pseudo-classes can only be computed once centroids are known."""
+    return recipe.clusters.method != "probe"
+
+
+def fit_centroids(pipeline: Pipeline, frames: Sequence[Frame], progress: Progress = _silent) -> np.ndarray | None:
+    """Centroids [k, C] of the recipe: fitted label-free on all tokens of `frames`, or read from its file, or None."""
+    settings = pipeline.recipe.clusters
+    if settings.method == "probe":
+        return None
+    if settings.method == "centroids":
+        return _read_npz(settings.centroids, "centroids")
+    tokens = []
+    for frame in progress(usable(frames), "reading codes"):
+        codes = semantics.WindowCodes.from_arrays(pipeline.run("codes", frame))
+        tokens.append(codes.codes.transpose(0, 2, 3, 1).reshape(-1, codes.codes.shape[1]))
+    if not tokens:
+        raise CalibrationError("No image could be read, so clusters cannot be fitted; see the failures above.")
+    return overclustering.fit_kmeans(
+        np.concatenate(tokens), settings.count, seed=settings.seed, restarts=settings.restarts
+    )
+
+
+def calibrate(
+    pipeline: Pipeline, frames: Sequence[Frame], centroids: np.ndarray | None, progress: Progress = _silent
+) -> Calibration:
+    """Name the clusters and tell things from stuff, over `frames`.
+
+    Raises `CalibrationError` if the recipe names clusters and no frame has ground truth.
+    """
+    recipe = pipeline.recipe
+    unnamed = _unnamed(recipe, centroids)
+    cluster_to_class, truth_used = _name_clusters(pipeline, frames, unnamed, progress)
+    named = cluster_to_class is not None
+    names = taxonomy.NAMES_19 if named else tuple(f"pseudo-class {k}" for k in range(recipe.clusters.count))
+    naming_done = numbers.Calibration(
+        classes=tuple(numbers.ClassStatistics(name, False, None, None) for name in names),
+        cluster_to_class=cluster_to_class,
+        images=len(frames),
+        truth_used=(),
+        centroids=centroids,
+    )
+    counts = None
+    if recipe.things.method == "attention":
+        counts = _count_saliency(pipeline, frames, naming_done, progress)
+    try:
+        classes, split_truth = numbers.choose_things(recipe, names, counts, named=named)
+    except ValueError as error:
+        raise CalibrationError(str(error)) from None
+    return Calibration(classes, cluster_to_class, len(frames), (*truth_used, *split_truth), centroids)
+
+
+def calibration_key(pipeline: Pipeline, frames: Sequence[Frame]) -> str:
+    """Digest of everything a calibration depends on: stages, naming and thing settings, and the images."""
+    settings = pipeline.recipe.settings()
+    chosen = {k: settings[k] for k in ("semantics", "clusters", "crf", "naming", "saliency", "things", "calibration")}
+    images = [(frame.image_id, content_digest(frame)) for frame in frames]
+    truth = [] if pipeline.recipe.naming.method == "none" else [_truth_digest(frame) for frame in frames]
+    return digest_of("calibration", STAGE_VERSIONS, chosen, sorted(pipeline.weights.items()), images, truth)
+
+
+def usable(frames: Iterable[Frame]) -> Iterable[Frame]:
+    """Frames whose image can be read."""
+    for frame in frames:
+        try:
+            frame.image()
+        except InputError:
+            continue
+        yield frame
+
+
+def _unnamed(recipe: Recipe, centroids: np.ndarray | None) -> Calibration:
+    classes = tuple(numbers.ClassStatistics(f"{k}", False, None, None) for k in range(recipe.clusters.count))
+    return Calibration(classes, None, 0, (), centroids)
+
+
+def _name_clusters(
+    pipeline: Pipeline, frames: Sequence[Frame], unnamed: Calibration, progress: Progress
+) -> tuple[tuple[int, ...] | None, list[str]]:
+    settings = pipeline.recipe.naming
+    if settings.method == "none":
+        return None, []
+    if settings.method == "file":
+        table = _read_npz(settings.file, "cluster_to_class")
+        return tuple(int(k) for k in table), [f"cluster names: from {Path(settings.file or '').name}"]
+    hungarian = settings.method == "hungarian"
+    classes, table = (27, taxonomy.LABEL_ID_TO_27) if hungarian else (19, taxonomy.LABEL_ID_TO_TRAIN_ID)
+    counts = np.zeros((pipeline.recipe.clusters.count, classes), dtype=np.int64)
+    with_truth = 0
+    for frame in progress(usable(frames), "naming clusters"):
+        truth = frame.truth()
+        if truth is None:
+            continue
+        with_truth += 1
+        height, width = pipeline.run("pseudo_classes", frame, unnamed)["labels"].shape
+        labels = pipeline.class_map(frame, unnamed, height, width)
+        target = table[resize_nearest(truth.label_ids, height, width)]
+        valid = target != taxonomy.VOID
+        counts += np.bincount(labels[valid].astype(np.int64) * classes + target[valid], minlength=counts.size).reshape(
+            counts.shape
+        )
+    if not with_truth:
+        raise CalibrationError(
+            f"naming.method is {settings.method!r}, but no image has ground truth; add gtFine, give names with "
+            "--set naming.method=file --set naming.file=…, or leave clusters unnamed with --set naming.method=none."
+        )
+    chosen = naming.hungarian_19(counts) if hungarian else naming.majority(counts)
+    return tuple(int(k) for k in chosen), [f"cluster names: {settings.method} against {with_truth} label maps"]
+
+
+def _count_saliency(
+    pipeline: Pipeline, frames: Sequence[Frame], calibration: Calibration, progress: Progress
+) -> saliency.ClassCounts:
+    counts = saliency.ClassCounts.zeros(len(calibration.classes))
+    for frame in progress(usable(frames), "finding things"):
+        height, width = pipeline.working_size(*frame.image().shape[:2])
+        semantic = pipeline.class_map(frame, calibration, height, width)
+        counts = counts + saliency.count_overlap(
+            semantic, pipeline.salient(frame, height, width), len(calibration.classes)
+        )
+    return counts
+
+
+def _read_npz(path: str | None, name: str) -> np.ndarray:
+    try:
+        if path is not None and path.endswith(".json"):
+            return np.array(json.loads(Path(path).read_text(encoding="utf-8"))[name])
+        with np.load(str(path), allow_pickle=False) as arrays:
+            return arrays[name]
+    except (OSError, KeyError, ValueError) as error:
+        raise CalibrationError(f"{path}: holds no array `{name}` ({error}).") from None
+
+
+def content_digest(frame: Frame) -> str:
+    """Digest of an image, or "unreadable"; an image that becomes readable changes the input."""
+    try:
+        return frame.digest()
+    except InputError:
+        return "unreadable"
+
+
+def _truth_digest(frame: Frame) -> str:
+    try:
+        truth = frame.truth()
+    except InputError:
+        return "unreadable"
+    return "none" if truth is None else hashlib.sha256(truth.label_ids.tobytes()).hexdigest()

@@ -1,0 +1,242 @@
+"""The road from a frame to its labels, through the store.
+
+    codes ──► pseudo-classes ─┐
+    depth ────────────────────┼──► calibration (once) ──► instances ──► fusion ──► LabelledImage
+    saliency ─────────────────┘
+
+The four left-hand results are expensive, per image, and kept in the store; what follows is cheap and is not. A result's
+key holds the settings of its own stage, the digest of its weights, the version of its code and the key of what it is
+made from, so changing one setting recomputes that stage and what follows, and nothing before it.
+
+Everything is computed with one torch thread: sums in another order give other last digits, and a label set must have
+the same bytes however many workers made it. Work on several images runs in several processes (`mbps_dataset.workers`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from mbps_dataset import networks
+from mbps_dataset.arrays import RGBImage, SemanticMap
+from mbps_dataset.calibration import Calibration
+from mbps_dataset.recipe import Recipe
+from mbps_dataset.records import LabelledImage
+from mbps_dataset.sources import Frame
+from mbps_dataset.stages import crf, depth, fusion, instances, overclustering, saliency, semantics
+from mbps_dataset.stages.resizing import resize_nearest
+from mbps_dataset.store import Store, digest_of
+
+
+STAGE_VERSIONS = {"codes": 1, "pseudo_classes": 1, "depth": 1, "saliency": 1, "labels": 1}
+"""Raised by one whenever a change of code changes that stage's result; part of every key."""
+
+
+class Pipeline:
+    """The stages of a recipe over frames, with every expensive result kept in `store`.
+
+    `device` is a torch device; results on a GPU may differ from the CPU's in the last digit, so the device type is
+    part of the keys.
+    """
+
+    def __init__(self, recipe: Recipe, store: Store, device: str = "cpu") -> None:
+        self.recipe = recipe
+        self.store = store
+        self.device = device
+
+    @cached_property
+    def weights(self) -> dict[str, str]:
+        """Digest of the weights of every network that the recipe runs. Raises `WeightsError`."""
+        return {
+            name: networks.weights_digest(name, ref) for name, ref in networks.recipe_networks(self.recipe).items()
+        }
+
+    def stages(self) -> tuple[str, ...]:
+        """The stored stages this recipe runs, in order."""
+        return ("codes", "pseudo_classes", "depth") + (("saliency",) if "attention" in self.weights else ())
+
+    def key(self, stage: str, calibration: Calibration | None = None) -> str:
+        """Digest of everything but the image that decides a stored stage's result."""
+        recipe, version = self.recipe, STAGE_VERSIONS[stage]
+        device = torch.device(self.device).type
+        if stage == "codes":
+            return digest_of(stage, version, device, asdict(recipe.semantics) | {"weights": self.weights["cause"]})
+        if stage == "pseudo_classes":
+            centroids = None if calibration is None else calibration.centroids
+            made_from = None if centroids is None else centroids.tolist()
+            clusters = {k: v for k, v in asdict(recipe.clusters).items() if k != "centroids"}
+            return digest_of(stage, version, self.key("codes"), clusters, asdict(recipe.crf), made_from)
+        if stage == "depth":
+            settings = {k: v for k, v in asdict(recipe.depth).items() if k != "inverse"}
+            return digest_of(stage, version, device, settings | {"weights": self.weights.get("spidepth")})
+        return digest_of(stage, version, device, asdict(recipe.saliency) | {"weights": self.weights["attention"]})
+
+    def is_done(self, stage: str, frame: Frame, calibration: Calibration | None = None) -> bool:
+        """Whether a stored result exists (it may still turn out to be damaged when read)."""
+        return self.store.path(stage, self.key(stage, calibration), frame.image_id, frame.digest()).exists()
+
+    def run(self, stage: str, frame: Frame, calibration: Calibration | None = None) -> dict[str, np.ndarray]:
+        """The arrays of a stored stage, from the store or computed now. Raises `InputError` for a bad image."""
+        key, digest = self.key(stage, calibration), frame.digest()
+        arrays = self.store.get(stage, key, frame.image_id, digest)
+        if arrays is None:
+            with one_thread(), torch.inference_mode():
+                arrays = self._compute(stage)(frame, calibration)
+            self.store.put(stage, key, frame.image_id, digest, arrays)
+        return arrays
+
+    def _compute(self, stage: str) -> Callable[[Frame, Calibration | None], dict[str, np.ndarray]]:
+        return getattr(self, f"_compute_{stage}")
+
+    def _network(self, name: str) -> torch.nn.Module:
+        return networks.load(name, networks.recipe_networks(self.recipe)[name], self.device)
+
+    def _compute_codes(self, frame: Frame, _: Calibration | None) -> dict[str, np.ndarray]:
+        settings = self.recipe.semantics
+        model = self._network("cause")
+        image = semantics.normalise(self._window_image(frame.image())).to(self.device)
+        codes = semantics.sliding_window_codes(
+            model, image, crop=settings.crop, stride=settings.stride, flip=settings.flip
+        )
+        return codes.to_arrays()
+
+    def _window_image(self, image: RGBImage) -> RGBImage:
+        return semantics.resize_for_windows(image, short_side=self.recipe.semantics.short_side)
+
+    def _compute_pseudo_classes(self, frame: Frame, calibration: Calibration | None) -> dict[str, np.ndarray]:
+        settings = self.recipe.clusters
+        codes = semantics.WindowCodes.from_arrays(self.run("codes", frame))
+        if settings.method == "probe":
+            log_probs = semantics.merge_log_probs(codes, self._network("cause").probe, alpha=settings.alpha)
+        else:
+            if calibration is None or calibration.centroids is None:
+                raise ValueError("Over-clustering needs centroids: calibrate before labelling.")
+            log_probs = overclustering.cluster_logits(semantics.merge_codes(codes), calibration.centroids)
+        probabilities = semantics.crf_probabilities(torch.as_tensor(log_probs), temperature=settings.temperature)
+        if self.recipe.crf.enabled:
+            options = {k: v for k, v in asdict(self.recipe.crf).items() if k != "enabled"}
+            image = self._window_image(frame.image())
+            probabilities = crf.dense_crf(image, np.ascontiguousarray(probabilities.cpu().numpy()), **options)
+        labels = np.asarray(probabilities).argmax(axis=0)
+        return {"labels": labels.astype(np.uint8 if len(probabilities) <= 255 else np.uint16)}
+
+    def _compute_depth(self, frame: Frame, _: Calibration | None) -> dict[str, np.ndarray]:
+        settings = self.recipe.depth
+        image = frame.image()
+        image = image[: image.shape[0] - round(image.shape[0] * settings.ego_crop)]
+        prepared = depth.prepare(image, height=settings.height, width=settings.width).to(self.device)
+        return {"depth": np.asarray(depth.predict(self._network("spidepth"), prepared, flip=settings.flip))}
+
+    def _compute_saliency(self, frame: Frame, _: Calibration | None) -> dict[str, np.ndarray]:
+        settings = self.recipe.saliency
+        model = self._network("attention")
+        pixels = semantics.normalise(
+            semantics.resize_for_windows(frame.image(), short_side=settings.short_side, patch=model.patch_size)
+        )
+        attention = model.attention(pixels[None].to(self.device), variant=settings.variant)[0]
+        return {"attention": attention.float().cpu().numpy()}
+
+    def class_map(self, frame: Frame, calibration: Calibration, height: int, width: int) -> SemanticMap:
+        """Class ids [height, width], named if the calibration names clusters; void where a cluster has no class."""
+        labels = self.run("pseudo_classes", frame, calibration)["labels"]
+        return resize_nearest(calibration.lookup(self.recipe.clusters.count)[labels], height, width)
+
+    def depth_map(self, frame: Frame, height: int, width: int) -> np.ndarray:
+        """Un-normalised depth float32 [height, width]; 0 (unknown) where the image bottom was cropped."""
+        predicted = self.run("depth", frame)["depth"]
+        seen = height - round(height * self.recipe.depth.ego_crop)
+        full = np.zeros((height, width), dtype=np.float32)
+        full[:seen] = depth.resize(predicted, seen, width)
+        return full
+
+    def label(self, frame: Frame, calibration: Calibration) -> LabelledImage:
+        """All labels of one frame. Raises `InputError` for an image that cannot be read."""
+        image = frame.image()
+        height, width = image.shape[:2]
+        working_hw = self.working_size(height, width)
+        semantic = self.class_map(frame, calibration, height, width)
+        panoptic = self.panoptic(
+            resize_nearest(semantic, *working_hw), self.depth_map(frame, *working_hw), calibration
+        )
+        output_hw = (height, width) if self.recipe.output.size == "image" else working_hw
+        panoptic = panoptic.resized(*output_hw)
+        return LabelledImage(
+            image_id=frame.image_id,
+            image=frame.image_bytes() if self.recipe.output.with_images else None,
+            semantic=resize_nearest(semantic, *output_hw),
+            depth=self.depth_map(frame, *output_hw),
+            instance=panoptic.instance(),
+            panoptic=panoptic.segment_map,
+            segments=[
+                {
+                    "id": segment.id,
+                    "category_id": int(segment.class_id),
+                    "isthing": bool(segment.isthing),
+                    "area": int(segment.area),
+                    "bbox": [int(value) for value in segment.bbox],
+                    "score": float(segment.score),
+                }
+                for segment in panoptic.segments
+            ],
+        )
+
+    def working_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which instances are cut: the short side is `instances.short_side`."""
+        scale = self.recipe.instances.short_side / min(height, width)
+        return round(height * scale), round(width * scale)
+
+    def panoptic(self, semantic: SemanticMap, depth_map: np.ndarray, calibration: Calibration) -> fusion.Panoptic:
+        """Instances and fusion of a class map and a depth map of one size (report 2.3, 2.5)."""
+        settings, merging = self.recipe.instances, self.recipe.fusion
+        things = calibration.things
+        shape = depth.normalise(depth.invert(depth_map) if self.recipe.depth.inverse else depth_map)
+        if settings.method == "connected-components":
+            found = instances.connected_components(semantic, shape, things, min_area=settings.min_area)
+        else:
+            found = instances.split_by_depth(
+                semantic,
+                shape,
+                things,
+                grad_threshold=settings.grad_threshold,
+                min_area=settings.min_area,
+                sigma=settings.sigma,
+                dilation=settings.dilation,
+            )
+        if settings.merge:
+            found = instances.merge_by_depth(
+                found,
+                semantic,
+                shape,
+                things,
+                max_depth_gap=settings.max_depth_gap,
+                min_area=settings.merge_min_area,
+            )
+        return fusion.fuse(
+            semantic,
+            found,
+            things,
+            min_stuff_area=merging.min_stuff_area,
+            min_instance_area=merging.min_instance_area,
+            order=merging.order,
+        )
+
+    def salient(self, frame: Frame, height: int, width: int) -> np.ndarray:
+        """Saliency mask bool [height, width]: CLS attention above its Otsu threshold (report 2.4)."""
+        attention = self.run("saliency", frame)["attention"]
+        return saliency.salient_mask(saliency.upsample(attention, height, width))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread, and give the caller its setting back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,69 @@
+"""``labelset.json``: where every label comes from.
+
+The document lies beside the Parquet files and says what made them: recipe, digests of code, weights and input,
+calibration with the reason for every thing, what each component saw in training, whether ground truth was used and
+where, counts, and each image that could not be labelled with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as parquet
+
+from mbps_dataset._version import __version__
+from mbps_dataset.labelset import LabelSet
+from mbps_dataset.pipeline import STAGE_VERSIONS
+from mbps_dataset.records import FORMAT_VERSION
+from mbps_dataset.store import write_atomically
+
+
+def describe(label_set: LabelSet, counts: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a finished label set; `counts` are per split (see `count_segments`)."""
+    calibration = label_set.calibration()
+    return {
+        "format_version": FORMAT_VERSION,
+        "package_version": __version__,
+        "identity": label_set.identity(),
+        "recipe": label_set.recipe.to_json(),
+        "source": label_set.source.describe(),
+        "splits": list(label_set.splits),
+        "limit": label_set.limit,
+        "digests": {
+            "recipe": label_set.recipe.digest(),
+            "input": label_set.input_digest(),
+            "weights": label_set.pipeline.weights,
+            "code": {"package": __version__, "stages": STAGE_VERSIONS},
+        },
+        "supervision": dict(label_set.recipe.supervision),
+        "ground_truth_used": list(calibration.truth_used),
+        "calibration": calibration.to_json(),
+        "counts": dict(counts),
+        "failures": [
+            {"image_id": failure.image_id, "stage": failure.stage, "reason": failure.reason}
+            for failure in label_set.failures()
+        ],
+    }
+
+
+def count_segments(files: Iterable[Path], class_names: Iterable[str]) -> dict[str, Any]:
+    """Rows, segments and instances per class of Parquet files, reading only the `segments_info` column."""
+    names = list(class_names)
+    rows, segments, instances = 0, dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    for path in files:
+        for listed in parquet.read_table(path, columns=["segments_info"])["segments_info"].to_pylist():
+            rows += 1
+            for segment in listed:
+                name = names[segment["category_id"]]
+                segments[name] += 1
+                instances[name] += segment["isthing"]
+    return {"rows": rows, "segments": sum(segments.values()), "instances": sum(instances.values()),
+            "segments_per_class": segments, "instances_per_class": instances}  # fmt: skip
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write ``labelset.json`` atomically. Raises `StoreError`."""
+    write_atomically(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
