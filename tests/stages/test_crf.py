@@ -1,0 +1,205 @@
+"""DenseCRF against pydensecrf's numbers, its invariances, and its error sentences."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mbps_dataset.errors import InputError, RecipeError
+from mbps_dataset.stages import crf
+from mbps_dataset.stages.crf import PRESETS, dense_crf
+
+
+DATA = Path(__file__).parents[1] / "data"
+GAUSSIAN_ONLY = {"bilateral_compat": 0.0}
+BILATERAL_ONLY = {"gaussian_compat": 0.0}
+
+
+@pytest.fixture(scope="module")
+def tiny() -> dict[str, np.ndarray]:
+    return dict(np.load(DATA / "crf_tiny_37x53_k5.npz"))
+
+
+@pytest.fixture(scope="module")
+def small(tiny) -> tuple[np.ndarray, np.ndarray]:
+    return tiny["img"][:20, :30], tiny["p"][:, :20, :30]
+
+
+@pytest.mark.parametrize(
+    "name, settings",
+    [
+        ("Q0", {"iterations": 0}),
+        ("Q1", {"iterations": 1}),
+        ("Q2", {"iterations": 2}),
+        ("Q5", {"iterations": 5}),
+        ("Q10", {}),
+        ("Q1_gauss_only", {"iterations": 1, **GAUSSIAN_ONLY}),
+        ("Q1_bil_only", {"iterations": 1, **BILATERAL_ONLY}),
+        ("Q10_gauss_only", GAUSSIAN_ONLY),
+        ("Q10_bil_only", BILATERAL_ONLY),
+        ("Q10_alt", PRESETS["maskcut"].kernels.arguments()),
+    ],
+)
+def test_equals_pydensecrf_step_by_step(tiny, name, settings):
+    q = dense_crf(tiny["img"], tiny["p"], **{"channel_order": "rgb", **settings})
+    np.testing.assert_allclose(q, tiny[name], atol=3e-5)
+    assert (q.argmax(0) == tiny[name].argmax(0)).all()
+
+
+def test_equals_pydensecrf_where_most_probabilities_are_clipped(tiny):
+    q = dense_crf(tiny["img"], tiny["p_sharp"], channel_order="rgb")
+    np.testing.assert_allclose(q, tiny["Q10_sharp"], atol=3e-5)
+
+
+@pytest.mark.parametrize("order, labels", [("rgb", "labels10"), ("bgr", "labels10_bgr")])
+def test_equals_pydensecrf_on_27_classes(order, labels):
+    vectors = np.load(DATA / "crf_synth_160x320_lite.npz")
+    logits = torch.from_numpy(vectors["logits_lo"]).double()[None] * float(vectors["scale"])
+    logits = torch.nn.functional.interpolate(logits, size=(160, 320), mode="bilinear")
+    p = torch.softmax(logits, dim=1)[0].float().numpy()
+    np.testing.assert_allclose(p[:, ::37, ::41], vectors["p_probe"], atol=1e-6)
+    q = dense_crf(vectors["img"], p, channel_order=order)
+    low_margin = np.unpackbits(vectors["low_margin"], count=160 * 320).reshape(160, 320).astype(bool)
+    differs = q.argmax(0) != vectors[labels]
+    assert not (differs & ~low_margin).any()
+    assert differs.sum() <= 2
+    if order == "rgb":
+        np.testing.assert_allclose(q[:, ::7, ::7], vectors["Q10_probe"], atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "name, settings",
+    [
+        ("q_iter0", {"iterations": 0}),
+        ("q_iter1", {"iterations": 1}),
+        ("q_iter10", {}),
+        ("q_gauss_only_iter1", {"iterations": 1, **GAUSSIAN_ONLY}),
+        ("q_bilateral_only_iter1", {"iterations": 1, **BILATERAL_ONLY}),
+    ],
+)
+def test_equals_the_reference_pipeline_with_its_bgr_images(name, settings):
+    vectors = np.load(DATA / "crf_bgr_46x92.npz")
+    q = dense_crf(vectors["image_rgb"], vectors["probs"], **settings)
+    np.testing.assert_allclose(q[:, ::2, ::2], vectors[name], atol=1e-5)
+    if name == "q_iter10":
+        assert (q.argmax(0) == vectors["argmax_iter10"]).all()
+
+
+def test_tensors_give_tensors_and_batches_give_batches(small):
+    image, p = small
+    alone = dense_crf(image, p)
+    assert isinstance(alone, np.ndarray) and alone.dtype == np.float32 and alone.shape == p.shape
+    tensor = dense_crf(torch.from_numpy(image.copy()), torch.from_numpy(p.copy()))
+    assert isinstance(tensor, torch.Tensor)
+    np.testing.assert_array_equal(tensor.numpy(), alone)
+    images, ps = np.stack([image, image[::-1]]), np.stack([p, p[:, ::-1]])
+    batch = dense_crf(images, ps)
+    np.testing.assert_array_equal(batch[0], alone)
+    np.testing.assert_array_equal(batch[1], dense_crf(image[::-1], p[:, ::-1]))
+
+
+def test_inputs_are_left_alone_even_when_read_only(small):
+    image, p = (array.copy() for array in small)
+    kept = p.copy()
+    image.flags.writeable = p.flags.writeable = False
+    dense_crf(image, p)
+    np.testing.assert_array_equal(p, kept)
+
+
+def test_channel_order_is_the_order_fed_to_the_lattice(small):
+    image, p = small
+    np.testing.assert_array_equal(dense_crf(image, p), dense_crf(image[..., ::-1], p, channel_order="rgb"))
+    assert not np.array_equal(dense_crf(image, p), dense_crf(image, p, channel_order="rgb"))
+
+
+def test_result_does_not_depend_on_the_number_of_threads(tiny):
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(dense_crf(tiny["img"], tiny["p"]))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_presets_run_as_they_are(small, name):
+    image, p = small
+    q = dense_crf(image, p, **PRESETS[name].kernels.arguments())
+    np.testing.assert_allclose(q.sum(axis=0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((1, 1, 3), np.uint8), np.full((1, 9, 3), 7, np.uint8), np.zeros((9, 1, 3), np.uint8)]
+)
+def test_smallest_images(image):
+    p = np.full((2, *image.shape[:2]), 0.5, np.float32)
+    np.testing.assert_allclose(dense_crf(image, p), 0.5, atol=1e-6)
+
+
+def test_module_example_runs():
+    outcome = doctest.testmod(crf)
+    assert outcome.attempted and not outcome.failed
+
+
+IMAGE = np.zeros((4, 6, 3), np.uint8)
+PROBS = np.full((2, 4, 6), 0.5, np.float32)
+
+
+def changed(value: float) -> np.ndarray:
+    probs = PROBS.copy()
+    probs[0, 1, 2] = value
+    return probs
+
+
+@pytest.mark.parametrize(
+    "image, probs, sentence",
+    [
+        (IMAGE, changed(np.nan), "found NaN; pass softmax"),
+        (IMAGE, changed(-0.5), "found the negative value -0.5"),
+        (IMAGE, changed(0.8), "one sum is off by 0.3"),
+        (IMAGE, changed(np.inf), "off by inf"),
+        (IMAGE / np.float32(255), PROBS, "uint8 in 0..255, but got torch.float32"),
+        (IMAGE, PROBS.astype(int), "float probabilities, but got torch.int64"),
+        (IMAGE[:3], PROBS, r"share \(H, W\), but got \(3, 6, 3\) and \(2, 4, 6\); resize"),
+        (IMAGE[None], np.stack([PROBS, PROBS]), "resize one of them"),
+        (IMAGE, np.ones((1, 4, 6), np.float32), "at least 2 classes, but got K = 1"),
+        (IMAGE[:0], PROBS[:, :0], "at least one pixel"),
+        (IMAGE[None][:0], PROBS[None][:0], "at least one pixel and one image"),
+        (IMAGE.transpose(2, 0, 1), PROBS, r"Expected `image` \[H, W, 3\]"),
+        (IMAGE[..., 0], PROBS, r"Expected `image` \[H, W, 3\]"),
+        (IMAGE, PROBS[None], r"Expected `image` \[H, W, 3\]"),
+    ],
+)
+def test_unusable_arrays_are_explained(image, probs, sentence):
+    with pytest.raises(InputError, match=sentence):
+        dense_crf(image, probs)
+
+
+@pytest.mark.parametrize(
+    "settings, sentence",
+    [
+        ({"gaussian_sxy": 0.0}, "`gaussian_sxy` to be a positive finite number, but got 0.0"),
+        ({"bilateral_srgb": float("nan")}, "`bilateral_srgb` to be a positive"),
+        ({"bilateral_compat": -1.0}, "`bilateral_compat` to be zero"),
+        ({"iterations": -1}, "`iterations` to be 0, 1, 2"),
+        ({"iterations": 2.5}, "`iterations` to be 0, 1, 2"),
+        ({"channel_order": "gbr"}, "`channel_order`"),
+        ({"backend": "cuda"}, "`backend`"),
+    ],
+)
+def test_unusable_settings_are_explained(settings, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        dense_crf(IMAGE, PROBS, **settings)
+
+
+def test_a_missing_pydensecrf_is_named_with_its_install_line(monkeypatch):
+    monkeypatch.setattr(crf, "find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match=r"pip install 'mbps-dataset\[crf-parity\]'"):
+        dense_crf(IMAGE, PROBS, backend="pydensecrf")
