@@ -68,8 +68,8 @@ class DepthEncoder(nn.Module):
             encoder = cls(
                 channels=channels,
                 depths=depths,
-                decoder_channels=decoder_channels or unet_channels(found),
-                model_dim=model_dim or shape_of(found, "decoder.final_conv.weight", rank=4)[0],
+                decoder_channels=decoder_channels or unet_channels(found, source),
+                model_dim=model_dim or shape_of(found, "decoder.final_conv.weight", rank=4, source=source)[0],
             )
         load_assigned(
             encoder, found, source=source, network=f"DepthEncoder of size '{size}'", fits=_fitting_size(found)
@@ -77,11 +77,11 @@ class DepthEncoder(nn.Module):
         return encoder.eval()
 
 
-def unet_channels(found: Mapping[str, Tensor]) -> tuple[int, ...]:
+def unet_channels(found: Mapping[str, Tensor], source: str) -> tuple[int, ...]:
     """Widths of the U-Net blocks, coarse to fine, read from the tensors of `encoder.pth`."""
     count = len({name.split(".")[2] for name in found if name.startswith("decoder.blocks.")})
     names = [f"decoder.blocks.{block}.conv1.conv.weight" for block in range(max(count, 1))]
-    return tuple(shape_of(found, name, rank=4)[0] for name in names)
+    return tuple(shape_of(found, name, rank=4, source=source)[0] for name in names)
 
 
 def _fitting_size(found: Mapping[str, Tensor]) -> str:

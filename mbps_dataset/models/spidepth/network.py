@@ -92,6 +92,12 @@ class SPIdepth(HubNetwork, library_name="mbps-dataset", tags=["depth-estimation"
         depth = QueryDecoder.from_reference(
             read_state_dict(decoder), num_heads=heads, min_val=min_depth, max_val=max_depth, source=str(decoder)
         )
+        given = features.decoder.final_conv.out_channels
+        taken = depth.embedding_convPxP.in_channels
+        if given != taken:
+            raise WeightsError(
+                f"{encoder} gives {given} feature channels, but {decoder} takes {taken}; they are not of one network."
+            )
         config = _config_of(features, depth, size=size, heads=heads, supervision=supervision)
         with torch.device("meta"):
             network = cls(config)

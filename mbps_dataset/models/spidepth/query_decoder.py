@@ -122,8 +122,8 @@ class QueryDecoder(nn.Module):
         messages. Raises `WeightsError`.
         """
         found = plain_tensors(state_dict)
-        embed = shape_of(found, "embedding_convPxP.weight", rank=4)
-        prob = shape_of(found, "convert_to_prob.0.weight", rank=4)
+        embed = shape_of(found, "embedding_convPxP.weight", rank=4, source=source)
+        prob = shape_of(found, "convert_to_prob.0.weight", rank=4, source=source)
         read = {"in_channels": embed[1], "embedding_dim": embed[0], "patch_size": embed[2]}
         read |= {"query_nums": prob[1], "dim_out": prob[0]}
         wanted = read | sizes
@@ -140,8 +140,8 @@ class QueryDecoder(nn.Module):
                 bins=wanted["dim_out"],
                 heads=num_heads,
                 layers=layers,
-                feedforward=shape_of(found, "transformer_encoder.layers.0.linear1.weight", rank=2)[0],
-                positions=shape_of(found, "positional_encodings", rank=2)[0],
+                feedforward=shape_of(found, "transformer_encoder.layers.0.linear1.weight", rank=2, source=source)[0],
+                positions=shape_of(found, "positional_encodings", rank=2, source=source)[0],
                 min_depth=min_val,
                 max_depth=max_val,
             )

@@ -22,15 +22,15 @@ from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.checkpoints import require_match, shapes_of, to_float32
 
 
-CONVNEXT_NAMES: tuple[tuple[str, str], ...] = (  # (timm, ours), regular expressions without the leading "encoder."
-    (r"stem_0\.", r"embeddings.patch_embeddings."),
-    (r"stem_1\.", r"embeddings.layernorm."),
-    (r"stages_(\d+)\.downsample\.", r"stages.\1.downsampling_layer."),
-    (r"stages_(\d+)\.blocks\.(\d+)\.conv_dw\.", r"stages.\1.layers.\2.dwconv."),
-    (r"stages_(\d+)\.blocks\.(\d+)\.norm\.", r"stages.\1.layers.\2.layernorm."),
-    (r"stages_(\d+)\.blocks\.(\d+)\.mlp\.fc1\.", r"stages.\1.layers.\2.pwconv1."),
-    (r"stages_(\d+)\.blocks\.(\d+)\.mlp\.grn\.", r"stages.\1.layers.\2.grn."),
-    (r"stages_(\d+)\.blocks\.(\d+)\.mlp\.fc2\.", r"stages.\1.layers.\2.pwconv2."),
+CONVNEXT_NAMES: tuple[tuple[str, str], ...] = (  # (timm, ours), without the leading "encoder."; * stands for a number
+    ("stem_0.", "embeddings.patch_embeddings."),
+    ("stem_1.", "embeddings.layernorm."),
+    ("stages_*.downsample.", "stages.*.downsampling_layer."),
+    ("stages_*.blocks.*.conv_dw.", "stages.*.layers.*.dwconv."),
+    ("stages_*.blocks.*.norm.", "stages.*.layers.*.layernorm."),
+    ("stages_*.blocks.*.mlp.fc1.", "stages.*.layers.*.pwconv1."),
+    ("stages_*.blocks.*.mlp.grn.", "stages.*.layers.*.grn."),
+    ("stages_*.blocks.*.mlp.fc2.", "stages.*.layers.*.pwconv2."),
 )
 
 
@@ -39,43 +39,50 @@ def plain_tensors(state_dict: Mapping[str, object]) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in state_dict.items() if isinstance(value, Tensor)}
 
 
-def shape_of(found: Mapping[str, Tensor], name: str, *, rank: int) -> tuple[int, ...]:
-    """Shape of one tensor of a checkpoint; `WeightsError` if it is missing or has another rank."""
+def shape_of(found: Mapping[str, Tensor], name: str, *, rank: int, source: str) -> tuple[int, ...]:
+    """Shape of one tensor of a checkpoint; `WeightsError` naming `source` if it is missing or has another rank."""
     if name not in found:
         some = ", ".join(sorted(found)[:3]) or "no tensor at all"
-        raise WeightsError(f"The checkpoint has no tensor `{name}` (it has {some} …); is it the right file?")
-    if found[name].ndim != rank:
-        raise WeightsError(
-            f"Expected `{name}` to have {rank} dimensions, but its shape is {tuple(found[name].shape)}."
-        )
-    return tuple(found[name].shape)
+        raise WeightsError(f"{source} has no tensor `{name}` (it has {some} …); is it the right file?")
+    shape = tuple(found[name].shape)
+    if len(shape) != rank:
+        raise WeightsError(f"{source}: expected `{name}` to have {rank} dimensions, but its shape is {shape}.")
+    return shape
 
 
-def our_name(reference_name: str) -> str:
-    """Our parameter name for a tensor of `encoder.pth` (or of a bare timm ConvNeXtV2); unknown names stay as they are."""
-    prefix = "encoder." if reference_name.startswith("encoder.") else ""
-    rest = reference_name[len(prefix) :]
-    for pattern, replacement in CONVNEXT_NAMES:
-        if re.match(pattern, rest):
-            return prefix + re.sub("^" + pattern, replacement, rest)
-    return reference_name
+def our_name(published: str) -> str:
+    """Our name for a tensor of `encoder.pth` (or of a bare timm ConvNeXtV2); other names stay as they are."""
+    return _translate(published, CONVNEXT_NAMES)
 
 
-def our_tensors(
-    found: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors renamed and reshaped (as views) to the `wanted` shapes, and our name → reference name.
+def published_name(ours: str) -> str:
+    """The inverse of `our_name`."""
+    return _translate(ours, tuple((new, old) for old, new in CONVNEXT_NAMES))
+
+
+def _translate(name: str, table: Sequence[tuple[str, str]]) -> str:
+    prefix = "encoder." if name.startswith("encoder.") else ""
+    rest = name[len(prefix) :]
+    for old, new in table:
+        match = re.match(re.escape(old).replace(r"\*", r"(\d+)"), rest)
+        if match:
+            return prefix + new.replace("*", "{}").format(*match.groups()) + rest[match.end() :]
+    return name
+
+
+def our_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Tensors renamed and reshaped (as views) to the `wanted` shapes.
 
     A reshape is done only where GRN and pointwise layers are known to differ by dimensions of size one.
     """
-    tensors, names = {}, {}
-    for reference_name, tensor in found.items():
-        name = our_name(reference_name)
+    tensors = {}
+    for published, tensor in found.items():
+        name = our_name(published)
         reshapes = name in wanted and (".grn." in name or ".pwconv" in name)
         if reshapes and _without_ones(tensor.shape) == _without_ones(wanted[name]):
             tensor = tensor.reshape(wanted[name])
-        tensors[name], names[name] = tensor, reference_name
-    return tensors, names
+        tensors[name] = tensor
+    return tensors
 
 
 def _without_ones(shape: Sequence[int]) -> list[int]:
@@ -91,13 +98,13 @@ def load_assigned(
     lacks are zero. Raises `WeightsError` naming the published tensors that are missing, superfluous or of another shape.
     """
     wanted = shapes_of(module)
-    tensors, reference_names = our_tensors(plain_tensors(state_dict), wanted)
+    tensors = our_tensors(plain_tensors(state_dict), wanted)
     for name in wanted:
         if name.endswith("num_batches_tracked"):
             tensors.setdefault(name, torch.zeros((), dtype=torch.int64))
     require_match(
-        {reference_names.get(name, name): tensor for name, tensor in tensors.items()},
-        {reference_names.get(name, name): shape for name, shape in wanted.items()},
+        {published_name(name): tensor for name, tensor in tensors.items()},
+        {published_name(name): shape for name, shape in wanted.items()},
         source=source,
         network=network,
         fits=fits,

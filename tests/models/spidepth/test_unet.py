@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mbps_dataset.models.spidepth import UNetDecoder
+
+from .reference_weights import golden, golden_weights
+
+
+def test_the_decoder_reproduces_the_reference_on_maps_of_odd_size():
+    arrays = golden("spidepth_unet_small")
+    decoder = UNetDecoder((8, 16, 24, 40), (32, 24, 16, 12), 6).eval()
+    decoder.load_state_dict(golden_weights(arrays))
+    with torch.no_grad():
+        out = decoder([torch.from_numpy(arrays[f"feat{stride}"]) for stride in (4, 8, 16, 32)])
+    np.testing.assert_allclose(out.numpy(), arrays["out"], atol=2e-5)
