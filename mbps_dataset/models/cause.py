@@ -14,11 +14,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import ModelCard
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.cause_head import SegmentTR, segment_configuration_of
@@ -26,9 +27,10 @@ from mbps_dataset.models.cause_probe import ClusterProbe
 from mbps_dataset.models.checkpoints import StateDict, read_array, read_state_dict
 from mbps_dataset.models.dinov2 import INTERPOLATIONS, Dinov2Backbone, backbone_configuration_of
 from mbps_dataset.models.hub import HubNetwork
+from mbps_dataset.models.label_leak import LeakReport, label_leak_report
 
 
-__all__ = ["CauseConfig", "CauseSegmenter", "ClusterProbe", "SegmentTR"]
+__all__ = ["CauseConfig", "CauseSegmenter", "ClusterProbe", "LeakReport", "SegmentTR", "label_leak_report"]
 
 StateSource = str | os.PathLike[str] | Mapping[str, torch.Tensor]
 ArraySource = str | os.PathLike[str] | np.ndarray | torch.Tensor
@@ -81,8 +83,32 @@ class CauseConfig:
         return self.grid**2
 
 
+_CARD = """---
+{{ card_data }}
+---
+
+# CAUSE-TR segmenter
+
+Images of streets to pseudo-classes: a DINOv2 backbone, the CAUSE-TR head, its codebook and a cluster probe.
+
+```python
+from mbps_dataset.models.cause import CauseSegmenter
+
+network = CauseSegmenter.from_pretrained("this repository")
+```
+
+Did labels reach it? {{ label_leak }}
+
+CAUSE: Kim, Lee and Ro, "Causal Unsupervised Semantic Segmentation", 2023. DINOv2: Oquab et al., 2023. Weights made from
+published files stay under the terms of those files.
+"""
+
+
 class CauseSegmenter(
-    HubNetwork, library_name="mbps-dataset", tags=["unsupervised-semantic-segmentation", "cause", "dinov2"]
+    HubNetwork,
+    library_name="mbps-dataset",
+    tags=["unsupervised-semantic-segmentation", "cause", "dinov2"],
+    model_card_template=_CARD,
 ):
     """Backbone, head (student and teacher), codebook and cluster probe, as one network that loads and saves itself."""
 
@@ -147,12 +173,11 @@ class CauseSegmenter(
             for name, source in (("backbone", backbone), ("segment", segment), ("cluster", cluster))
         }
         rows = _codebook(codebook)
-        fitting = config or configuration_of(states["backbone"], states["segment"], states["cluster"], rows)
-        if fitting is None:
-            fitting = CauseConfig()  # the comparison below then lists what the files lack
-        network = cls(replace(fitting, **settings) if settings else fitting)
-        network.backbone.load_reference_state(states["backbone"], source=_name(backbone, "backbone"))
-        network.segment.load_reference_state(states["segment"], rows, source=_name(segment, "segment"))
+        found = configuration_of(states["backbone"], states["segment"], states["cluster"], rows)
+        wanted = replace(config or found or CauseConfig(), **settings)
+        network, fits = cls(wanted), _differences(found, wanted)
+        network.backbone.load_reference_state(states["backbone"], source=_name(backbone, "backbone"), fits=fits)
+        network.segment.load_reference_state(states["segment"], rows, source=_name(segment, "segment"), fits=fits)
         probe = ClusterProbe.from_reference(states["cluster"], source=_name(cluster, "cluster"))
         if probe.cluster_probe.shape != network.probe.cluster_probe.shape:
             raise WeightsError(
@@ -162,6 +187,10 @@ class CauseSegmenter(
             )
         network.probe = probe
         return network.eval()
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """The card written next to the weights; it says whether labels seem to have reached them."""
+        return super().generate_model_card(*args, label_leak=str(label_leak_report(self.segment)), **kwargs)
 
     def checkpoint_state(self) -> StateDict:
         """Tensors as they are stored: names of the published files behind ``backbone.``, ``segment.``, ``probe.``."""
@@ -211,6 +240,13 @@ def configuration_of(
         clusters=cluster["cluster_probe"].shape[0],
         linear_classes=head["linear_classes"],
     )
+
+
+def _differences(found: CauseConfig | None, wanted: CauseConfig) -> str:
+    """Fields in which the configuration that fits differs from the one asked for, as ``name=value``."""
+    sizes = {} if found is None else asdict(found)
+    same = asdict(wanted)
+    return ", ".join(f"{name}={value} (not {same[name]})" for name, value in sizes.items() if value != same[name])
 
 
 def _state(source: StateSource) -> Mapping[str, torch.Tensor]:

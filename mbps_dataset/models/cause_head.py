@@ -157,24 +157,27 @@ class SegmentTR(nn.Module):
         All sizes are read from the shapes. Raises `WeightsError` if they contradict each other or tensors are missing.
         """
         codebook = torch.as_tensor(codebook).float()
-        sizes = segment_configuration_of(state)
-        if sizes is None:
-            require_match(state, shapes_of(cls()) | _LINEAR, source=source, network="SegmentTR")
-            raise AssertionError("unreachable: a complete state dict tells its sizes")
+        sizes = segment_configuration_of(state) or {}
         segment = cls(**(sizes | {"codebook_size": codebook.shape[0]}), dropout=dropout)
         segment.load_reference_state(state, codebook, source=source)
         return segment.eval()
 
     def load_reference_state(
-        self, state: Mapping[str, torch.Tensor], codebook: torch.Tensor, *, source: str = "segment_tr"
+        self,
+        state: Mapping[str, torch.Tensor],
+        codebook: torch.Tensor,
+        *,
+        source: str = "segment_tr",
+        fits: str | None = None,
     ) -> None:
         """Take over a published state dict (which lacks the codebook) and the codebook [K, D].
 
-        Raises `WeightsError` with every difference and the sizes that would fit.
+        Raises `WeightsError` with every difference and what would fit: `fits`, or the sizes read from the shapes.
         """
         complete = {**state, "codebook": codebook}
-        sizes = segment_configuration_of(state)
-        fits = ", ".join(f"{k}={v}" for k, v in (sizes | {"codebook_size": len(codebook)}).items()) if sizes else ""
+        if fits is None:
+            sizes = segment_configuration_of(state)
+            fits = ", ".join(f"{name}={value}" for name, value in sizes.items()) if sizes else ""
         require_match(complete, shapes_of(self), source=source, network="SegmentTR", fits=fits)
         self.load_state_dict(to_float32(complete))
 
@@ -197,9 +200,6 @@ class SegmentTR(nn.Module):
         for teacher, student in pairs:
             for slow, fast in zip(teacher.parameters(), student.parameters()):
                 slow.copy_(fast) if decay == 0 else slow.mul_(decay).add_(fast, alpha=1 - decay)
-
-
-_LINEAR = {"linear.f.weight": (27, 90, 1, 1), "linear.f.bias": (27,)}
 
 
 def segment_configuration_of(state: Mapping[str, torch.Tensor]) -> dict[str, Any] | None:

@@ -124,17 +124,20 @@ class Dinov2Backbone(nn.Module):
             for reference, parts in names.items()
         }
 
-    def load_reference_state(self, state: Mapping[str, torch.Tensor], *, source: str = "DINOv2 state dict") -> None:
+    def load_reference_state(
+        self, state: Mapping[str, torch.Tensor], *, source: str = "DINOv2 state dict", fits: str | None = None
+    ) -> None:
         """Take over tensors named as in the published DINOv2 files.
 
-        Raises `WeightsError` listing every missing, unexpected or wrongly shaped tensor and the configuration that
-        would fit.
+        Raises `WeightsError` listing every missing, unexpected or wrongly shaped tensor and what would fit: `fits`, or
+        the configuration read from the shapes.
         """
-        own = self.model.state_dict()
         expected = {name: tuple(tensor.shape) for name, tensor in self.reference_state().items()}
-        require_match(state, expected, source=source, network="the backbone", fits=describe_backbone(state))
+        if fits is None:
+            fits = describe_backbone(state)
+        require_match(state, expected, source=source, network="the backbone", fits=fits)
         split: StateDict = {}
-        for reference, parts in _reference_names(own).items():
+        for reference, parts in _reference_names(self.model.state_dict()).items():
             split.update(zip(parts, state[reference].chunk(len(parts))))
         self.model.load_state_dict(to_float32(split))
 
