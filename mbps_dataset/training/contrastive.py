@@ -100,6 +100,11 @@ class TokenBank:
         self.features = torch.zeros(vectors, capacity, width)
         self.filled = torch.zeros(vectors, dtype=torch.int64)  # how many were ever written to each row's ring
 
+    def to(self, device: torch.device) -> TokenBank:
+        """Move the bank to a device and return it."""
+        self.features, self.filled = self.features.to(device), self.filled.to(device)
+        return self
+
     def add(self, projections: Tensor, indices: Tensor) -> None:
         """Keep a random half (rounded up) per codebook row of `projections` [N, C], whose rows are `indices` [N]."""
         projections, indices = projections.detach().to(self.features), indices.to(self.filled.device)

@@ -1,0 +1,218 @@
+"""CAUSE-TR trained as its paper means it: three stages on a frozen backbone, and no label anywhere.
+
+1. *Codebook*: vectors that group backbone tokens by modularity.
+2. *Contrastive*: the student head learns codes in which tokens of one codebook neighbourhood lie together; the teacher
+   follows as a moving average; a bank keeps earlier tokens.
+3. *Probe*: cluster centres in code space, by modularity on the teacher's codes.
+
+Source: Kim, Lee and Ro, "Causal Unsupervised Semantic Segmentation" (2023), and its code. Where we differ:
+
+* **No label enters.** The published code also trains a linear probe on ground truth, and in its last stage that
+  gradient reaches the teacher head, the one used at inference. Here there is no linear probe, nothing but pictures can
+  be handed in, and stage 3 takes no gradient through the head.
+* *Starting points.* Codebook and probe start from spherical k-means centres (of tokens, and of teacher codes) instead
+  of near-zero noise. From noise, half of the published probe's 27 vectors never win a token; from centres, all start
+  with tokens of their own. ``kmeans_start=False`` restores the published start.
+* One device; a learning rate of 4e-3, which is what the published runs used after scaling by four devices.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mbps_dataset.models.cause import CauseSegmenter
+from mbps_dataset.stages.overclustering import fit_kmeans
+from mbps_dataset.training.checkpointing import Checkpoint, seeded
+from mbps_dataset.training.contrastive import TokenBank, contrastive_loss, nearest_codebook_index
+from mbps_dataset.training.modularity import draw_grid_order, grid_sample, modularity_loss
+from mbps_dataset.training.precision import half_precision
+from mbps_dataset.training.progress import TrainingProgress
+from mbps_dataset.training.views import Pictures, draw_picture_indices, draw_windows, normalise
+
+
+SAVE_EVERY = 100
+"""Steps between two checkpoint files."""
+
+
+@dataclass(frozen=True)
+class CauseTrainingSettings:
+    """How to train; learning rates, batch, bank and temperatures as published, lengths for the tiny network (ours)."""
+
+    codebook_steps: int = 100  # published: 1 epoch, about 233
+    contrastive_steps: int = 400  # published: 2 epochs, about 466
+    probe_steps: int = 50  # published: 5 epochs, about 1165
+    windows_per_step: int = 16
+    window_share: tuple[float, float] = (
+        0.7,
+        1.0,
+    )  # window side over the shorter picture side; published: 1.0 of crops
+    learning_rate: float = 4e-3  # Adam, codebook and head
+    probe_learning_rate: float = 1e-3  # Adam; published: 4e-3 from noise
+    gradient_norm: float = 1.0
+    teacher_decay: float = 0.99
+    bank_capacity: int = 100  # teacher projections kept per codebook row
+    kmeans_start: bool = True
+    kmeans_windows: int = 128  # windows whose tokens k-means starts from
+    seed: int = 0
+
+
+def train_cause(
+    segmenter: CauseSegmenter,
+    pictures: Pictures,
+    settings: CauseTrainingSettings,
+    *,
+    checkpoint_folder: str | os.PathLike[str] | None = None,
+    show_progress: bool = True,
+) -> CauseSegmenter:
+    """Train head, codebook and probe of `segmenter` in place on `pictures` (uint8 [H, W, 3]); returned in eval mode.
+
+    The backbone stays as it is. One seed gives one result, also when continued from `checkpoint_folder`, which holds
+    one file per stage. Runs on the device of the segmenter.
+    """
+    trainer = _Trainer(segmenter, pictures, settings, checkpoint_folder, show_progress)
+    segmenter.backbone.eval().requires_grad_(False)
+    stages = (("codebook", trainer.codebook), ("contrastive", trainer.contrastive), ("probe", trainer.probe))
+    for number, (name, stage) in enumerate(stages):
+        with seeded(settings.seed * len(stages) + number):
+            stage(name)
+    return segmenter.eval()
+
+
+class _Trainer:
+    """The three stages over one segmenter and one set of pictures."""
+
+    def __init__(
+        self,
+        segmenter: CauseSegmenter,
+        pictures: Pictures,
+        settings: CauseTrainingSettings,
+        folder: str | os.PathLike[str] | None,
+        show_progress: bool,
+    ) -> None:
+        self.segmenter, self.pictures, self.settings = segmenter, pictures, settings
+        self.folder = None if folder is None else Path(folder)
+        self.show_progress = show_progress
+        self.device = next(segmenter.parameters()).device
+
+    def codebook(self, name: str) -> None:
+        """Stage 1: the codebook by modularity on tokens, one per 4 x 4 block."""
+        segment = self.segmenter.segment
+        codebook = nn.Parameter(segment.codebook.clone())
+        holder = nn.ParameterList([codebook])
+        optimiser = torch.optim.Adam([codebook], lr=self.settings.learning_rate)
+        checkpoint = self._checkpoint(name, codebook=holder, optimiser=optimiser)
+        start = checkpoint.resume()
+        if start == 0 and self.settings.kmeans_start:
+            codebook.data.copy_(self._kmeans(self._features, len(codebook)))
+        with self._steps(name, checkpoint, start, self.settings.codebook_steps) as progress:
+            for step in progress:
+                loss = modularity_loss(self._sampled(self._features(self._windows())), codebook)
+                _descend(loss, optimiser)
+                progress.report({"modularity": -float(loss.detach())})
+                checkpoint.step_done(step + 1)
+        segment.codebook.copy_(codebook.detach())
+
+    def contrastive(self, name: str) -> None:
+        """Stage 2: student head against teacher head, with the bank."""
+        segment = self.segmenter.segment.train()
+        learned = [*segment.head.parameters(), *segment.projection_head.parameters()]
+        optimiser = torch.optim.Adam(learned, lr=self.settings.learning_rate)
+        width = self.segmenter.config.projection_dim
+        bank = TokenBank(len(segment.codebook), width, capacity=self.settings.bank_capacity).to(self.device)
+        checkpoint = self._checkpoint(name, segment=segment, optimiser=optimiser, bank=bank)
+        start = checkpoint.resume()
+        if start == 0:
+            segment.update_teacher(0)
+        with self._steps(name, checkpoint, start, self.settings.contrastive_steps) as progress:
+            for step in progress:
+                loss = self._contrast(bank)
+                _descend(loss, optimiser, learned, self.settings.gradient_norm)
+                segment.update_teacher(self.settings.teacher_decay)
+                progress.report({"contrast": float(loss.detach())})
+                checkpoint.step_done(step + 1)
+        segment.eval()
+
+    def probe(self, name: str) -> None:
+        """Stage 3: the cluster probe by modularity on the teacher's codes; the head takes no gradient."""
+        probe = self.segmenter.probe
+        optimiser = torch.optim.Adam(probe.parameters(), lr=self.settings.probe_learning_rate)
+        checkpoint = self._checkpoint(name, probe=probe, optimiser=optimiser)
+        start = checkpoint.resume()
+        if start == 0 and self.settings.kmeans_start:
+            probe.cluster_probe.data.copy_(self._kmeans(self._codes, len(probe.cluster_probe)))
+        with self._steps(name, checkpoint, start, self.settings.probe_steps) as progress:
+            for step in progress:
+                loss = modularity_loss(self._sampled(self._codes(self._windows())), probe.cluster_probe)
+                _descend(loss, optimiser)
+                progress.report({"modularity": -float(loss.detach())})
+                checkpoint.step_done(step + 1)
+
+    def _contrast(self, bank: TokenBank) -> Tensor:
+        segment = self.segmenter.segment
+        features = self._features(self._windows())
+        student = segment.projection_head(segment.encode_student(features))
+        with torch.no_grad():
+            teacher = segment.projection_head_ema(segment.encode(features))
+        order = draw_grid_order(len(features), self.segmenter.config.grid, device=self.device)
+        features, student, teacher = (grid_sample(tokens, order) for tokens in (features, student, teacher))
+        kept, rows = bank.contents()
+        loss = contrastive_loss(features, student, teacher, segment.codebook, bank_features=kept, bank_indices=rows)
+        bank.add(teacher.flatten(0, 1), nearest_codebook_index(features, segment.codebook).flatten())
+        return loss
+
+    def _windows(self, count: int | None = None) -> Tensor:
+        count = self.settings.windows_per_step if count is None else count
+        indices = draw_picture_indices(count, self.pictures)
+        crop = self.segmenter.config.crop
+        views = draw_windows(self.pictures, indices, crop, share=self.settings.window_share)
+        return normalise(views.pixels).to(self.device)
+
+    @torch.no_grad()
+    def _features(self, pixels: Tensor) -> Tensor:
+        with half_precision(self.device):
+            return self.segmenter.backbone.features(pixels).float()
+
+    @torch.no_grad()
+    def _codes(self, pixels: Tensor) -> Tensor:
+        return self.segmenter.segment.encode(self._features(pixels))
+
+    def _sampled(self, tokens: Tensor) -> Tensor:
+        return grid_sample(tokens, draw_grid_order(len(tokens), self.segmenter.config.grid, device=self.device))
+
+    def _kmeans(self, encode: Callable[[Tensor], Tensor], count: int) -> Tensor:
+        """Spherical k-means centres of tokens drawn one per block, with the mean length of the tokens."""
+        batches = -(-self.settings.kmeans_windows // self.settings.windows_per_step)
+        tokens = torch.cat([self._sampled(encode(self._windows())).flatten(0, 1) for _ in range(batches)])
+        centres = fit_kmeans(tokens.cpu().numpy(), count, seed=self.settings.seed, restarts=1, iterations=50)
+        return torch.from_numpy(centres).to(tokens) * tokens.norm(dim=1).mean()
+
+    def _checkpoint(self, name: str, **parts: object) -> Checkpoint:
+        path = None if self.folder is None else self.folder / f"{name}.pt"
+        plain = {
+            key: value if not isinstance(value, tuple) else repr(value) for key, value in asdict(self.settings).items()
+        }
+        return Checkpoint(path, settings=plain, every=SAVE_EVERY, **parts)
+
+    @contextmanager
+    def _steps(self, name: str, checkpoint: Checkpoint, start: int, stop: int) -> Iterator[TrainingProgress]:
+        with TrainingProgress(name, start=start, stop=stop, show=self.show_progress) as progress:
+            yield progress
+        if start < stop:
+            checkpoint.save(stop)
+
+
+def _descend(
+    loss: Tensor, optimiser: torch.optim.Optimizer, clipped: list[nn.Parameter] | None = None, norm: float = 1.0
+) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    if clipped:
+        nn.utils.clip_grad_norm_(clipped, norm)
+    optimiser.step()

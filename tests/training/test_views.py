@@ -1,0 +1,82 @@
+"""Windows lie where they say, meeting tokens meet, colours stay colours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mbps_dataset.errors import InputError
+from mbps_dataset.training.views import (
+    draw_picture_indices,
+    draw_windows,
+    jitter_colours,
+    matching_tokens,
+    normalise,
+)
+
+
+def _coordinates(height: int, width: int) -> np.ndarray:
+    """A picture whose red is the row and green the column."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, np.zeros_like(rows)], -1).astype(np.uint8)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000))
+def test_meeting_tokens_show_the_same_spot(seed: int) -> None:
+    torch.manual_seed(seed)
+    pictures = [_coordinates(96, 160)]
+    one, other = (draw_windows(pictures, [0, 0], 48, share=(0.4, 1.0)) for _ in range(2))
+    index, inside = matching_tokens(one, other, 6)
+    spot = [
+        torch.nn.functional.avg_pool2d(view.pixels * 255, 8).flatten(2)[:, :2].transpose(1, 2) for view in (one, other)
+    ]
+    met = torch.gather(spot[1], 1, index[..., None].expand(-1, -1, 2))
+    reach = other.box[:, 2] / 6 / 2 + 1.5  # half a token of the other window, and resampling
+    away = (met - spot[0]).abs().amax(-1)
+    assert (away[inside] <= reach[:, None].expand_as(away)[inside]).all()
+    lies_in = _inside(spot[0], other)
+    assert (inside == lies_in).float().mean() > 0.8  # but for tokens at the border
+
+
+def _inside(spot: torch.Tensor, window: object) -> torch.Tensor:
+    start, side = window.box[:, None, :2], window.box[:, None, 2:]
+    return ((spot >= start) & (spot < start + side)).all(-1)
+
+
+def test_window_without_choice_is_the_picture_itself() -> None:
+    picture = _coordinates(32, 32)
+    view = draw_windows([picture], [0], 32, share=(1.0, 1.0), mirror=False)
+    assert torch.equal(view.pixels[0] * 255, torch.from_numpy(picture).permute(2, 0, 1).float())
+    assert view.box.tolist() == [[0, 0, 32]]
+
+
+def test_window_shares_are_kept() -> None:
+    torch.manual_seed(0)
+    view = draw_windows([_coordinates(100, 200)], [0] * 50, 10, share=(0.3, 0.6))
+    side = view.box[:, 2]
+    assert side.min() >= 30 and side.max() <= 60 and side.max() - side.min() > 15
+    assert 10 < int(view.mirrored.sum()) < 40
+
+
+def test_jitter_changes_colours_within_range() -> None:
+    torch.manual_seed(0)
+    pixels = torch.rand(4, 3, 8, 8)
+    changed = jitter_colours(pixels)
+    assert changed.shape == pixels.shape and 0 <= changed.min() and changed.max() <= 1
+    assert (changed - pixels).abs().mean() > 0.02
+    still = jitter_colours(pixels, brightness=0, contrast=0, saturation=0, hue_turn=0)
+    torch.testing.assert_close(still, pixels, rtol=0, atol=1e-5)
+
+
+def test_normalise_matches_the_published_constants() -> None:
+    white = normalise(torch.ones(1, 3, 1, 1)).flatten()
+    torch.testing.assert_close(white, torch.tensor([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]))
+
+
+def test_no_pictures_is_a_clear_error() -> None:
+    with pytest.raises(InputError, match="no pictures to train on"):
+        draw_picture_indices(2, [])
