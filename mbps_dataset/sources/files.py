@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mbps_dataset import taxonomy
+from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources.frame import Frame, Truth
-from mbps_dataset.sources.images import DIGESTS, read_bytes
+from mbps_dataset.sources.images import DIGESTS, decode_image, read_bytes
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,10 @@ class FileFrame(Frame):
     instance_path: Path | None = None
 
     def image_bytes(self) -> bytes:
-        return read_bytes(self.path, self.image_id)
+        return read_bytes(self.path, str(self.path))
+
+    def image(self) -> RGBImage:
+        return decode_image(self.image_bytes(), str(self.path))
 
     def digest(self) -> str:
         return DIGESTS.digest(self.path)

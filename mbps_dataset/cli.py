@@ -1,0 +1,69 @@
+"""The `mbps` command: one module of `mbps_dataset.commands` per subcommand.
+
+Exit status: 0 done; 1 something the user can mend, said in one line; 3 done, but some images failed; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from mbps_dataset._version import __version__
+from mbps_dataset.commands import COMMANDS
+from mbps_dataset.errors import CalibrationError, InputError, RecipeError, StoreError, WeightsError
+
+
+USER_ERRORS = (InputError, RecipeError, WeightsError, CalibrationError, StoreError)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser with every subcommand."""
+    top = argparse.ArgumentParser(
+        prog="mbps",
+        description="Panoptic pseudo-labels from street images without human labels.",
+        epilog="`mbps COMMAND --help` ends with an example. Start with: mbps build --recipe demo --output build/demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"mbps-dataset {__version__}")
+    top.add_argument("-q", "--quiet", action="store_true", help="no progress bars")
+    subparsers = top.add_subparsers(dest="command", metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        sub = subparsers.add_parser(
+            name,
+            help=command.HELP,
+            description=command.HELP[0].upper() + command.HELP[1:] + ".",
+            epilog=f"example:\n  {command.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(sub)
+        sub.set_defaults(run=command.run)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    top = parser()
+    given = top.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for noisy in ("httpx", "huggingface_hub", "transformers", "datasets"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    if given.command is None:
+        top.print_help()
+        return 0
+    if given.quiet:
+        os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+    try:
+        return given.run(given)
+    except USER_ERRORS as error:
+        print(f"mbps {given.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished work is kept; run the same command again to go on.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""Subcommands of `mbps`. Each module has `HELP`, `EXAMPLE`, `add_arguments(parser)` and `run(arguments) -> status`."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from mbps_dataset.commands import build, evaluate, info, preview
+
+
+COMMANDS: dict[str, ModuleType] = {"build": build, "eval": evaluate, "preview": preview, "info": info}

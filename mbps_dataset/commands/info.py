@@ -1,0 +1,68 @@
+"""`mbps info`: what a recipe, a label set or an installation holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from mbps_dataset._version import __version__
+from mbps_dataset.commands.build import print_recipe
+from mbps_dataset.recipe import RECIPES, get_recipe
+
+
+HELP = "show recipes, a label set's provenance and failures, or the versions in use"
+EXAMPLE = "mbps info build/demo"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("label_set", nargs="?", type=Path, metavar="LABELSET", help="folder written by `mbps build`")
+    parser.add_argument("--recipe", help="show this recipe's settings")
+    parser.add_argument(
+        "--json", action="store_true", help="with --recipe: as JSON that --recipe of `mbps build` reads"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was asked for."""
+    if arguments.recipe:
+        recipe = get_recipe(arguments.recipe)
+        print(json.dumps(recipe.to_json(), indent=2)) if arguments.json else print_recipe(recipe)
+    elif arguments.label_set:
+        _print_label_set(arguments.label_set)
+    else:
+        _print_installation()
+    return 0
+
+
+def _print_label_set(root: Path) -> None:
+    from mbps_dataset.built import BuiltLabelSet
+
+    document = BuiltLabelSet(root).document
+    calibration = document["calibration"]
+    print(f"label set   {root}\nrecipe      {document['recipe']['name']}: {document['recipe']['summary']}")
+    print(f"identity    {document['identity']}\nmade with   mbps-dataset {document['package_version']}")
+    print(f"source      {document['source']}")
+    for split, counts in document["counts"].items():
+        print(f"{split:11} {counts['rows']} images, {counts['segments']} segments, {counts['instances']} instances")
+    used = document["ground_truth_used"]
+    print(f"truth used  {'; '.join(used) if used else 'none'}")
+    for component, supervision in document["supervision"].items():
+        print(f"  {component}: {supervision}")
+    print(f"things      {', '.join(c['name'] for c in calibration['classes'] if c['isthing']) or 'none'}")
+    print(f"failures    {len(document['failures'])}")
+    for failure in document["failures"]:
+        print(f"  {failure['reason']}")
+
+
+def _print_installation() -> None:
+    import importlib.metadata
+    import platform
+
+    print(f"mbps-dataset {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for package in ("torch", "datasets", "transformers", "huggingface_hub", "numpy", "scipy", "pillow"):
+        print(f"  {package} {importlib.metadata.version(package)}")
+    print("recipes:")
+    for name, recipe in RECIPES.items():
+        print(f"  {name:10} {recipe.summary}")
