@@ -1,0 +1,331 @@
+"""Structure on surfaces: windows and doors, car glass and lamps, lettering, sign faces, wheels.
+
+A pattern takes the pixels of one kind of surface and returns their colour. It works from surface coordinates in metres
+alone, so that it is fixed to the object. All shapes and proportions are ours, by eye.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbps_dataset.sources.scenes.materials import Pattern
+
+
+Array = NDArray[np.float32]
+Channels = list[Array]
+
+_HASH = np.random.default_rng(31).permutation(4096).astype(np.int32)
+
+
+class Pixels:
+    """Pixels [N] of one kind of surface, with what their part says about them, gathered when asked for.
+
+    `u`, `v` metres from the first corner; `colour`, `accent` lit by the light on the part; `light` its brightness.
+    """
+
+    def __init__(self, part: NDArray[np.intp], u: Array, v: Array, grain: Array, table) -> None:
+        self.part, self.u, self.v, self.grain, self._table = part, u, v, grain, table
+
+    @cached_property
+    def colour(self) -> Channels:
+        return [channel.take(self.part) * self.grain for channel in self._table.colour]
+
+    @cached_property
+    def accent(self) -> Channels:
+        return [channel.take(self.part) for channel in self._table.accent]
+
+    @cached_property
+    def light(self) -> Array:
+        return self._table.light.take(self.part)
+
+    @cached_property
+    def width(self) -> Array:
+        return self._table.width.take(self.part)
+
+    @cached_property
+    def height(self) -> Array:
+        return self._table.height.take(self.part)
+
+    def parameter(self, k: int) -> Array:
+        return self._table.parameters[k].take(self.part)
+
+
+def _put(channels: Channels, mask: NDArray[np.bool_], colour, gain: Array | float = 1.0) -> None:
+    """Where `mask`, set the channels to `colour` (three numbers or arrays) times `gain`."""
+    where = np.flatnonzero(mask)
+    for channel, value in zip(channels, colour):
+        value = value[where] if isinstance(value, np.ndarray) else value
+        channel[where] = value * (gain[where] if isinstance(gain, np.ndarray) else gain)
+
+
+def _dim(channels: Channels, mask: NDArray[np.bool_], gain: float) -> None:
+    factor = np.where(mask, np.float32(gain), np.float32(1))
+    for channel in channels:
+        channel *= factor
+
+
+def _fraction(values: Array) -> Array:
+    return values - np.floor(values)
+
+
+def facade(p: Pixels) -> Channels:
+    """Storeys of windows with frames, sills and blinds; doors or shop windows below; a cornice on top.
+
+    Parameters: window spacing, storey height, half width and half height of a window as a part of its cell, shop, seed.
+    """
+    pitch, storey, half_width, half_height = (p.parameter(k) for k in range(4))
+    shop, seed = p.parameter(4) > 0.5, p.parameter(5).astype(np.int32)
+    columns = np.maximum(np.floor(p.width / pitch), 1)
+    x = p.u * columns / p.width
+    y = p.v / storey
+    i, j = np.floor(x), np.floor(y)
+    x -= i + 0.5
+    y -= j + 0.5
+    dice = _HASH.take((i.astype(np.int32) * 73 + j.astype(np.int32) * 151 + seed) & 4095)
+    ground = j < 0.5
+    lower = ground & shop
+    half_width = np.where(lower, np.float32(0.43), half_width)
+    half_height = np.where(lower, np.float32(0.4), half_height)
+    door = ground & ~shop & (dice < 700)
+    y += np.where(lower, np.float32(0.06), np.where(door, np.float32(0.14), np.float32(-0.02)))
+    half_height = np.where(door, np.float32(0.36), half_height)
+    ax, ay = np.abs(x), np.abs(y)
+    inside = (ax < half_width) & (ay < half_height) & (p.v < p.height - 0.75)
+    frame_x, frame_y = 0.07 / pitch, 0.07 / storey
+    frame = (ax > half_width - frame_x) | (ay > half_height - frame_y) | (ax < frame_x * 0.5)
+    channels = p.colour
+    _dim(channels, ground & ~inside, 0.9)
+    ledge = (np.abs(p.v - p.height + 0.75) < 0.12) | (ground & (p.v > storey - 0.16) & ~inside)
+    sill = ~ground & (ax < half_width + frame_x) & (np.abs(y + half_height + frame_y * 0.8) < frame_y * 0.8)
+    _put(channels, (ledge | sill) & ~inside, p.accent, 0.95)
+    shade_above = inside & (y > half_height - 0.2 / storey)
+    tone = (dice & 255).astype(np.float32) * (1 / 255)
+    sky = np.clip(0.2 + 0.9 * y / half_height * tone, 0, 1) * 0.35 + 0.06 + 0.12 * tone * tone
+    sky *= p.light * np.where(shade_above, np.float32(0.55), np.float32(1))
+    where = np.flatnonzero(inside)
+    for channel, tint in zip(channels, (0.92, 1.0, 1.1)):
+        channel[where] = sky[where] * np.float32(tint)
+    curtain = inside & ~ground & ((dice & 1023) < 260) & (ax > half_width * 0.45)
+    _put(channels, curtain, (0.62, 0.6, 0.55), p.light * 0.8)
+    blind = inside & ~ground & ((dice & 1023) > 860) & (y > 0)
+    _put(channels, blind, (0.7, 0.69, 0.66), p.light * 0.75)
+    _put(channels, inside & frame & ~door, p.accent)
+    _put(channels, inside & door & (ax < half_width * 0.8), p.accent, 0.45 + 0.4 * tone)
+    _shop_band(p, channels, lower & ~inside & (p.v > storey * 0.84) & (p.v < storey * 0.99), seed)
+    return channels
+
+
+def _shop_band(p: Pixels, channels: Channels, band: NDArray[np.bool_], seed: NDArray[np.int32]) -> None:
+    """A board with lettering above the shop windows."""
+    hues = ((0.6, 0.15, 0.12), (0.12, 0.2, 0.42), (0.1, 0.1, 0.11), (0.75, 0.72, 0.65), (0.15, 0.36, 0.24))
+    board = (np.floor(p.u / 6.5).astype(np.int32) + seed) % len(hues)
+    for k, hue in enumerate(hues):
+        _put(channels, band & (board == k), hue, p.light)
+    letter = _HASH.take((np.floor(p.u / 0.13).astype(np.int32) * 7 + seed) & 4095) & 3
+    middle = _fraction(p.u / 6.5)
+    text = band & (letter > 0) & (middle > 0.25) & (middle < 0.75) & (_fraction(p.u / 0.26) > 0.2)
+    text &= np.abs(p.v - p.parameter(1) * 0.915) < 0.11
+    _put(channels, text, (0.85, 0.84, 0.78), p.light)
+
+
+def screen(p: Pixels) -> Channels:
+    """Windscreen or rear window: glass with pillars, sky above, seats and dashboard below."""
+    x, y = p.u / p.width, p.v / p.height
+    glass = (np.abs(x - 0.5) < 0.455) & (y > 0.06) & (y < 0.93)
+    sky = (0.12 + 0.5 * np.maximum(y - 0.25, 0) * (0.8 + 0.4 * x)) * p.light
+    seat = (np.abs(np.abs(x - 0.5) - 0.2) < 0.09) & (y < 0.62) & (y > 0.1)
+    sky *= np.where(seat, np.float32(0.45), np.float32(1))
+    channels = p.colour
+    _put(channels, glass, (0.9, 1.0, 1.08), sky)
+    _put(channels, glass & (y < 0.12), (0.05, 0.05, 0.05), 1.0)
+    return channels
+
+
+def cabin(p: Pixels) -> Channels:
+    """Side windows between pillars. Parameters: blind, lean at the start, lean at the end, length (sign: direction)."""
+    blind, lean0, lean1 = p.parameter(0) > 0.5, p.parameter(1), p.parameter(2)
+    length = np.abs(p.parameter(3))
+    y = np.clip(p.v / p.height, 0, 1)
+    left, right = lean0 * y, length - lean1 * y
+    position = (p.u - left) / np.maximum(right - left, 0.1)
+    glass = (y > 0.1) & (y < 0.88) & (p.u > left + 0.09) & (p.u < right - 0.09)
+    pillar = (np.abs(position - 0.5) < 0.03) | (np.abs(position - 0.83) < 0.018) | (np.abs(position - 0.13) < 0.014)
+    front = np.where(p.parameter(3) > 0, position < 0.42, position > 0.58)
+    glass &= ~blind | front
+    sky = (0.1 + 0.26 * y + 0.07 * np.sin(p.u * 3.1)) * p.light
+    seat = (np.abs(_fraction(position * 2) - 0.6) < 0.11) & (y < 0.6)
+    sky *= np.where(seat, np.float32(0.5), np.float32(1))
+    channels = p.colour
+    _put(channels, glass, (0.92, 1.0, 1.07), sky)
+    _put(channels, glass & pillar, (0.05, 0.05, 0.05), p.light)
+    return channels
+
+
+def car_side(p: Pixels) -> Channels:
+    """Doors, handles, sill and wheel arches. Parameters: positions of the two axles, wheel radius, height."""
+    y = p.v / p.height
+    channels = p.colour
+    gain = 0.72 + 0.42 * y
+    for channel in channels:
+        channel *= gain
+    first, second = np.minimum(p.parameter(0), p.parameter(1)), np.maximum(p.parameter(0), p.parameter(1))
+    between = second - first
+    seam = np.minimum(np.abs(p.u - first - 0.42 * between), np.abs(p.u - first - 0.78 * between))
+    seam = np.minimum(seam, np.abs(p.u - first - 0.12 * between))
+    _dim(channels, (seam < 0.014) & (y > 0.15), 0.5)
+    handle = (np.abs(p.u - first - 0.5 * between) < 0.08) | (np.abs(p.u - first - 0.86 * between) < 0.08)
+    _dim(channels, handle & (np.abs(y - 0.86) < 0.04), 0.45)
+    _put(channels, y < 0.14, (0.06, 0.06, 0.065), p.light)
+    radius = p.parameter(2) + 0.07
+    centre = p.parameter(2) - 0.2
+    distance = np.minimum((p.u - first) ** 2, (p.u - second) ** 2) + (p.v - centre) ** 2
+    _put(channels, distance < radius**2, (0.025, 0.025, 0.028), p.light)
+    return channels
+
+
+def lamps(p: Pixels) -> Channels:
+    """Head lamps and grille (parameter 1) or tail lamps (parameter 0) at the ends of a car."""
+    x, y = np.abs(p.u / p.width - 0.5), p.v / p.height
+    front = p.parameter(0) > 0.5
+    channels = p.colour
+    _put(channels, front & (x < 0.25) & (y < 0.75) & (y > 0.08), (0.07, 0.07, 0.075), p.light)
+    _put(channels, front & (x < 0.23) & (_fraction(y * 4) < 0.3) & (y < 0.7), (0.3, 0.3, 0.31), p.light)
+    lamp = (x > 0.31) & (x < 0.485) & (y > 0.12) & (y < 0.85)
+    _put(channels, lamp, p.accent)
+    glow = lamp & ((x - 0.4) ** 2 * 6 + (y - 0.5) ** 2 * 0.6 < 0.05)
+    _put(channels, glow, p.accent, 1.25)
+    return channels
+
+
+def bumper(p: Pixels) -> Channels:
+    """The lower end of a car: plate, air intake, apron."""
+    x, y = np.abs(p.u / p.width - 0.5), p.v / p.height
+    channels = p.colour
+    _dim(channels, y < 0.45, 0.85)
+    _put(channels, (y < 0.28) | ((x < 0.3) & (y < 0.42)), (0.07, 0.07, 0.075), p.light)
+    plate = (np.abs(p.u - p.width / 2) < 0.26) & (np.abs(y - 0.66) < 0.13)
+    _put(channels, plate, p.accent)
+    text = plate & (np.abs(y - 0.66) < 0.07) & (_fraction(p.u / 0.06) < 0.55) & (np.abs(p.u - p.width / 2) < 0.21)
+    _put(channels, text, (0.12, 0.12, 0.13), p.light)
+    return channels
+
+
+def coach_side(p: Pixels) -> Channels:
+    """A row of windows, doors, a stripe. Parameters: window spacing, lower and upper edge of the glass, style."""
+    pitch, low, high, style = (p.parameter(k) for k in range(4))
+    y = p.v / p.height
+    cell = np.floor(p.u / pitch)
+    x = p.u / pitch - cell
+    channels = p.colour
+    gain = 0.8 + 0.25 * y
+    for channel in channels:
+        channel *= gain
+    _put(channels, (style > 0.5) & (y < low - 0.06) & (y > low - 0.14), p.accent)
+    _put(channels, (style > 1.5) & (y > high + 0.03), p.accent)
+    band = (y > low) & (y < high) & (p.u > 0.25) & (p.u < p.width - 0.25)
+    door = (style > 0.5) & (cell % 4 == 1) & (y < high) & (y > 0.05)
+    glass = (band | door) & (np.abs(x - 0.5) < 0.46)
+    sky = (0.08 + 0.3 * np.maximum(y - low, 0) + 0.05 * np.sin(p.u * 2.3)) * p.light
+    _put(channels, band | door, (0.05, 0.05, 0.055), p.light)
+    _put(channels, glass, (0.92, 1.0, 1.08), sky)
+    _put(channels, y < 0.06, (0.06, 0.06, 0.06), p.light)
+    return channels
+
+
+def coach_front(p: Pixels) -> Channels:
+    """The face of a bus or lorry: screen, destination board, lamps. Parameter: 0 lorry, 1 front, 2 rear."""
+    style = p.parameter(0)
+    x, y = np.abs(p.u / p.width - 0.5), p.v / p.height
+    channels = p.colour
+    low = np.where(style > 1.5, np.float32(0.55), np.float32(0.4))
+    glass = (x < 0.45) & (y > low) & (y < 0.82)
+    sky = (0.08 + 0.45 * np.maximum(y - low, 0)) * p.light
+    _put(channels, glass, (0.92, 1.0, 1.08), sky)
+    _put(channels, glass & (style < 1.5) & (np.abs(x) < 0.012), (0.05, 0.05, 0.05), p.light)
+    board = (style > 0.5) & (x < 0.36) & (y > 0.86) & (y < 0.95)
+    _put(channels, board, (0.05, 0.05, 0.05), p.light)
+    _put(channels, board & (_fraction(p.u / 0.16) < 0.6) & (np.abs(y - 0.905) < 0.025), (0.95, 0.7, 0.2))
+    lamp = (x > 0.34) & (x < 0.46) & (y > 0.13) & (y < 0.22)
+    _put(channels, lamp & (style < 1.5), (0.88, 0.88, 0.84), p.light)
+    _put(channels, lamp & (style > 1.5), (0.6, 0.06, 0.05), p.light)
+    _put(channels, (x < 0.28) & (y > 0.12) & (y < 0.2), (0.08, 0.08, 0.085), p.light)
+    _put(channels, y < 0.07, (0.06, 0.06, 0.06), p.light)
+    return channels
+
+
+def cargo(p: Pixels) -> Channels:
+    """The load of a lorry. Parameter: 0 plain doors, 1 ribs, 2 a stripe with lettering, 3 tarpaulin."""
+    style = p.parameter(0)
+    y = p.v / p.height
+    channels = p.colour
+    rib = (style > 0.5) & (style < 1.5) & (_fraction(p.u / 0.3) < 0.25)
+    _dim(channels, rib, 0.82)
+    fold = (style > 2.5) & (_fraction(p.u / 0.75 + 0.1 * np.sin(3 * y)) < 0.18)
+    _dim(channels, fold, 0.75)
+    stripe = (style > 1.5) & (style < 2.5) & (np.abs(y - 0.55) < 0.2)
+    _put(channels, stripe, p.accent)
+    middle = np.abs(p.u / p.width - 0.5)
+    letter = _HASH.take(np.floor(p.u / 0.22).astype(np.int32) & 4095) & 3
+    text = stripe & (np.abs(y - 0.55) < 0.11) & (middle < 0.3) & (_fraction(p.u / 0.44) < 0.72) & (letter > 0)
+    _put(channels, text, (0.9, 0.9, 0.88), p.light)
+    edge = (p.u < 0.07) | (p.u > p.width - 0.07) | (p.v < 0.07) | (p.v > p.height - 0.07)
+    _dim(channels, edge | ((p.width < 3) & (np.abs(p.u - p.width / 2) < 0.025)), 0.6)
+    return channels
+
+
+def sign(p: Pixels) -> Channels:
+    """Faces of traffic signs. Parameter: 0 red ring, 1 blue disc, 2 bar, 3 warning, 4 square, 5 board, 6 priority."""
+    style = np.round(p.parameter(0)).astype(np.int32)
+    x, y = p.u / p.width * 2 - 1, p.v / p.height * 2 - 1
+    radius = np.sqrt(x * x + y * y)
+    edge = np.minimum(np.minimum(1 - np.abs(x), 1 - np.abs(y)) * 0.5, 1)
+    channels = p.colour
+    _put(channels, (style == 0) & (radius > 0.74), p.accent)
+    _put(channels, (style == 0) & (np.abs(np.abs(x) - 0.22) < 0.12) & (np.abs(y) < 0.34), (0.1, 0.1, 0.1), p.light)
+    _put(
+        channels,
+        (style == 1) & ((np.abs(x) < 0.12) & (np.abs(y) < 0.5) | (np.abs(np.abs(x) + y - 0.45) < 0.12) & (y > 0)),
+        p.accent,
+    )
+    _put(channels, (style == 2) & (np.abs(x) < 0.68) & (np.abs(y) < 0.17), p.accent)
+    inner = (np.abs(x) < (1 - y) * 0.5 - 0.24) & (y > -0.8)
+    _put(channels, (style == 3) & ~inner, p.accent)
+    _put(channels, (style == 3) & (np.abs(x) < 0.09) & (y > -0.62) & (y < 0.1), (0.1, 0.1, 0.1), p.light)
+    _put(channels, (style == 4) & (np.abs(x) < 0.6) & (y < 0.45) & (np.abs(x) < (0.55 - y)), p.accent)
+    _put(channels, (style == 5) & (edge < 0.04), p.accent)
+    rows = (np.abs(np.abs(y) - 0.36) < 0.2) & (np.abs(x) < 0.8) & (_fraction(p.u / 0.11) < 0.6)
+    _put(channels, (style == 5) & rows, p.accent)
+    _put(channels, (style == 6) & (np.abs(x) + np.abs(y) > 0.72), p.accent)
+    return channels
+
+
+def signal(p: Pixels) -> Channels:
+    """Three lamps, one lit. Parameter: 0 red, 1 amber, 2 green."""
+    lit = np.round(p.parameter(0)).astype(np.int32)
+    x, y = p.u / p.width - 0.5, p.v / p.height * 3
+    row = 2 - np.clip(np.floor(y), 0, 2).astype(np.int32)
+    lamp = (x * p.width) ** 2 + ((_fraction(y) - 0.5) * p.height / 3) ** 2 < 0.012
+    channels = p.colour
+    for k, hue in enumerate(((0.95, 0.16, 0.1), (0.98, 0.68, 0.1), (0.2, 0.9, 0.5))):
+        _put(channels, lamp & (row == k) & (lit == k), hue, 1.0)
+        _put(channels, lamp & (row == k) & (lit != k), hue, 0.16)
+    return channels
+
+
+FACES: dict[Pattern, Callable[[Pixels], Channels]] = {
+    Pattern.FACADE: facade,
+    Pattern.SCREEN: screen,
+    Pattern.CABIN: cabin,
+    Pattern.CAR_SIDE: car_side,
+    Pattern.LAMPS: lamps,
+    Pattern.BUMPER: bumper,
+    Pattern.COACH_SIDE: coach_side,
+    Pattern.COACH_FRONT: coach_front,
+    Pattern.CARGO: cargo,
+    Pattern.SIGN: sign,
+    Pattern.SIGNAL: signal,
+}

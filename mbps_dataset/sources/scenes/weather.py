@@ -1,0 +1,129 @@
+"""Light and air of a scene: sun, sky, haze, and the shadows that objects throw on the ground.
+
+Shadows live in a map of the ground seen from above, so they stay where they are when the camera moves. Light is added
+in display space (no gamma), which is enough for pictures that look right and train well. All ours.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy.ndimage import uniform_filter
+
+from mbps_dataset.sources.scenes.primitives import Colour
+
+
+@dataclass(frozen=True)
+class Weather:
+    """Light and air. `sun` is the unit vector towards the sun; light is relative to a white surface; `haze` in 1/m."""
+
+    sun: NDArray[np.float64]
+    sunlight: Colour
+    skylight: Colour
+    zenith: Colour
+    horizon: Colour
+    cloud: Colour
+    cloudiness: float
+    drift: tuple[float, float]
+    haze: float
+    exposure: float
+    contrast: float
+    grain: float
+
+    def share_of_sun(self) -> float:
+        """Part of the light on level ground that comes from the sun, 0 … 1."""
+        direct = sum(self.sunlight) * float(self.sun[2])
+        return direct / (direct + sum(self.skylight))
+
+
+def weather_of(seed: int) -> Weather:
+    """Choose sun, sky and air of a scene: clear, broken clouds, overcast or a low sun."""
+    rng = random.Random(f"weather/{seed}")
+    kind = rng.choices(("clear", "broken", "overcast", "low"), (0.3, 0.3, 0.28, 0.12))[0]
+    elevation = math.radians({"low": rng.uniform(10, 20)}.get(kind, rng.uniform(25, 60)))
+    azimuth = rng.uniform(-math.pi, math.pi)
+    sun = np.array(
+        [math.cos(elevation) * math.sin(azimuth), math.cos(elevation) * math.cos(azimuth), math.sin(elevation)]
+    )
+    strength = {"clear": 0.75, "broken": 0.55, "overcast": 0.05, "low": 0.6}[kind] * rng.uniform(0.85, 1.15)
+    ambient = {"clear": 0.42, "broken": 0.48, "overcast": 0.72, "low": 0.36}[kind] * rng.uniform(0.9, 1.1)
+    warm = 0.22 if kind == "low" else rng.uniform(0.02, 0.08)
+    blue = rng.uniform(0.0, 0.08)
+    grey = rng.uniform(0.72, 0.92)
+    if kind == "overcast":
+        zenith, horizon = (grey * 0.93, grey * 0.95, grey), (grey * 1.03, grey * 1.03, grey * 1.03)
+    else:
+        deep = rng.uniform(0.0, 1.0)
+        zenith = (0.24 + 0.22 * deep, 0.42 + 0.16 * deep, 0.74 + 0.1 * deep)
+        pale = rng.uniform(0.8, 0.95)
+        horizon = (pale * (1.02 if kind == "low" else 0.93), pale * 0.95, pale * (0.86 if kind == "low" else 1.0))
+    return Weather(
+        sun,
+        (strength * (1 + warm), strength, strength * (1 - 1.3 * warm)),
+        (ambient * (1 - blue), ambient, ambient * (1 + blue)),
+        zenith,
+        horizon,
+        (grey, grey, grey * 1.01),
+        {"clear": rng.uniform(0.0, 0.35), "broken": rng.uniform(0.5, 0.9), "overcast": 0.5, "low": 0.4}[kind],
+        (rng.uniform(0, 500), rng.uniform(0, 500)),
+        rng.choice((0.0012, 0.002, 0.004, 0.008)) * rng.uniform(0.7, 1.3),
+        rng.uniform(0.88, 1.12),
+        rng.uniform(0.95, 1.2),
+        rng.uniform(0.008, 0.022),
+    )
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Outline on the ground [N, 2] of something `height` metres tall whose lower edge is at `lift` metres."""
+
+    outline: NDArray[np.float64]
+    height: float
+    lift: float = 0.0
+
+
+class ShadowMap:
+    """How much light reaches the ground, seen from above: 1 in the open, less under and behind objects."""
+
+    CELL_M = 0.15
+    LEFT_M, NEAR_M, WIDTH_M, LENGTH_M = -24.0, -6.0, 54.0, 96.0
+
+    def __init__(self, footprints: list[Footprint], weather: Weather) -> None:
+        shape = (round(self.WIDTH_M / self.CELL_M), round(self.LENGTH_M / self.CELL_M))
+        cast, under = Image.new("L", shape, 255), Image.new("L", shape, 255)
+        draw_cast, draw_under = ImageDraw.Draw(cast), ImageDraw.Draw(under)
+        slant = -weather.sun[:2] / max(float(weather.sun[2]), 0.15)
+        for footprint in footprints:
+            low, high = footprint.outline + slant * footprint.lift, footprint.outline + slant * footprint.height
+            for a, b, c, d in zip(low, np.roll(low, -1, 0), np.roll(high, -1, 0), high):
+                draw_cast.polygon(self._cells((a, b, c, d)), fill=0)
+            draw_cast.polygon(self._cells(high), fill=0)
+            if footprint.lift == 0.0:
+                draw_under.polygon(self._cells(footprint.outline), fill=60)
+        share = weather.share_of_sun()
+        sunlit = uniform_filter(np.asarray(cast, np.float32), 3, mode="nearest") * (1 / 255)
+        open_sky = uniform_filter(uniform_filter(np.asarray(under, np.float32), 5), 5) * (1 / 255)
+        self.light = ((1 - share * (1 - sunlit)) * open_sky).astype(np.float32)
+
+    def _cells(self, points) -> list[tuple[float, float]]:
+        return [((p[0] - self.LEFT_M) / self.CELL_M, (p[1] - self.NEAR_M) / self.CELL_M) for p in points]
+
+    def at(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Light at ground points `x`, `y` in metres, [N] float32, interpolated; 1 outside the map."""
+        rows, columns = self.light.shape
+        p = np.clip((x - np.float32(self.LEFT_M)) * np.float32(1 / self.CELL_M) - 0.5, 0, columns - 1.001)
+        q = np.clip((y - np.float32(self.NEAR_M)) * np.float32(1 / self.CELL_M) - 0.5, 0, rows - 1.001)
+        i, j = p.astype(np.int32), q.astype(np.int32)
+        p -= i
+        q -= j
+        index = j * columns + i
+        table = self.light.ravel()
+        near = table.take(index) * (1 - p) + table.take(index + 1) * p
+        index += columns
+        far = table.take(index) * (1 - p) + table.take(index + 1) * p
+        return near + (far - near) * q
