@@ -13,7 +13,8 @@ from mbps_dataset import calibration as numbers
 from mbps_dataset import taxonomy
 from mbps_dataset.calibration import Calibration
 from mbps_dataset.errors import CalibrationError, InputError
-from mbps_dataset.pipeline import STAGE_VERSIONS, Pipeline
+from mbps_dataset.models.centroids import read_centroids
+from mbps_dataset.pipeline import STAGE_VERSIONS, Pipeline, one_thread
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame
 from mbps_dataset.stages import naming, overclustering, saliency, semantics
@@ -39,16 +40,23 @@ def fit_centroids(pipeline: Pipeline, frames: Sequence[Frame], progress: Progres
     if settings.method == "probe":
         return None
     if settings.method == "centroids":
-        return _read_npz(settings.centroids, "centroids")
-    tokens = []
-    for frame in progress(usable(frames), "reading codes"):
-        codes = semantics.WindowCodes.from_arrays(pipeline.run("codes", frame))
-        tokens.append(codes.codes.transpose(0, 2, 3, 1).reshape(-1, codes.codes.shape[1]))
+        return read_centroids(str(settings.centroids)).centroids
+    tokens = [_tokens(pipeline, frame) for frame in progress(usable(frames), "reading codes")]
     if not tokens:
         raise CalibrationError("No image could be read, so clusters cannot be fitted; see the failures above.")
     return overclustering.fit_kmeans(
         np.concatenate(tokens), settings.count, seed=settings.seed, restarts=settings.restarts
     )
+
+
+def _tokens(pipeline: Pipeline, frame: Frame) -> np.ndarray:
+    windows = semantics.WindowCodes.from_arrays(pipeline.run("codes", frame))
+    patch = windows.crop // windows.codes.shape[-1]
+    height, width = windows.image_hw
+    with one_thread():
+        return overclustering.collect_tokens(
+            semantics.merge_codes(windows), grid_hw=(height // patch, width // patch), limit=None
+        )
 
 
 def calibrate(
@@ -134,8 +142,10 @@ def _name_clusters(
             f"naming.method is {settings.method!r}, but no image has ground truth; add gtFine, give names with "
             "--set naming.method=file --set naming.file=…, or leave clusters unnamed with --set naming.method=none."
         )
-    chosen = naming.hungarian_19(counts) if hungarian else naming.majority(counts)
-    return tuple(int(k) for k in chosen), [f"cluster names: {settings.method} against {with_truth} label maps"]
+    named = naming.name_by_hungarian(counts) if hungarian else naming.name_by_majority(counts)
+    return tuple(int(k) for k in named.cluster_to_class), [
+        f"cluster names: {settings.method} against {with_truth} label maps"
+    ]
 
 
 def _count_saliency(

@@ -103,7 +103,7 @@ class Pipeline:
         codes = semantics.sliding_window_codes(
             model, image, crop=settings.crop, stride=settings.stride, flip=settings.flip
         )
-        return codes.to_arrays()
+        return codes.as_arrays()
 
     def _window_image(self, image: RGBImage) -> RGBImage:
         return semantics.resize_for_windows(image, short_side=self.recipe.semantics.short_side)
@@ -122,8 +122,7 @@ class Pipeline:
             options = {k: v for k, v in asdict(self.recipe.crf).items() if k != "enabled"}
             image = self._window_image(frame.image())
             probabilities = crf.dense_crf(image, np.ascontiguousarray(probabilities.cpu().numpy()), **options)
-        labels = np.asarray(probabilities).argmax(axis=0)
-        return {"labels": labels.astype(np.uint8 if len(probabilities) <= 255 else np.uint16)}
+        return {"labels": semantics.label_map(np.asarray(probabilities))}
 
     def _compute_depth(self, frame: Frame, _: Calibration | None) -> dict[str, np.ndarray]:
         settings = self.recipe.depth

@@ -1,0 +1,135 @@
+"""Rows: what goes in comes out, on every route, and contradictions are refused."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mbps_dataset import records, taxonomy
+from mbps_dataset.records import LabelledImage
+
+
+def labelled(seed: int = 0, classes: int = 5) -> LabelledImage:
+    rng = np.random.default_rng(seed)
+    semantic = rng.integers(0, classes, (12, 20)).astype(np.uint8)
+    semantic[:2] = 255
+    panoptic = np.where(semantic == 255, 0, semantic.astype(np.int32) + 1)
+    segments = []
+    for segment_id in np.unique(panoptic[panoptic > 0]).tolist():
+        mask = panoptic == segment_id
+        rows, columns = np.nonzero(mask)
+        box = [int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1]
+        segments.append({"id": segment_id, "category_id": segment_id - 1, "isthing": segment_id > 3,
+                         "area": int(mask.sum()), "bbox": box, "score": 0.5})  # fmt: skip
+    instance = np.where(panoptic > 3, panoptic - 3, 0)
+    depth = rng.uniform(0.01, 80, semantic.shape).astype(np.float32)
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (12, 20, 3), dtype=np.uint8)).save(buffer, "PNG")
+    return LabelledImage("a", buffer.getvalue(), semantic, depth, instance, panoptic, segments)
+
+
+def encode(record: LabelledImage, classes: int = 5) -> dict:
+    return records.encode(record, classes, taxonomy.pseudo_class_palette(classes), with_image=record.image is not None)
+
+
+def check(decoded: records.DecodedRow, record: LabelledImage) -> None:
+    assert np.array_equal(decoded.semantic, record.semantic)
+    assert np.array_equal(decoded.panoptic, record.panoptic)
+    assert np.array_equal(decoded.instance, record.instance)
+    assert np.abs(decoded.depth - record.depth).max() <= records.DEPTH_STEP / 2 + 1e-6
+    assert decoded.segments == [dict(segment) for segment in record.segments]
+
+
+def test_row_decodes_to_what_was_encoded():
+    record = labelled()
+    check(records.decode(encode(record)), record)
+
+
+@pytest.mark.parametrize("route", ["map", "parquet", "undecoded", "label-only"])
+def test_every_route_gives_equal_arrays(route, tmp_path):
+    record = labelled()
+    if route == "label-only":
+        record = replace(record, image=None)
+    columns = records.features([f"c{k}" for k in range(5)], with_image=record.image is not None)
+    dataset = Dataset.from_list([encode(record)], features=columns)
+    if route == "parquet":
+        dataset.to_parquet(tmp_path / "x.parquet")
+        dataset = Dataset.from_parquet(str(tmp_path / "x.parquet"), cache_dir=str(tmp_path / "cache"))
+        assert dataset.features == columns
+    row = dataset.with_format("arrow")[0].to_pylist()[0] if route == "undecoded" else dataset[0]
+    decoded = records.decode(row)
+    check(decoded, record)
+    assert (decoded.image is None) == (route == "label-only")
+
+
+def test_original_image_bytes_pass_through():
+    record = labelled()
+    assert encode(record)["image"]["bytes"] == record.image
+
+
+def test_semantic_is_a_palette_image_whose_pixels_are_ids():
+    image = Image.open(io.BytesIO(encode(labelled())["semantic"]["bytes"]))
+    assert image.mode == "P"
+    assert tuple(image.getpalette()[:3]) == tuple(taxonomy.pseudo_class_palette(5)[0])
+
+
+def test_more_than_254_classes_are_sixteen_bit():
+    semantic = np.array([[0, 299], [255, 65535]], dtype=np.uint16)
+    data = records.encode_semantic(semantic, 300, taxonomy.pseudo_class_palette(300))
+    assert np.array_equal(np.array(Image.open(io.BytesIO(data))), semantic)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0, 1e5, width=32, allow_nan=False), min_size=1, max_size=30))
+def test_depth_survives_within_half_a_step(values):
+    depth = np.array([values], dtype=np.float32)
+    data, scale = records.encode_depth(depth)
+    back = np.array(Image.open(io.BytesIO(data))).astype(np.float64) * scale
+    assert (np.abs(back - depth) <= np.maximum(scale / 2, np.where(depth < scale, scale, 0)) * 1.001 + 1e-9).all()
+    assert ((back > 0) == (depth > 0)).all()
+
+
+def test_unknown_depth_is_zero():
+    data, _ = records.encode_depth(np.array([[np.nan, np.inf, 0.0, 3.0]], dtype=np.float32))
+    assert np.array_equal(np.array(Image.open(io.BytesIO(data))) > 0, [[False, False, False, True]])
+
+
+def test_report_map_keeps_road_and_void_apart():
+    record = labelled()
+    report = records.decode(encode(record)).report_map()
+    assert (report[record.semantic == 255] == 255_000).all()
+    assert (report[record.semantic == 0] == 0).all()
+    assert set(np.unique(report[record.semantic == 4])) == {4001}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"depth": np.zeros((3, 3), np.float32)}, r"a: depth is \(3, 3\), but semantic is \(12, 20\)"),
+        ({"segments": []}, "a: segments_info lists ids"),
+    ],
+)
+def test_contradictions_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        encode(replace(labelled(), **change))
+
+
+def test_wrong_category_and_area_are_refused():
+    record = labelled()
+    with pytest.raises(ValueError, match="category 3 of 3"):
+        encode(record, classes=3)
+    wrong = [dict(segment, area=1) for segment in record.segments]
+    with pytest.raises(ValueError, match="says area 1, not"):
+        encode(replace(record, segments=wrong))
+
+
+def test_ids_beyond_sixteen_bits_are_refused():
+    with pytest.raises(ValueError, match="must fit 16 bits"):
+        records.encode_ids(np.array([[70_000]]))
