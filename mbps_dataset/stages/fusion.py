@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mbps_dataset.stages.instances.class_vote import check_same_frame, majority_classes
-from mbps_dataset.stages.instances.connected_components import label_components
-from mbps_dataset.stages.instances.depth_gradient import class_keys
+from mbps_dataset.stages.instances.connected_components import class_keys, label_components
 from mbps_dataset.stages.instances.inputs import check_things_exclude_void, semantic_map, thing_ids, void_id
+from mbps_dataset.stages.instances.runs import Runs
 from mbps_dataset.stages.instances.types import Instances
 from mbps_dataset.stages.panoptic import Panoptic, Segment
 
@@ -84,7 +84,7 @@ class _Canvas:
 
     def __init__(self, labels: NDArray[np.integer], things: NDArray[np.int64], void: int) -> None:
         self.labels, self.things, self.void = labels, things, void
-        self.numbers = np.zeros(labels.size, dtype=np.int32)
+        self.numbers = np.zeros(labels.shape, dtype=np.int32)
         self.class_ids: list[int] = []
         self.isthing: list[bool] = []
         self.scores: list[float] = []
@@ -98,43 +98,66 @@ class _Canvas:
 
     def paint_instances(self, instances: Instances, min_area: int, *, by_score: bool, over: bool = False) -> None:
         """Instances of thing classes, by falling score or as given; `over` earlier instances or on free pixels only."""
+        least = max(min_area, 1)
         classes = majority_classes(instances, self.labels, ignore=self.void)
-        wanted = np.isin(classes, self.things) & (instances.areas >= max(min_area, 1))
+        wanted = np.isin(classes, self.things) & (instances.areas >= least)
         ranking = np.argsort(-instances.scores, kind="stable") if by_score else np.arange(len(instances))
-        for index in ranking[wanted[ranking]].tolist():
-            pixels = instances.pixels[instances.offsets[index] : instances.offsets[index + 1]]
+        ranking = ranking[wanted[ranking]]
+        chosen = instances.select(ranking).replace(class_ids=classes[ranking])
+        if over or not self._paint_at_once(chosen, least):
+            self._paint_one_by_one(chosen, least, over)
+
+    def _paint_at_once(self, instances: Instances, least: int) -> bool:
+        """Paint so that the first instance wins every pixel, unless that leaves one with fewer than `least` pixels."""
+        flat, base = self.numbers.ravel(), len(self.class_ids) + 1
+        areas, pixels = instances.areas, instances.pixels()
+        numbers = np.repeat(np.arange(base, base + len(instances), dtype=np.int32), areas)
+        if self.class_ids:
+            free = flat[pixels] == 0
+            areas = np.bincount(numbers[free] - base, minlength=len(instances))
+            pixels, numbers = pixels[free], numbers[free]
+        flat[pixels[::-1]] = numbers[::-1]
+        lost = np.bincount(numbers[flat[pixels] != numbers] - base, minlength=len(instances))
+        if len(instances) and (areas - lost).min() < least:
+            flat[pixels] = 0
+            return False
+        for class_id, score in zip(instances.class_ids.tolist(), instances.scores.tolist()):
+            self._add(class_id, True, score)
+        return True
+
+    def _paint_one_by_one(self, instances: Instances, least: int, over: bool) -> None:
+        """Paint in order; an instance that finds fewer than `least` free pixels leaves them to the next."""
+        flat = self.numbers.ravel()
+        for pixels, class_id, score in zip(instances, instances.class_ids.tolist(), instances.scores.tolist()):
             if not over:
-                pixels = pixels[self.numbers[pixels] == 0]
-                if len(pixels) < max(min_area, 1):
-                    continue
-            self.numbers[pixels] = self._add(int(classes[index]), True, float(instances.scores[index]))
+                pixels = pixels[flat[pixels] == 0]
+            if len(pixels) >= least:
+                flat[pixels] = self._add(class_id, True, score)
 
     def paint_stuff(self, min_area: int) -> None:
         """Free pixels of each stuff class, class ids ascending, if there are at least `min_area`."""
-        free = self.labels.ravel()[self.numbers == 0]
-        counts = np.bincount(free)
+        runs = Runs.of(np.where(self.numbers == 0, self.labels, self.void))
+        counts = runs.counts()
         counts[self.things[self.things < len(counts)]] = 0
         counts[self.void :][:1] = 0
         table = np.zeros(len(counts), dtype=np.int32)
         for class_id in np.flatnonzero(counts >= max(min_area, 1)).tolist():
             table[class_id] = self._add(class_id, False, 1.0)
-        self.numbers[self.numbers == 0] = table[free]
+        self.numbers += runs.paint(table[runs.values])
 
     def paint_leftover_things(self, min_area: float) -> None:
         """Free thing pixels as 4-connected components of at least `min_area` pixels, class ids ascending."""
         if not len(self.things) or math.isinf(min_area):
             return
-        keys = class_keys(self.labels, self.things).ravel()
-        keys[self.numbers != 0] = 0
-        if not keys.any():
-            return
-        components = label_components(keys.reshape(self.labels.shape))
+        runs = Runs.of(np.where(self.numbers == 0, self.labels, self.void))
+        keys = class_keys(runs, self.things)
+        components = label_components(keys)
         numbers = np.zeros(len(components.areas), dtype=np.int32)
         kept = np.flatnonzero(components.areas >= min_area)
         for index in kept[np.argsort(components.keys[kept], kind="stable")].tolist():
             class_id = int(self.things[components.keys[index] - 1])
             numbers[index] = self._add(class_id, True, FALLBACK_SCORE)
-        self.numbers += components.paint(numbers, 0).ravel()
+        self.numbers += components.paint(numbers, 0)
 
     def finish(self) -> Panoptic:
-        return Panoptic.from_map(self.numbers.reshape(self.labels.shape), self.class_ids, self.isthing, self.scores)
+        return Panoptic.from_map(self.numbers, self.class_ids, self.isthing, self.scores)

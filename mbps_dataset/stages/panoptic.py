@@ -17,7 +17,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from mbps_dataset.stages.instances.runs import Runs
+from mbps_dataset.stages.instances.types import Instances
 
 
 REPORT_VOID = 255_000
@@ -56,19 +58,19 @@ class Panoptic:
     ) -> Panoptic:
         """From a map whose value i + 1 means entry i of the lists. Segments without a pixel are dropped and the rest
         renumbered; areas and boxes are taken from the map."""
-        areas = np.bincount(segment_map.ravel(), minlength=len(class_ids) + 1)[1:]
+        runs = Runs.of(segment_map)
+        areas = runs.counts(minlength=len(class_ids) + 1)[1:]
         kept = np.flatnonzero(areas)
-        ids = segment_map
+        ids = segment_map.astype(np.int32, copy=False)
         if len(kept) < len(class_ids):
             table = np.zeros(len(class_ids) + 1, dtype=np.int32)
             table[kept + 1] = np.arange(1, len(kept) + 1)
             ids = table[segment_map]
-        boxes = _boxes(ids)
+        boxes = _boxes(runs, len(class_ids)).tolist()
         segments = tuple(
-            Segment(number, int(class_ids[i]), bool(isthing[i]), int(areas[i]), box, float(scores[i]))
-            for number, (i, box) in enumerate(zip(kept.tolist(), boxes), start=1)
+            Segment(number, int(class_ids[i]), bool(isthing[i]), int(areas[i]), tuple(boxes[i]), float(scores[i]))
+            for number, i in enumerate(kept.tolist(), start=1)
         )
-        ids = ids.astype(np.int32, copy=False)
         ids.setflags(write=False)
         return cls(ids, segments)
 
@@ -144,9 +146,11 @@ def nearest_indices(size: int, resized: int) -> NDArray[np.int64]:
     return (2 * np.arange(resized, dtype=np.int64) + 1) * size // (2 * resized)
 
 
-def _boxes(ids: NDArray[np.integer]) -> list[tuple[int, int, int, int]]:
-    """(x, y, width, height) of each id from 1."""
-    return [
-        (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-        for rows, columns in ndimage.find_objects(ids)
-    ]
+def _boxes(runs: Runs, count: int) -> NDArray[np.int64]:
+    """(x, y, width, height) of each of the values 1 … `count`, int64 [count, 4]; zeros where it does not occur."""
+    order = np.argsort(runs.values, kind="stable")
+    offsets = np.searchsorted(runs.values[order], np.arange(1, count + 2))
+    segments = Instances.from_runs(
+        runs.begins.shape, runs.starts[order][offsets[0] :], runs.lengths[order][offsets[0] :], offsets - offsets[0]
+    )
+    return segments.boxes()

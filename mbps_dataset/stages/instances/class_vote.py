@@ -17,16 +17,18 @@ def majority_classes(
     instances: Instances, semantic: NDArray[np.integer], *, ignore: int | None = None
 ) -> NDArray[np.int64]:
     """Most frequent class under each mask, int64 [N]; `ignore` does not vote; −1 where nothing votes."""
-    votes = semantic.ravel()[instances.pixels]
+    votes = semantic.ravel()[instances.pixels()]
     winners = np.full(len(instances), UNKNOWN_CLASS, dtype=np.int64)
-    filled = np.flatnonzero(instances.areas)
+    areas = instances.areas
+    filled = np.flatnonzero(areas)
     if not len(filled):
         return winners
-    starts = instances.offsets[filled]
+    begins = np.cumsum(areas) - areas
+    starts = begins[filled]
     lowest, highest = np.minimum.reduceat(votes, starts), np.maximum.reduceat(votes, starts)
     winners[filled] = lowest
     for index in filled[lowest != highest]:
-        winners[index] = _most_frequent(votes[instances.offsets[index] : instances.offsets[index + 1]], ignore)
+        winners[index] = _most_frequent(votes[begins[index] :][: areas[index]], ignore)
     if ignore is not None:
         winners[winners == ignore] = UNKNOWN_CLASS
     return winners
@@ -48,8 +50,7 @@ def vote_classes(instances: Instances, semantic: ArrayLike, *, void: int | None 
     check_same_frame(instances, labels)
     winners = majority_classes(instances, labels, ignore=void_id(labels, void))
     known = np.flatnonzero(winners != UNKNOWN_CLASS)
-    chosen = instances.select(known)
-    return Instances.from_offsets(chosen.shape, chosen.pixels, chosen.offsets, winners[known], chosen.scores)
+    return instances.select(known).replace(class_ids=winners[known])
 
 
 def check_same_frame(instances: Instances, semantic: NDArray[np.integer]) -> None:

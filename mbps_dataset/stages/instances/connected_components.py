@@ -1,8 +1,8 @@
-"""Connected components of class maps: the labelling all methods share, and the simplest instance method itself.
+"""Connected components of class maps: the labelling all methods share.
 
-The labelling works on horizontal runs of equal class: runs that touch vertically are joined in a graph, whose components
-are those of the image. One pass serves all classes and its cost hardly depends on how many components there are (ours).
-4-connectivity and the numbering (raster order of each component's first pixel) are those of the reference code.
+Runs of equal class that touch vertically are joined in a graph, whose components are those of the image. One pass serves
+all classes and its cost hardly depends on how many components there are (ours). 4-connectivity and the numbering (raster
+order of each component's first pixel) are those of the reference code.
 """
 
 from __future__ import annotations
@@ -11,64 +11,76 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
+from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components as graph_components
 
+from mbps_dataset.stages.instances.runs import Runs
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Components:
     """4-connected regions of equal key, numbered by their first pixel in raster order.
 
-    Per run, background included: `run_starts` flat index of its first pixel, `run_lengths` pixels, `run_components`
-    component index or −1 for background. Per component: `keys`, `areas` in pixels, both int64 [C].
+    `runs` of the key map, background included; `of_run` component index per run, −1 for background, int64 [R]. Per
+    component: `keys` and `areas` in pixels, both int64 [C].
     """
 
-    shape: tuple[int, int]
-    run_starts: NDArray[np.int64]
-    run_lengths: NDArray[np.int64]
-    run_components: NDArray[np.int64]
+    runs: Runs
+    of_run: NDArray[np.int64]
     keys: NDArray[np.int64]
     areas: NDArray[np.int64]
 
     def paint(self, values: NDArray[np.generic], background: int) -> NDArray[np.generic]:
         """A map [H, W] with `values` [C] at each component's pixels and `background` elsewhere."""
-        table = np.append(values, np.array([background], dtype=values.dtype))
-        return np.repeat(table[self.run_components], self.run_lengths).reshape(self.shape)
+        return self.runs.paint(np.append(values, values.dtype.type(background))[self.of_run])
+
+
+def class_keys(runs: Runs, classes: NDArray[np.int64]) -> NDArray[np.integer]:
+    """1 + position in `classes` for pixels of these classes, 0 elsewhere; [H, W] of the smallest fitting type."""
+    highest = max(int(runs.values.max(initial=0)), int(classes.max(initial=0)))
+    table = np.zeros(highest + 1, dtype=np.min_scalar_type(len(classes)))
+    table[classes] = np.arange(1, len(classes) + 1)
+    return runs.paint(table[runs.values])
 
 
 def label_components(keys: NDArray[np.integer]) -> Components:
     """4-connected regions of equal non-zero value of `keys` [H, W]; 0 is background."""
-    begins = np.ones(keys.shape, dtype=bool)
-    np.not_equal(keys[:, 1:], keys[:, :-1], out=begins[:, 1:])
-    starts = np.flatnonzero(begins)
-    run_keys = keys.ravel()[starts].astype(np.int64)
-    lengths = np.diff(starts, append=keys.size)
-    foreground = np.flatnonzero(run_keys)
-    labels = _join_runs(keys, begins, starts[foreground])
-    count = int(labels.max()) + 1 if len(labels) else 0
-    run_components = np.full(len(starts), -1, dtype=np.int64)
-    run_components[foreground] = labels
-    component_keys = np.zeros(count, dtype=np.int64)
-    component_keys[labels] = run_keys[foreground]
-    areas = np.bincount(labels, weights=lengths[foreground], minlength=count).astype(np.int64)
-    return Components(keys.shape, starts, lengths, run_components, component_keys, areas)
+    runs = Runs.of(keys)
+    foreground = np.flatnonzero(runs.values)
+    of_run = np.full(len(runs.starts), -1, dtype=np.int64)
+    if not len(foreground):
+        return Components(runs, of_run, foreground, foreground)
+    labels, first = _join_runs(keys, runs, foreground)
+    of_run[foreground] = labels
+    areas = np.bincount(labels, weights=runs.lengths[foreground]).astype(np.int64)
+    return Components(runs, of_run, runs.values[foreground[first]].astype(np.int64), areas)
 
 
-def _join_runs(keys: NDArray[np.integer], begins: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Component index of each foreground run. Two runs touch where the later of their two beginnings lies."""
-    touching = (keys[1:] == keys[:-1]) & (keys[1:] != 0) & (begins[1:] | begins[:-1])
+def _join_runs(
+    keys: NDArray[np.integer], runs: Runs, foreground: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Component of each foreground run, numbered by first run, and the first run of each component.
+
+    Two runs of one key overlap vertically in one stretch, which begins where the later of the two begins.
+    """
+    touching = runs.begins[1:] | runs.begins[:-1]
+    touching &= keys[1:] == keys[:-1]
+    touching &= keys[1:] != 0
     upper = np.flatnonzero(touching)
-    lower = upper + keys.shape[1]
-    first = np.searchsorted(starts, upper, side="right") - 1
-    second = np.searchsorted(starts, lower, side="right") - 1
-    edges = coo_matrix((np.ones(len(first), dtype=np.int8), (first, second)), shape=(len(starts), len(starts)))
-    count, labels = graph_components(edges, directed=False)
-    return _number_by_first_run(labels, count)
+    starts = runs.starts[foreground]
+    pairs = [np.searchsorted(starts, pixels, side="right") - 1 for pixels in (upper, upper + keys.shape[1])]
+    labels = join_pairs(*pairs, len(foreground))
+    first = np.empty(int(labels.max()) + 1, dtype=np.int64)
+    first[labels[::-1]] = np.arange(len(labels))[::-1]
+    return labels, first
 
 
-def _number_by_first_run(labels: NDArray[np.integer], count: int) -> NDArray[np.int64]:
-    first_run = np.empty(count, dtype=np.int64)
-    first_run[labels[::-1]] = np.arange(len(labels))[::-1]
-    number = np.empty(count, dtype=np.int64)
-    number[np.argsort(first_run)] = np.arange(count)
+def join_pairs(first: NDArray[np.integer], second: NDArray[np.integer], count: int) -> NDArray[np.int64]:
+    """Group of each of `count` things after joining all pairs (union-find), numbered by their first members."""
+    edges = csr_matrix((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
+    groups, labels = graph_components(edges, directed=False)
+    member = np.empty(groups, dtype=np.int64)
+    member[labels[::-1]] = np.arange(count)[::-1]
+    number = np.empty(groups, dtype=np.int64)
+    number[np.argsort(member)] = np.arange(groups)
     return number[labels]

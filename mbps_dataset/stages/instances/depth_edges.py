@@ -12,13 +12,19 @@ times faster than the library calls.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 
 Float64Map = NDArray[np.float64]
 
-_STRIP_PIXELS = 24_000
+_STRIP_ROWS = 24
+"""Rows worked on at a time: enough to share the margin, few enough for all operands to stay in the cache."""
+
+_GAP_COLUMNS = 64
+"""A gap at least this wide between wanted pixels of a strip is not computed."""
 
 
 def gradient_magnitude(
@@ -31,14 +37,30 @@ def gradient_magnitude(
     """
     weights = gaussian_weights(sigma)
     rows, columns = window or (slice(0, depth.shape[0]), slice(0, depth.shape[1]))
-    padded = _with_margin(depth, rows, columns, len(weights))
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    magnitude = np.empty((height, width))
-    strip = max(8, _STRIP_PIXELS // max(width, 1))
-    for top in range(0, height, strip):
-        bottom = min(top + strip, height)
-        magnitude[top:bottom] = _sobel_magnitude(_smooth(padded[top : bottom + 2 * len(weights)], weights))
+    magnitude = np.empty((rows.stop - rows.start, columns.stop - columns.start))
+    for top in range(rows.start, rows.stop, _STRIP_ROWS):
+        strip = slice(top, min(top + _STRIP_ROWS, rows.stop))
+        smooth = _smooth(_with_margin(depth, strip, columns, len(weights)), weights)
+        magnitude[strip.start - rows.start : strip.stop - rows.start] = _sobel_magnitude(smooth)
     return magnitude
+
+
+def clear_depth_edges(keys: NDArray[np.integer], depth: NDArray[np.floating], threshold: float, sigma: float) -> None:
+    """Set `keys` [H, W] to 0 where |∇D| > `threshold`; the gradient is taken only near non-zero keys."""
+    for window in _windows_of_interest(keys):
+        keys[window][gradient_magnitude(depth, sigma, window) > threshold] = 0
+
+
+def _windows_of_interest(keys: NDArray[np.integer]) -> Iterator[tuple[slice, slice]]:
+    """Strips of rows, and in each the stretches of columns that hold non-zero keys."""
+    for top in range(0, keys.shape[0], _STRIP_ROWS):
+        rows = slice(top, min(top + _STRIP_ROWS, keys.shape[0]))
+        wanted = np.flatnonzero(keys[rows].any(axis=0))
+        if len(wanted):
+            breaks = np.flatnonzero(np.diff(wanted) > _GAP_COLUMNS)
+            lefts = wanted[np.concatenate([[0], breaks + 1])].tolist()
+            rights = wanted[np.concatenate([breaks, [len(wanted) - 1]])].tolist()
+            yield from ((rows, slice(left, right + 1)) for left, right in zip(lefts, rights))
 
 
 def gaussian_weights(sigma: float) -> NDArray[np.float64]:
@@ -62,7 +84,8 @@ def _with_margin(depth: NDArray[np.floating], rows: slice, columns: slice, margi
         (margin - rows.start + top, rows.stop + margin - bottom),
         (margin - columns.start + left, columns.stop + margin - right),
     )
-    return np.pad(depth[top:bottom, left:right].astype(np.float64), missing, mode="symmetric")
+    inside = depth[top:bottom, left:right].astype(np.float64)
+    return np.pad(inside, missing, mode="symmetric") if any(map(any, missing)) else inside
 
 
 def _smooth(values: Float64Map, weights: NDArray[np.float64]) -> Float64Map:

@@ -20,10 +20,15 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mbps_dataset.stages.instances.connected_components import Components, label_components
-from mbps_dataset.stages.instances.depth_edges import gradient_magnitude
+from mbps_dataset.stages.instances.connected_components import Components, class_keys, label_components
+from mbps_dataset.stages.instances.depth_edges import clear_depth_edges
 from mbps_dataset.stages.instances.inputs import depth_map, semantic_map, thing_ids
+from mbps_dataset.stages.instances.runs import Runs, grouped_runs
 from mbps_dataset.stages.instances.types import Instances
+
+
+_STRIP_ROWS = 64
+"""Rows worked on at a time while components claim pixels, so that a strip stays in the cache."""
 
 
 def split_by_depth(
@@ -47,12 +52,13 @@ def split_by_depth(
     labels = semantic_map(semantic)
     values = depth_map(depth, labels.shape)
     _check_settings(min_area, dilation)
-    eligible = _eligible_classes(labels, thing_ids(things), min_area)
+    runs = Runs.of(labels)
+    eligible = _eligible_classes(runs, thing_ids(things), min_area)
     if not len(eligible):
         return Instances.empty(labels.shape)
-    keys = class_keys(labels, eligible)
-    _clear_edges(keys, values, grad_threshold, sigma)
-    return grow_components(label_components(keys), labels, eligible, min_area, dilation)
+    keys = class_keys(runs, eligible)
+    clear_depth_edges(keys, values, grad_threshold, sigma)
+    return _grow_components(label_components(keys), labels, eligible, min_area, dilation)
 
 
 def _check_settings(min_area: int, dilation: int) -> None:
@@ -62,29 +68,14 @@ def _check_settings(min_area: int, dilation: int) -> None:
         )
 
 
-def _eligible_classes(labels: NDArray[np.integer], things: NDArray[np.int64], min_area: int) -> NDArray[np.int64]:
+def _eligible_classes(runs: Runs, things: NDArray[np.int64], min_area: int) -> NDArray[np.int64]:
     """Things with at least `min_area` pixels (and at least one)."""
-    counts = np.bincount(labels.ravel())
+    counts = runs.counts()
     present = things[things < len(counts)]
     return present[counts[present] >= max(min_area, 1)]
 
 
-def class_keys(labels: NDArray[np.integer], classes: NDArray[np.int64]) -> NDArray[np.integer]:
-    """1 + position in `classes` for pixels of these classes, 0 elsewhere; [H, W] of the smallest fitting type."""
-    dtype = np.min_scalar_type(len(classes))
-    table = np.zeros(max(int(labels.max(initial=0)), int(classes.max(initial=0))) + 1, dtype=dtype)
-    table[classes] = np.arange(1, len(classes) + 1)
-    return table[labels]
-
-
-def _clear_edges(keys: NDArray[np.integer], depth: NDArray[np.floating], threshold: float, sigma: float) -> None:
-    """Set `keys` to 0 on depth edges. Only the box around the keyed pixels is looked at."""
-    rows, columns = np.flatnonzero(keys.any(axis=1)), np.flatnonzero(keys.any(axis=0))
-    window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    keys[window][gradient_magnitude(depth, sigma, window) > threshold] = 0
-
-
-def grow_components(
+def _grow_components(
     components: Components,
     labels: NDArray[np.integer],
     classes: NDArray[np.int64],
@@ -93,12 +84,13 @@ def grow_components(
 ) -> Instances:
     """Instances from components keyed by 1 + position in `classes`: those of at least `min_area`, grown and sorted."""
     order = _claim_order(components, min_area)
-    nobody = np.iinfo(np.min_scalar_type(len(order) + 1)).max
-    ranks = np.full(len(components.areas), nobody, dtype=np.min_scalar_type(nobody))
+    dtype = np.min_scalar_type(len(order))
+    nobody = np.iinfo(dtype).max
+    ranks = np.full(len(components.areas), nobody, dtype=dtype)
     ranks[order] = np.arange(len(order))
     own = components.paint(ranks, nobody)
-    claimed = _claim(own, labels, classes, dilation) if dilation else own
-    return _collect(own, claimed, nobody, classes[components.keys[order] - 1])
+    claimed = _claim(own, labels, components, classes, dilation) if dilation else own
+    return _collect(own, claimed, classes[components.keys[order] - 1])
 
 
 def _claim_order(components: Components, min_area: int) -> NDArray[np.int64]:
@@ -108,18 +100,24 @@ def _claim_order(components: Components, min_area: int) -> NDArray[np.int64]:
 
 
 def _claim(
-    own: NDArray[np.unsignedinteger], labels: NDArray[np.integer], classes: NDArray[np.int64], dilation: int
+    own: NDArray[np.unsignedinteger],
+    labels: NDArray[np.integer],
+    components: Components,
+    classes: NDArray[np.int64],
+    dilation: int,
 ) -> NDArray[np.unsignedinteger]:
     """Lowest rank of the same class within `dilation` L1 steps of each pixel; the largest value where there is none."""
-    nobody = np.iinfo(own.dtype).max
+    nobody = own.dtype.type(np.iinfo(own.dtype).max)
     claimed = np.full_like(own, nobody)
-    for class_id in classes:
-        of_class = labels == class_id
-        rows, columns = np.flatnonzero(of_class.any(axis=1)), np.flatnonzero(of_class.any(axis=0))
-        window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        inside = of_class[window]
-        reached = minimum_over_diamond(np.where(inside, own[window], nobody), dilation)
-        np.copyto(claimed[window], reached, where=inside)
+    for key, class_id in enumerate(classes, start=1):
+        rows, columns = components.runs.window(components.runs.values == key, margin=dilation)
+        for top in range(rows.start, rows.stop, _STRIP_ROWS):
+            bottom = min(top + _STRIP_ROWS, rows.stop)
+            first, last = max(top - dilation, 0), min(bottom + dilation, rows.stop)
+            inside = labels[first:last, columns] == class_id
+            reached = minimum_over_diamond(np.where(inside, own[first:last, columns], nobody), dilation)
+            core = slice(top - first, bottom - first)
+            np.copyto(claimed[top:bottom, columns], reached[core], where=inside[core])
     return claimed
 
 
@@ -136,25 +134,28 @@ def minimum_over_diamond(values: NDArray[np.generic], radius: int) -> NDArray[np
 
 
 def _collect(
-    own: NDArray[np.unsignedinteger],
-    claimed: NDArray[np.unsignedinteger],
-    nobody: int,
-    class_ids: NDArray[np.int64],
+    own: NDArray[np.unsignedinteger], claimed: NDArray[np.unsignedinteger], class_ids: NDArray[np.int64]
 ) -> Instances:
     """Instance r = pixels claimed by rank r and its own pixels claimed by another; sorted by falling area."""
-    pixels = np.flatnonzero(claimed != nobody)
-    ranks = claimed.ravel()[pixels]
-    shared = np.flatnonzero((own != claimed) & (own != nobody))
-    if len(shared):
-        pixels = np.concatenate([pixels, shared])
-        ranks = np.concatenate([ranks, own.ravel()[shared]])
-        raster = np.argsort(pixels, kind="stable")
-        pixels, ranks = pixels[raster], ranks[raster]
-    areas = np.bincount(ranks, minlength=len(class_ids))
+    nobody = np.iinfo(own.dtype).max
+    starts, lengths, ranks = _runs_below(claimed, nobody)
+    shared = (own != claimed) & (own != nobody)
+    if shared.any():
+        extra = _runs_below(np.where(shared, own, nobody), nobody)
+        starts, lengths, ranks = (np.concatenate(parts) for parts in zip((starts, lengths, ranks), extra))
+    areas = np.bincount(ranks, weights=lengths, minlength=len(class_ids)).astype(np.int64)
     by_area = np.argsort(-areas, kind="stable")
-    position = np.empty(len(by_area), dtype=ranks.dtype)
+    position = np.empty(len(by_area), dtype=np.int64)
     position[by_area] = np.arange(len(by_area))
-    pixels = pixels[np.argsort(position[ranks], kind="stable")]
-    areas = areas[by_area]
-    offsets = np.concatenate([[0], np.cumsum(areas)])
-    return Instances.from_offsets(own.shape, pixels, offsets, class_ids[by_area], areas / areas.max(initial=1))
+    starts, lengths, offsets = grouped_runs(starts, lengths, position[ranks], len(by_area), own.shape[1])
+    scores = areas[by_area] / areas.max(initial=1)
+    return Instances.from_runs(own.shape, starts, lengths, offsets, class_ids[by_area], scores)
+
+
+def _runs_below(
+    ranks: NDArray[np.unsignedinteger], nobody: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.unsignedinteger]]:
+    """Starts, lengths and ranks of the runs that belong to somebody."""
+    runs = Runs.of(ranks)
+    taken = runs.values != nobody
+    return runs.starts[taken], runs.lengths[taken], runs.values[taken]

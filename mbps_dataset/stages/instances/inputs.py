@@ -19,15 +19,17 @@ from numpy.typing import ArrayLike, NDArray
 def semantic_map(semantic: ArrayLike) -> NDArray[np.integer]:
     """`semantic` as a contiguous [H, W] integer array.
 
-    Errors: ValueError if it has another rank, is not integer, or holds negative ids.
+    Errors: ValueError if it has another rank, is not integer, or holds ids outside 0 … 65535.
     """
     labels = np.asarray(semantic)
     if labels.ndim != 2:
         raise ValueError(f"Expected `semantic` to be (H, W), but got shape {labels.shape}; pass one map, not a batch.")
     if labels.dtype.kind not in "iu":
         raise ValueError(f"Expected `semantic` to hold integer class ids, but got {labels.dtype}; cast it first.")
-    if labels.dtype.kind == "i" and labels.size and labels.min() < 0:
-        raise ValueError(f"Expected class ids of at least 0 in `semantic`, but got {labels.min()}; mark void as 255.")
+    if labels.dtype not in (np.uint8, np.uint16) and labels.size and (labels.min() < 0 or labels.max() > 65535):
+        raise ValueError(
+            f"Expected class ids of 0 to 65535 in `semantic`, but got {labels.min()} to {labels.max()}; mark void as 255."
+        )
     return np.ascontiguousarray(labels)
 
 
@@ -63,9 +65,11 @@ def thing_ids(things: Iterable[int]) -> NDArray[np.int64]:
 def void_id(semantic: NDArray[np.integer], void: int | None) -> int:
     """The id that means "no class": `void` if given, else 255 (65535 for uint16 maps).
 
-    Errors: ValueError for a wider integer map with ids above 255 and no `void`.
+    Errors: ValueError for a `void` the map cannot hold, and for a wider integer map with ids above 255 and no `void`.
     """
     if void is not None:
+        if not 0 <= void <= np.iinfo(semantic.dtype).max:
+            raise ValueError(f"Expected `void` to be an id that fits {semantic.dtype}, but got {void}.")
         return int(void)
     if semantic.dtype == np.uint16:
         return 65535

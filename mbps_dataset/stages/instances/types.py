@@ -2,8 +2,8 @@
 
 Decisions made here (ours):
 
-* an instance is the sorted list of its pixels. A full-frame mask per instance makes every step cost
-  N × H × W; pixel lists make it cost the number of thing pixels, whatever N;
+* an instance is its list of runs. A full-frame mask per instance makes every step cost N × H × W; runs make it cost
+  the outline of the things, whatever N;
 * instances may overlap, because in the report's method a later component keeps pixels an earlier one claimed;
   a label map alone cannot hold that;
 * class −1 means "not known": the class is then the majority of the semantic map under the mask.
@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mbps_dataset.stages.instances.runs import pixels_of_runs, runs_of_pixels
+
 
 UNKNOWN_CLASS = -1
 """Class of an instance from a class-agnostic method."""
@@ -24,21 +26,23 @@ UNKNOWN_CLASS = -1
 class Instances:
     """N instances of one image, in order; immutable.
 
-    `shape` (H, W); `class_ids` int64 [N], −1 where unknown; `scores` float64 [N]; `pixels` int64 [P], the flat indices
-    y · W + x of all instances, one instance after the other, ascending within each; `offsets` int64 [N + 1], so that
-    instance i owns ``pixels[offsets[i]:offsets[i + 1]]``.
+    `shape` (H, W); `class_ids` int64 [N], −1 where unknown; `scores` float64 [N]. The masks are kept as runs:
+    `run_starts` (flat index y · W + x of a run's first pixel) and `run_lengths`, int64 [R], one instance after the
+    other, in raster order within each, no run crossing a row's end; `offsets` int64 [N + 1], so that instance i owns
+    runs ``offsets[i]`` to ``offsets[i + 1] - 1``.
 
     >>> instances = Instances(np.eye(3, dtype=bool)[None], class_ids=[13])
     >>> len(instances), instances.areas.tolist(), instances.boxes().tolist()
     (1, [3], [[0, 0, 3, 3]])
     """
 
-    __slots__ = ("shape", "class_ids", "scores", "pixels", "offsets")
+    __slots__ = ("shape", "class_ids", "scores", "run_starts", "run_lengths", "offsets")
 
     shape: tuple[int, int]
     class_ids: NDArray[np.int64]
     scores: NDArray[np.float64]
-    pixels: NDArray[np.int64]
+    run_starts: NDArray[np.int64]
+    run_lengths: NDArray[np.int64]
     offsets: NDArray[np.int64]
 
     def __init__(self, masks: ArrayLike, class_ids: ArrayLike | None = None, scores: ArrayLike | None = None) -> None:
@@ -49,8 +53,7 @@ class Instances:
         stack = np.asarray(masks)
         if stack.ndim != 3:
             raise ValueError(f"Expected `masks` to be (N, H, W), but got shape {stack.shape}.")
-        lists = [np.flatnonzero(mask) for mask in stack]
-        self._fill(stack.shape[1:], lists, class_ids, scores)
+        self._fill(stack.shape[1:], [np.flatnonzero(mask) for mask in stack], class_ids, scores)
 
     @classmethod
     def from_masks(
@@ -73,17 +76,18 @@ class Instances:
         return instances
 
     @classmethod
-    def from_offsets(
+    def from_runs(
         cls,
         shape: tuple[int, int],
-        pixels: NDArray[np.integer],
-        offsets: NDArray[np.integer],
+        run_starts: NDArray[np.int64],
+        run_lengths: NDArray[np.int64],
+        offsets: NDArray[np.int64],
         class_ids: ArrayLike | None = None,
         scores: ArrayLike | None = None,
     ) -> Instances:
-        """From the stored form itself: all pixels in one array and where each instance begins."""
+        """From the stored form itself; see the class for what the arrays must hold."""
         instances = cls.__new__(cls)
-        instances._assign(shape, pixels, offsets, class_ids, scores)
+        instances._assign(shape, run_starts, run_lengths, offsets, class_ids, scores)
         return instances
 
     @classmethod
@@ -97,9 +101,14 @@ class Instances:
         items = list(parts)
         if len({item.shape for item in items}) != 1:
             raise ValueError(f"Expected instances of one image size, but got {sorted({i.shape for i in items})}.")
-        lists = [pixels for item in items for pixels in item]
-        class_ids = np.concatenate([item.class_ids for item in items])
-        return cls.from_pixels(items[0].shape, lists, class_ids, np.concatenate([item.scores for item in items]))
+        return cls.from_runs(
+            items[0].shape,
+            np.concatenate([item.run_starts for item in items]),
+            np.concatenate([item.run_lengths for item in items]),
+            np.concatenate([[0], np.cumsum(np.concatenate([np.diff(item.offsets) for item in items]))]),
+            np.concatenate([item.class_ids for item in items]),
+            np.concatenate([item.scores for item in items]),
+        )
 
     def _fill(
         self,
@@ -108,26 +117,29 @@ class Instances:
         class_ids: ArrayLike | None,
         scores: ArrayLike | None,
     ) -> None:
-        offsets = np.zeros(len(lists) + 1, dtype=np.int64)
-        np.cumsum([len(pixels) for pixels in lists], out=offsets[1:])
-        pixels = np.concatenate(lists) if len(lists) else np.zeros(0, dtype=np.int64)
-        self._assign(shape, pixels, offsets, class_ids, scores)
+        nothing = np.zeros(0, dtype=np.int64)
+        runs = [runs_of_pixels(pixels, shape[1]) for pixels in lists]
+        starts = np.concatenate([starts for starts, _ in runs]) if runs else nothing
+        lengths = np.concatenate([lengths for _, lengths in runs]) if runs else nothing
+        offsets = np.cumsum([0, *(len(starts) for starts, _ in runs)])
+        self._assign(shape, starts, lengths, offsets, class_ids, scores)
 
     def _assign(
         self,
         shape: tuple[int, ...],
-        pixels: NDArray[np.integer],
+        run_starts: NDArray[np.integer],
+        run_lengths: NDArray[np.integer],
         offsets: NDArray[np.integer],
         class_ids: ArrayLike | None,
         scores: ArrayLike | None,
     ) -> None:
         count = len(offsets) - 1
+        known = np.full(count, UNKNOWN_CLASS) if class_ids is None else class_ids
         fields = {
-            "class_ids": np.full(count, UNKNOWN_CLASS, np.int64)
-            if class_ids is None
-            else np.array(class_ids, np.int64),
-            "scores": np.ones(count, np.float64) if scores is None else np.array(scores, np.float64),
-            "pixels": np.asarray(pixels, dtype=np.int64),
+            "class_ids": np.array(known, dtype=np.int64),
+            "scores": np.array(np.ones(count) if scores is None else scores, dtype=np.float64),
+            "run_starts": np.asarray(run_starts, dtype=np.int64),
+            "run_lengths": np.asarray(run_lengths, dtype=np.int64),
             "offsets": np.asarray(offsets, dtype=np.int64),
         }
         for name in ("class_ids", "scores"):
@@ -141,57 +153,91 @@ class Instances:
         object.__setattr__(self, "shape", (int(shape[0]), int(shape[1])))
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"Instances cannot be changed (`{name}`); make a new one with `select` or `from_pixels`.")
+        raise AttributeError(f"Instances cannot be changed (`{name}`); make new ones with `select` or `replace`.")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Instances.from_offsets, (self.shape, self.pixels, self.offsets, self.class_ids, self.scores)
+        state = (self.shape, self.run_starts, self.run_lengths, self.offsets, self.class_ids, self.scores)
+        return Instances.from_runs, state
 
     def __len__(self) -> int:
         return len(self.class_ids)
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        """Flat pixel indices of each instance."""
-        bounds = self.offsets.tolist()
-        return (self.pixels[start:stop] for start, stop in zip(bounds, bounds[1:]))
+        """Flat pixel indices of each instance, ascending."""
+        pixels, bounds = self.pixels(), np.concatenate([[0], np.cumsum(self.areas)]).tolist()
+        return (pixels[start:stop] for start, stop in zip(bounds, bounds[1:]))
 
     def __repr__(self) -> str:
-        return f"Instances(shape={self.shape}, count={len(self)}, pixels={len(self.pixels)})"
+        return f"Instances(shape={self.shape}, count={len(self)}, pixels={int(self.run_lengths.sum())})"
 
     @property
     def areas(self) -> NDArray[np.int64]:
         """Pixels per instance, int64 [N]."""
-        return np.diff(self.offsets)
+        upto = np.concatenate([[0], np.cumsum(self.run_lengths)])
+        return np.diff(upto[self.offsets])
 
-    @property
+    def pixels(self) -> NDArray[np.int64]:
+        """Flat pixel indices of all instances, one after the other, int64 [sum of areas]."""
+        return pixels_of_runs(self.run_starts, self.run_lengths)
+
     def owners(self) -> NDArray[np.int64]:
-        """Index of the instance each entry of `pixels` belongs to, int64 [P]."""
+        """Index of the instance each entry of `pixels` belongs to, int64 [sum of areas]."""
         return np.repeat(np.arange(len(self)), self.areas)
+
+    def pixels_of(self, index: int) -> NDArray[np.int64]:
+        """Flat pixel indices of one instance, ascending."""
+        runs = slice(self.offsets[index], self.offsets[index + 1])
+        return pixels_of_runs(self.run_starts[runs], self.run_lengths[runs])
 
     def mask(self, index: int) -> NDArray[np.bool_]:
         """Mask of one instance, bool [H, W]."""
         mask = np.zeros(self.shape[0] * self.shape[1], dtype=bool)
-        mask[self.pixels[self.offsets[index] : self.offsets[index + 1]]] = True
+        mask[self.pixels_of(index)] = True
         return mask.reshape(self.shape)
 
     def masks(self) -> NDArray[np.bool_]:
         """All masks, bool [N, H, W]. Costs N × H × W: for looking at, not for computing with."""
         masks = np.zeros((len(self), self.shape[0] * self.shape[1]), dtype=bool)
-        masks[self.owners, self.pixels] = True
+        for mask, pixels in zip(masks, self):
+            mask[pixels] = True
         return masks.reshape(len(self), *self.shape)
 
     def boxes(self) -> NDArray[np.int64]:
         """Bounding boxes (x, y, width, height), int64 [N, 4]; zeros for an empty instance."""
         boxes = np.zeros((len(self), 4), dtype=np.int64)
-        for index, pixels in enumerate(self):
-            if len(pixels):
-                columns = pixels % self.shape[1]
-                left, top = columns.min(), pixels[0] // self.shape[1]
-                boxes[index] = left, top, columns.max() - left + 1, pixels[-1] // self.shape[1] - top + 1
+        filled = np.flatnonzero(np.diff(self.offsets))
+        if len(filled):
+            first = self.offsets[filled]
+            left, top = self.run_starts % self.shape[1], self.run_starts // self.shape[1]
+            boxes[filled, 0] = np.minimum.reduceat(left, first)
+            boxes[filled, 1] = top[first]
+            boxes[filled, 2] = np.maximum.reduceat(left + self.run_lengths, first) - boxes[filled, 0]
+            boxes[filled, 3] = top[self.offsets[filled + 1] - 1] + 1 - boxes[filled, 1]
         return boxes
 
     def select(self, indices: ArrayLike) -> Instances:
         """The instances at `indices` (integers, or bool [N]), in that order."""
         chosen = np.asarray(indices)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
-        lists = [self.pixels[self.offsets[i] : self.offsets[i + 1]] for i in chosen]
-        return Instances.from_pixels(self.shape, lists, self.class_ids[chosen], self.scores[chosen])
+        counts = np.diff(self.offsets)[chosen]
+        runs = pixels_of_runs(self.offsets[chosen], counts)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        return Instances.from_runs(
+            self.shape,
+            self.run_starts[runs],
+            self.run_lengths[runs],
+            offsets,
+            self.class_ids[chosen],
+            self.scores[chosen],
+        )
+
+    def replace(self, *, class_ids: ArrayLike | None = None, scores: ArrayLike | None = None) -> Instances:
+        """The same masks with other classes or scores."""
+        return Instances.from_runs(
+            self.shape,
+            self.run_starts,
+            self.run_lengths,
+            self.offsets,
+            self.class_ids if class_ids is None else class_ids,
+            self.scores if scores is None else scores,
+        )
