@@ -45,7 +45,7 @@ class Centroids:
 
 
 def read_centroids(path: str | os.PathLike[str]) -> Centroids:
-    """Read published centres; rows are brought to unit length. Raises `WeightsError` if it is no such file."""
+    """Read published centres; rows of other than unit length are scaled to it. Raises `WeightsError` if it is no such file."""
     try:
         with np.load(path, allow_pickle=False) as content:
             if "centroids" not in content.files:
@@ -53,13 +53,19 @@ def read_centroids(path: str | os.PathLike[str]) -> Centroids:
                     f"{path} has no array `centroids`; it holds {', '.join(content.files) or 'nothing'}."
                 )
             centroids = np.asarray(content["centroids"], dtype=np.float64)
-            named = "cluster_to_class" in content.files
-            classes = np.asarray(content["cluster_to_class"]).astype(np.uint8) if named else None
+            classes = _class_ids(content["cluster_to_class"], path) if "cluster_to_class" in content.files else None
     except WeightsError:
         raise
     except FileNotFoundError as error:
         raise WeightsError(f"There are no centroids at {path}; give the path of an .npz file.") from error
     except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path} is no readable .npz of plain numbers ({error}).") from error
-    checked = Centroids(centroids, classes)
-    return Centroids(centroids / np.linalg.norm(centroids, axis=1, keepdims=True), checked.cluster_to_class)
+    read = Centroids(centroids, classes)
+    length = np.linalg.norm(centroids, axis=1, keepdims=True)
+    return read if np.allclose(length, 1, rtol=0, atol=1e-9) else Centroids(centroids / length, classes)
+
+
+def _class_ids(table: NDArray, path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    if not np.issubdtype(table.dtype, np.integer) or (table.size and not 0 <= table.min() <= table.max() <= 255):
+        raise WeightsError(f"{path}: cluster_to_class must hold whole numbers from 0 to 255, but is {table.dtype}.")
+    return table.astype(np.uint8)

@@ -7,7 +7,8 @@ k-means, pixels assigned by cosine. Decisions made here:
   length and are assigned by cosine at inference, so the fit minimises the same thing, Σ (1 − cosine).
 * **Deterministic.** Rare classes hang on one cluster, and the published numbers moved by 3 PQ between two devices. The
   fit is float64 on the CPU, adds tokens in a fixed order, draws from one seeded generator, takes the best of several
-  k-means++ starts (Arthur and Vassilvitskii, 2007), and breaks every tie towards the lowest index.
+  greedy k-means++ starts (Arthur and Vassilvitskii, 2007: of a few drawn tokens the best becomes a centre, which
+  finds small groups more surely), and breaks every tie towards the lowest index.
 * **Two ways of choosing tokens**, kept apart by the caller: label-free (all tokens) and the reference's, which hands
   in a mask `valid` made from ground truth; a label set made with the second must say that it used labels.
 * A cluster that loses its tokens takes over the token farthest from its centre, so exactly k centres come out.
@@ -122,25 +123,30 @@ def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _plus_plus(tokens: Float64, k: int, generator: np.random.Generator) -> Float64:
-    """k-means++: each next centre is a token drawn in proportion to its distance 1 − cosine to the nearest so far.
+    """Greedy k-means++: of 2 + ln k tokens drawn in proportion to their distance 1 − cosine to the nearest centre so
+    far, the one that lowers the sum of distances most becomes the next centre: -> [k, C].
 
     Half the squared Euclidean distance of unit vectors is 1 − cosine, so this is the usual rule.
     """
+    trials = 2 + int(np.log(k))
     chosen = [int(generator.integers(len(tokens)))]
-    distance = _distance(tokens, tokens[chosen[0]])
-    for _ in range(1, k):
+    distance = _distances(tokens, tokens[chosen])[:, 0]
+    while len(chosen) < k:
         cumulative = np.cumsum(distance)
         if cumulative[-1] == 0:
             raise ValueError(_TOO_FEW.format(k=k, found=len(chosen)))
-        drawn = np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right")
-        chosen.append(int(min(drawn, np.flatnonzero(distance)[-1])))
-        distance = np.minimum(distance, _distance(tokens, tokens[chosen[-1]]))
+        drawn = np.searchsorted(cumulative, generator.random(trials) * cumulative[-1], side="right")
+        candidates = np.minimum(drawn, np.flatnonzero(distance)[-1])
+        lowered = np.minimum(distance[:, None], _distances(tokens, tokens[candidates]))
+        best = int(lowered.sum(axis=0).argmin())
+        chosen.append(int(candidates[best]))
+        distance = np.ascontiguousarray(lowered[:, best])
     return tokens[chosen]
 
 
-def _distance(tokens: Float64, centre: Float64) -> Float64:
-    """1 − cosine, exactly 0 for the centre's own duplicates so that they are never drawn again."""
-    distance = np.maximum(1.0 - tokens @ centre, 0.0)
+def _distances(tokens: Float64, centres: Float64) -> Float64:
+    """1 − cosine [N, k], exactly 0 for a centre's own duplicates so that they are never drawn again."""
+    distance = np.maximum(1.0 - tokens @ centres.T, 0.0)
     distance[distance < 1e-12] = 0.0
     return distance
 

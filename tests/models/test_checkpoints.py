@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mbps_dataset.errors import WeightsError
+from mbps_dataset.models.checkpoints import (
+    compare,
+    file_digest,
+    read_array,
+    read_state_dict,
+    require_match,
+    shapes_of,
+    state_dict_digest,
+    to_float32,
+)
+
+
+STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
+
+
+class Unsafe:
+    """Creates a file when unpickled without care."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        STATE,
+        {"state_dict": STATE, "epoch": 3},
+        {"model": STATE},
+        {f"module.{name}": tensor for name, tensor in STATE.items()},
+        {**STATE, "height": 320, "use_stereo": False},
+    ],
+    ids=["plain", "state_dict", "model", "data-parallel", "numbers beside"],
+)
+def test_wrapping_is_taken_off(tmp_path: Path, content: dict) -> None:
+    torch.save(content, tmp_path / "file.pth")
+    assert equal(read_state_dict(tmp_path / "file.pth"), STATE)
+
+
+def test_old_and_new_formats_are_read(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    save_file(STATE, tmp_path / "new.safetensors")
+    assert equal(read_state_dict(tmp_path / "old.pth"), STATE)
+    assert equal(read_state_dict(str(tmp_path / "new.safetensors")), STATE)
+
+
+def test_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
+    torch.save({"weight": torch.ones(1), "hook": Unsafe(tmp_path / "made")}, tmp_path / "file.pth")
+    with pytest.raises(
+        WeightsError, match=r"(?s)needs pickle.*can run any code.*mkdir.*torch.save\(module.state_dict"
+    ):
+        read_state_dict(tmp_path / "file.pth")
+    assert not (tmp_path / "made").exists()
+
+
+def test_pickled_array_is_refused_and_not_run(tmp_path: Path) -> None:
+    np.save(tmp_path / "file.npy", np.array([Unsafe(tmp_path / "made")], dtype=object))
+    with pytest.raises(WeightsError, match="holds Python objects.*refused"):
+        read_array(tmp_path / "file.npy")
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("name", ["file.pth", "file.safetensors"])
+def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    save_file(STATE, path) if name.endswith("tensors") else torch.save(STATE, path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(WeightsError, match=rf"{name} is .*download it again"):
+        read_state_dict(path)
+
+
+def test_other_bad_files(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="There is no checkpoint at"):
+        read_state_dict(tmp_path / "absent.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(WeightsError, match=r"holds no named tensors \(found list\)"):
+        read_state_dict(tmp_path / "list.pth")
+    (tmp_path / "text.npy").write_bytes(b"not an array")
+    with pytest.raises(WeightsError, match=r"text.npy"):
+        read_array(tmp_path / "text.npy")
+    np.savez(tmp_path / "many.npz", a=np.ones(2))
+    with pytest.raises(WeightsError, match="holds several arrays"):
+        read_array(tmp_path / "many.npz")
+
+
+def test_array_is_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.eye(3, dtype=np.float32))
+    assert np.array_equal(read_array(tmp_path / "a.npy"), np.eye(3))
+
+
+def test_every_difference_is_in_one_message() -> None:
+    module = torch.nn.ModuleDict({"a": torch.nn.Linear(3, 2), "b": torch.nn.Linear(2, 2)})
+    state = {
+        "a.weight": torch.zeros(5, 3),
+        "a.bias": torch.zeros(2),
+        "b.weight": torch.zeros(2, 2),
+        "c": torch.zeros(1),
+    }
+    with pytest.raises(WeightsError) as caught:
+        require_match(state, shapes_of(module), source="some.pth", network="Toy", fits="width=5")
+    message = str(caught.value)
+    assert "some.pth does not fit Toy" in message
+    assert "missing (1): b.bias" in message
+    assert "unexpected (1): c" in message
+    assert "wrong shape (1): a.weight is [5, 3], expected [2, 3]" in message
+    assert message.endswith("A configuration that would fit: width=5.")
+
+
+def test_long_lists_are_cut_and_equal_states_pass() -> None:
+    expected = {f"layer{i}": (1,) for i in range(9)}
+    assert "missing (9)" in compare({}, expected).describe() and "and 3 more" in compare({}, expected).describe()
+    assert not compare({name: torch.zeros(1) for name in expected}, expected)
+    with pytest.raises(WeightsError, match="No configuration of this class would fit"):
+        require_match({}, expected, source="x", network="y")
+
+
+def test_digests(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"abc")
+    assert file_digest(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
+    reordered = dict(reversed(STATE.items()))
+    assert state_dict_digest(STATE) == state_dict_digest(reordered)
+    changed = {**STATE, "a.bias": torch.tensor([0.0, 1e-30])}
+    assert state_dict_digest(STATE) != state_dict_digest(changed)
+    assert state_dict_digest({"a": torch.zeros(2, 3)}) != state_dict_digest({"a": torch.zeros(3, 2)})
+
+
+def test_half_precision_becomes_float32() -> None:
+    converted = to_float32({"a": torch.ones(2, dtype=torch.float16), "n": torch.tensor(3)})
+    assert converted["a"].dtype == torch.float32 and converted["n"].dtype == torch.int64

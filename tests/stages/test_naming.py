@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mbps_dataset.errors import CalibrationError
+from mbps_dataset.stages.naming import (
+    Naming,
+    hungarian_assignment,
+    majority_assignment,
+    name_by_hungarian,
+    name_by_majority,
+    name_from_table,
+    unnamed,
+)
+from mbps_dataset.taxonomy import CLASSES_27
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.integers(0, 50), min_size=4, max_size=4), min_size=4, max_size=4))
+def test_hungarian_finds_the_largest_overlap(rows: list[list[int]]) -> None:
+    counts = np.array(rows)
+    classes = hungarian_assignment(counts)
+    best = max(sum(counts[i, order[i]] for i in range(4)) for order in permutations(range(4)))
+    assert sorted(classes) == [0, 1, 2, 3]
+    assert counts[np.arange(4), classes].sum() == best
+
+
+def test_hungarian_is_not_greedy() -> None:
+    assert hungarian_assignment(np.array([[10, 9], [9, 0]])).tolist() == [1, 0]
+
+
+def test_counts_beyond_float32_decide() -> None:
+    counts = np.array([[2**25, 2**25 + 1], [2**25, 2**25]])
+    assert hungarian_assignment(counts).tolist() == [1, 0]
+
+
+def test_clusters_left_over_become_void() -> None:
+    assert hungarian_assignment(np.array([[1, 0], [5, 0], [0, 4]])).tolist() == [255, 0, 1]
+
+
+def test_27_clusters_get_train_ids() -> None:
+    order = np.random.default_rng(0).permutation(27)
+    counts = np.ones((27, 27), dtype=np.int64)
+    counts[np.arange(27), order] = 1000
+    naming = name_by_hungarian(counts)
+    by_name = {CLASSES_27[class_id].name: naming.cluster_to_class[cluster] for cluster, class_id in enumerate(order)}
+    assert (by_name["road"], by_name["car"], by_name["bicycle"]) == (0, 13, 18)
+    assert (by_name["polegroup"], by_name["caravan"], by_name["trailer"]) == (5, 13, 14)
+    void = {"parking", "rail track", "guard rail", "bridge", "tunnel"}
+    assert {name for name, train_id in by_name.items() if train_id == 255} == void
+    assert naming.used_labels and naming.method == "hungarian"
+
+
+def test_majority_shares_names_and_leaves_unseen_clusters_void() -> None:
+    counts = np.array([[1, 5, 5], [0, 0, 9], [0, 0, 0], [3, 2, 1]])
+    assert majority_assignment(counts).tolist() == [1, 2, 255, 0]
+    naming = name_by_majority(counts)
+    assert naming.cluster_to_class == (1, 2, 255, 0) and naming.used_labels
+
+
+def test_a_table_is_applied_to_a_map() -> None:
+    clusters = np.array([[0, 1], [2, 9]], dtype=np.uint16)
+    named = name_from_table(np.array([7, 255, 13], dtype=np.uint8)).apply(clusters)
+    assert named.tolist() == [[7, 255], [13, 255]] and named.dtype == np.uint8
+
+
+def test_no_naming_changes_nothing() -> None:
+    clusters = np.array([[0, 299]], dtype=np.uint16)
+    naming = unnamed(300)
+    assert naming.apply(clusters) is clusters and not naming.used_labels
+
+
+@pytest.mark.parametrize("naming", [unnamed(300), name_from_table(np.array([3, 255])), Naming("majority", (), True)])
+def test_namings_survive_json(naming: Naming) -> None:
+    assert Naming.from_dict(json.loads(json.dumps(naming.to_dict()))) == naming
+
+
+def test_bad_input() -> None:
+    with pytest.raises(CalibrationError, match=r"27 clusters by 27 classes, but got \(80, 19\); name over-clusters"):
+        name_by_hungarian(np.zeros((80, 19), dtype=np.int64))
+    with pytest.raises(CalibrationError, match="whole numbers of at least 0"):
+        majority_assignment(np.zeros((3, 3)))
+    with pytest.raises(CalibrationError, match="whole numbers of at least 0"):
+        hungarian_assignment(np.array([[1, -1]]))
+    with pytest.raises(CalibrationError, match="method must be one of"):
+        Naming("guess", (0,), False)
+    with pytest.raises(CalibrationError, match="Class ids must be between 0 and 255"):
+        Naming("file", (256,), True)
+    with pytest.raises(CalibrationError, match="needs method, cluster_to_class and used_labels"):
+        Naming.from_dict({"method": "file"})
