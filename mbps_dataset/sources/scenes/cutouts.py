@@ -75,8 +75,8 @@ def foliage_cutout(
     pixel_m: float,
 ) -> None:
     """Open a blob of leaves towards its `rim` (0) and keep its middle (1); `u`, `v`, `w` are unit-sphere coordinates."""
-    texel = 0.09
+    texel = 0.022
     scale = np.float32(radius / texel)
     footprint = np.full_like(u, max(float(pixel_m) / texel, 1.0))
     leaves = sample_volume(u * scale, v * scale, w * scale, footprint)
-    mask &= leaves > 0.55 - 1.35 * rim
+    mask &= leaves > 0.62 - 1.7 * rim

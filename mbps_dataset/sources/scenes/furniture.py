@@ -75,7 +75,9 @@ def add_lamp(thing: Thing, parts: PartsBuilder) -> None:
     rng = random.Random(f"lamp/{style}/{thing.seed.split('/')[0]}")
     place = Placement(thing.x, thing.y, thing.z, thing.heading)
     colour = palette.vary(
-        rng, rng.choice((palette.STEEL, (0.16, 0.18, 0.17), (0.3, 0.31, 0.32), (0.14, 0.22, 0.18))), 0.04
+        rng,
+        rng.choice((palette.STEEL, (0.2, 0.22, 0.21), (0.36, 0.37, 0.38), (0.2, 0.28, 0.24), (0.55, 0.55, 0.53))),
+        0.04,
     )
     height = rng.choice((4.5, 6.5, 8.5))
     parts.owner(POLE)

@@ -102,7 +102,7 @@ def draw_plan(seed: int, traffic: float) -> Plan:
     ego = _draw_ego(rng, half_road, lanes, curvature)
     colours = {name: rng.random() for name in ("road", "pavement", "grass", "leaf", "kerb")}
     plan = Plan(
-        kind, half_road, curvature, sides, crossing, lanes, rng.random() < 0.4, kind != "suburb" and rng.random() < 0.1,
+        kind, half_road, curvature, sides, crossing, lanes, rng.random() < 0.4, kind != "suburb" and rng.random() < 0.2,
         colours, ego,
     )  # fmt: skip
     from mbps_dataset.sources.scenes.population import populate

@@ -160,7 +160,7 @@ _ROWS: dict[Material, _Row] = {
     Material.SIGNAL: _Row(_T.SMOOTH, 0.01, 0.08, Pattern.SIGNAL),
     Material.SPOKES: _Row(_T.SMOOTH, 0.01, 0.1, cutout=Cutout.SPOKES, two_sided=True),
     Material.TUBE: _Row(_T.SMOOTH, 0.01, 0.15, two_sided=True),
-    Material.LEAVES: _Row(texel_m=0.045, contrast=0.75, pattern=Pattern.FOLIAGE, cutout=Cutout.LEAVES),
+    Material.LEAVES: _Row(texel_m=0.022, contrast=0.8, pattern=Pattern.FOLIAGE, cutout=Cutout.LEAVES),
     Material.CLOTH: _Row(texel_m=0.012, contrast=0.28),
     Material.SKIN: _Row(texel_m=0.015, contrast=0.12),
     Material.FACE: _Row(texel_m=0.015, contrast=0.12, pattern=Pattern.FACE),

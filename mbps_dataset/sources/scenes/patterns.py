@@ -137,8 +137,8 @@ def screen(p: Pixels) -> Channels:
     x, y = p.u / p.width, p.v / p.height
     glass = (np.abs(x - 0.5) < 0.455) & (y > 0.06) & (y < 0.93)
     sky = (0.12 + 0.5 * np.maximum(y - 0.25, 0) * (0.8 + 0.4 * x)) * p.light
-    seat = (np.abs(np.abs(x - 0.5) - 0.2) < 0.09) & (y < 0.62) & (y > 0.1)
-    sky *= np.where(seat, np.float32(0.45), np.float32(1))
+    seat = ((np.abs(x - 0.5) - 0.2) * 14) ** 2 + ((y - 0.3) * 4.5) ** 2 < 1
+    sky *= np.where(seat, np.float32(0.72), np.float32(1))
     channels = p.colour
     _put(channels, glass, (0.9, 1.0, 1.08), sky)
     _put(channels, glass & (y < 0.12), (0.05, 0.05, 0.05), 1.0)

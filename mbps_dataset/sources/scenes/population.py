@@ -13,8 +13,22 @@ from collections import Counter
 from mbps_dataset.sources.scenes.layout import Plan, Side, Thing
 
 
-CLEAR_M = 5.0
+CLEAR_M = 7.0
 """Nothing stands this close in front of the camera within its lane."""
+
+# half length and half width in metres, with room for one frame of motion
+_ROOM = {
+    "car": (2.9, 0.98),
+    "van": (3.4, 1.08),
+    "truck": (5.2, 1.3),
+    "bus": (7.0, 1.35),
+    "tram": (16.0, 1.3),
+    "motorcycle": (1.3, 0.4),
+    "motorcycle rider": (1.6, 0.45),
+    "cyclist": (1.5, 0.4),
+    "bicycle": (0.9, 0.1),
+    "person": (0.3, 0.3),
+}
 
 VEHICLE_LABELS = {"car": 26, "van": 26, "truck": 27, "bus": 28, "tram": 31, "motorcycle": 32, "bicycle": 33}
 PERSON, RIDER = 24, 25
@@ -24,10 +38,25 @@ class _Populator:
     def __init__(self, plan: Plan, rng: random.Random, seed: int) -> None:
         self.plan, self.rng, self.seed = plan, rng, seed
         self.numbers: Counter[int] = Counter()
+        self.taken: list[tuple[float, float, float, float]] = []
 
     def number(self, label: int) -> int:
         self.numbers[label] += 1
         return self.numbers[label] - 1
+
+    def _takes_room(self, kind: str, along: float, lateral: float, turn: float, speed: float) -> bool:
+        """Claim the room that something of this kind needs; False if it is taken or in the camera's way."""
+        length, width = _ROOM[kind]
+        length -= 0.0 if speed else 0.45 * min(length, 1.0)
+        c, s = abs(math.cos(turn)), abs(math.sin(turn))
+        a, b = c * length + s * width, s * length + c * width
+        ego = self.plan.ego
+        if along - a < CLEAR_M and along + a > -2 and abs(lateral - ego.x) < b + 1.1:
+            return False
+        if any(abs(along - x) < a + p and abs(lateral - y) < b + q for x, y, p, q in self.taken):
+            return False
+        self.taken.append((along, lateral, a, b))
+        return True
 
     def add(
         self,
@@ -42,6 +71,8 @@ class _Populator:
         size: tuple[float, ...] = (),
         z: float = 0.0,
     ) -> None:
+        if kind in _ROOM and not self._takes_room(kind, along, lateral, turn, speed):
+            return
         x, y, heading = self.plan.place(along, lateral)
         heading += turn
         self.plan.things.append(
@@ -58,6 +89,8 @@ class _Populator:
 def populate(plan: Plan, rng: random.Random, seed: int, traffic: float) -> None:
     """Fill `plan.things`."""
     populator = _Populator(plan, rng, seed)
+    _moving(populator, traffic)
+    _at_crossing(populator, traffic)
     for side in plan.sides:
         _buildings(populator, side)
         _fronts(populator, side)
@@ -66,8 +99,6 @@ def populate(plan: Plan, rng: random.Random, seed: int, traffic: float) -> None:
         _parked(populator, side, traffic)
         _pedestrians(populator, side, traffic)
     _backdrop(populator)
-    _moving(populator, traffic)
-    _at_crossing(populator, traffic)
 
 
 def _buildings(p: _Populator, side: Side) -> None:
@@ -183,7 +214,7 @@ def _parked(p: _Populator, side: Side, traffic: float) -> None:
         return
     along, density = rng.uniform(2.5, 9), rng.uniform(0.4, 0.95) * min(traffic, 1.3)
     while along < 85:
-        kind = rng.choices(("car", "van", "truck", "motorcycle"), (0.86, 0.08, 0.025, 0.035))[0]
+        kind = rng.choices(("car", "van", "truck", "motorcycle"), (0.83, 0.08, 0.03, 0.06))[0]
         room = {"car": 5.2, "van": 6.2, "truck": 8.5, "motorcycle": 2.6}[kind]
         if rng.random() < density and not plan.in_crossing(along + room / 2, room / 2 + 4):
             turn = math.pi if (side.sign < 0) == (rng.random() < 0.9) else 0.0
@@ -198,9 +229,9 @@ def _pedestrians(p: _Populator, side: Side, traffic: float) -> None:
     rng, plan = p.rng, p.plan
     inner = side.kerb(plan.half_road) + side.verge + 0.5
     width = max(side.pavement - 1.0, 0.4)
-    busy = {"city": 2.6, "suburb": 0.9, "avenue": 1.8, "outskirts": 0.5}[plan.kind] * traffic
+    busy = {"city": 4.2, "suburb": 1.6, "avenue": 3.0, "outskirts": 0.9}[plan.kind] * traffic
     for _ in range(_count(rng, busy)):
-        along, turn = rng.uniform(7, 55), rng.choice((0.0, math.pi))
+        along, turn = rng.choice((rng.uniform(6, 20), rng.uniform(8, 55))), rng.choice((0.0, math.pi))
         speed, lateral = rng.choice((0.0, rng.uniform(0.05, 0.11))), inner + rng.random() * width
         for k in range(rng.choices((1, 2, 3, 4), (0.55, 0.28, 0.1, 0.07))[0]):
             p.add(
@@ -222,6 +253,8 @@ def _moving(p: _Populator, traffic: float) -> None:
     """Vehicles and riders in the lanes: ours ahead of us, the other side towards us."""
     rng, plan = p.rng, p.plan
     lane = plan.half_road / max(plan.lanes / 2, 1)
+    if plan.rail and rng.random() < 0.7:
+        p.add("tram", rng.uniform(26, 55), -lane * 0.5, turn=math.pi, speed=0.5, label=31)
     lanes = [(lane * (k + 0.5), 1) for k in range(max(plan.lanes // 2, 1))]
     lanes += [(-lateral, -1) for lateral, _ in lanes]
     if plan.lanes == 3:
@@ -230,14 +263,12 @@ def _moving(p: _Populator, traffic: float) -> None:
         along = rng.uniform(11, 30) if direction > 0 else rng.uniform(9, 40)
         while along < 110:
             kind = rng.choices(
-                ("car", "van", "truck", "bus", "motorcycle rider", "cyclist"), (0.62, 0.08, 0.09, 0.07, 0.05, 0.09)
+                ("car", "van", "truck", "bus", "motorcycle rider", "cyclist"), (0.56, 0.08, 0.09, 0.08, 0.07, 0.12)
             )[0]
             speed = direction * 0 + rng.uniform(0.3, 1.3) if rng.random() < 0.7 else 0.0
             if rng.random() < 0.75 * min(traffic, 1.3):
                 _vehicle(p, kind, along, lateral, direction, speed)
             along += rng.uniform(10, 40) / max(traffic, 0.3)
-    if plan.rail and plan.lanes <= 2:
-        p.add("tram", rng.uniform(28, 60), -lane * 0.5, turn=math.pi, speed=0.5, label=31)
     if rng.random() < 0.35 * traffic:
         edge = plan.half_road - 0.7
         _vehicle(

@@ -1,7 +1,7 @@
 """Tables of surface texture: tileable, made once per process, read at the resolution that the distance asks for.
 
 Every texture is a luminance tile of 512x512 texels around 128, followed by its halvings (a mip pyramid), all tiles in
-one flat array so that pixels of many materials are read in one go. Foliage and cloth read a tile of 64x64x64. The
+one flat array so that pixels of many materials are read in one go. Foliage and cloth read a tile of 128x128x128. The
 spectra and patterns are ours.
 """
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 TILE = 512
 LEVELS = 8
-TILE_3D = 64
-LEVELS_3D = 5
+TILE_3D = 128
+LEVELS_3D = 6
 
 SMOOTH, ASPHALT, PLASTER, BRICK, STONE, PLANKS, SLABS, COBBLES, GRASS, METAL, TILES, LEAVES, CONCRETE = range(13)
 
@@ -95,7 +95,7 @@ def texture_table() -> tuple[NDArray[np.uint8], int]:
 def volume_table() -> NDArray[np.uint8]:
     """The 3-d tile (rough, for leaves and cloth) with its pyramid, flat."""
     shape = (TILE_3D,) * 3
-    return _pyramid(fractal_noise(shape, 1.0, 2, 21), LEVELS_3D)
+    return _pyramid(1.15 * fractal_noise(shape, 1.35, 2, 21), LEVELS_3D)
 
 
 @lru_cache(maxsize=1)
@@ -140,6 +140,6 @@ def sample_volume(
     x = ((u + up).astype(np.int32) & mask) >> level
     y = ((v + up).astype(np.int32) & mask) >> level
     z = ((w + up).astype(np.int32) & mask) >> level
-    shift = 6 - level
+    shift = 7 - level
     index = (((z << shift) + y) << shift) + x + _OFFSETS_3D.take(level)
     return (volume_table().take(index).astype(np.float32) - 128.0) * (1 / 72)

@@ -50,8 +50,8 @@ def weather_of(seed: int) -> Weather:
     sun = np.array(
         [math.cos(elevation) * math.sin(azimuth), math.cos(elevation) * math.cos(azimuth), math.sin(elevation)]
     )
-    strength = {"clear": 0.75, "broken": 0.55, "overcast": 0.05, "low": 0.6}[kind] * rng.uniform(0.85, 1.15)
-    ambient = {"clear": 0.42, "broken": 0.48, "overcast": 0.72, "low": 0.36}[kind] * rng.uniform(0.9, 1.1)
+    strength = {"clear": 0.85, "broken": 0.65, "overcast": 0.08, "low": 0.75}[kind] * rng.uniform(0.85, 1.15)
+    ambient = {"clear": 0.52, "broken": 0.6, "overcast": 0.98, "low": 0.5}[kind] * rng.uniform(0.9, 1.1)
     warm = 0.22 if kind == "low" else rng.uniform(0.02, 0.08)
     blue = rng.uniform(0.0, 0.08)
     grey = rng.uniform(0.72, 0.92)
@@ -72,7 +72,7 @@ def weather_of(seed: int) -> Weather:
         {"clear": rng.uniform(0.0, 0.35), "broken": rng.uniform(0.5, 0.9), "overcast": 0.5, "low": 0.4}[kind],
         (rng.uniform(0, 500), rng.uniform(0, 500)),
         rng.choice((0.0012, 0.002, 0.004, 0.008)) * rng.uniform(0.7, 1.3),
-        rng.uniform(0.88, 1.12),
+        rng.uniform(0.95, 1.2),
         rng.uniform(0.95, 1.2),
         rng.uniform(0.008, 0.022),
     )
