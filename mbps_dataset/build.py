@@ -19,7 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import Dataset, Features
+import pyarrow
+import pyarrow.parquet as parquet
+from datasets import Features
 from tqdm import tqdm
 
 from mbps_dataset import card
@@ -30,6 +32,9 @@ from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import features
 from mbps_dataset.store import Failure, write_atomically
 
+
+ROWS_PER_GROUP = 16
+"""Rows a reader must hold in memory at once; small, because a row is a whole image."""
 
 STAGE_BYTES_PER_IMAGE = 1_200_000
 LABEL_BYTES_PER_PIXEL = 0.55
@@ -127,7 +132,8 @@ def _write_shard(label_set: LabelSet, output: Path, shard: Shard, columns: Featu
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Dataset.from_list(rows, features=columns).to_parquet(temporary)
+        table = pyarrow.Table.from_pylist(rows, schema=columns.arrow_schema)
+        parquet.write_table(table, temporary, row_group_size=ROWS_PER_GROUP, write_page_index=True)
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -127,7 +127,8 @@ class Pipeline:
     def _compute_depth(self, frame: Frame, _: Calibration | None) -> dict[str, np.ndarray]:
         settings = self.recipe.depth
         image = frame.image()
-        image = image[: image.shape[0] - round(image.shape[0] * settings.ego_crop)]
+        if settings.ego_crop:
+            image = depth.crop_ego_car(image, settings.ego_crop)
         prepared = depth.prepare(image, height=settings.height, width=settings.width).to(self.device)
         return {"depth": np.asarray(depth.predict(self._network("spidepth"), prepared, flip=settings.flip))}
 
@@ -193,7 +194,8 @@ class Pipeline:
         """Instances and fusion of a class map and a depth map of one size (report 2.3, 2.5)."""
         settings, merging = self.recipe.instances, self.recipe.fusion
         things = calibration.things
-        shape = depth.normalise(depth.invert(depth_map) if self.recipe.depth.inverse else depth_map)
+        known = depth.fill_unknown(depth_map)
+        shape = depth.normalise(depth.invert(known) if self.recipe.depth.inverse else known)
         if settings.method == "connected-components":
             found = instances.connected_components(semantic, shape, things, min_area=settings.min_area)
         else:

@@ -16,9 +16,19 @@ import pyarrow.parquet as parquet
 
 from mbps_dataset._version import __version__
 from mbps_dataset.labelset import LabelSet
+from mbps_dataset.networks import recipe_networks, weights_folder
 from mbps_dataset.pipeline import STAGE_VERSIONS
+from mbps_dataset.recipe import RECIPES, Recipe
 from mbps_dataset.records import FORMAT_VERSION
 from mbps_dataset.store import write_atomically
+
+
+COMPONENTS = {
+    "cause": ("semantic backbone", "CAUSE head and cluster probe"),
+    "spidepth": ("depth encoder", "depth network"),
+    "attention": ("saliency backbone",),
+}
+"""Components of the supervision table that stand for each network."""
 
 
 def describe(label_set: LabelSet, counts: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +48,7 @@ def describe(label_set: LabelSet, counts: Mapping[str, Any]) -> dict[str, Any]:
             "weights": label_set.pipeline.weights,
             "code": {"package": __version__, "stages": STAGE_VERSIONS},
         },
-        "supervision": dict(label_set.recipe.supervision),
+        "supervision": supervision(label_set.recipe),
         "ground_truth_used": list(calibration.truth_used),
         "calibration": calibration.to_json(),
         "counts": dict(counts),
@@ -47,6 +57,34 @@ def describe(label_set: LabelSet, counts: Mapping[str, Any]) -> dict[str, Any]:
             for failure in label_set.failures()
         ],
     }
+
+
+def supervision(recipe: Recipe) -> dict[str, str]:
+    """``{component: what it saw in training}``.
+
+    The recipe's statement holds for the weights it names. Other weights speak for themselves through `supervision` in
+    their ``config.json``; if they say nothing, nor do we.
+    """
+    named, statements = RECIPES.get(recipe.name), dict(recipe.supervision)
+    for network, reference in recipe_networks(recipe).items():
+        stated = _stated_by_weights(network, reference)
+        if stated is None and named is not None and recipe_networks(named).get(network) in (reference, None):
+            continue
+        for component in COMPONENTS[network]:
+            statements[component] = stated or f"unknown: the weights {reference} do not say"
+    if recipe.depth.method != "spidepth":
+        statements = {name: text for name, text in statements.items() if name not in COMPONENTS["spidepth"]}
+        statements["depth"] = f"not predicted by SPIdepth (depth.method = {recipe.depth.method}); see its source"
+    return statements
+
+
+def _stated_by_weights(network: str, reference: str | None) -> str | None:
+    try:
+        config = json.loads((weights_folder(network, reference) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    stated = config.get("supervision")
+    return stated if isinstance(stated, str) and stated != "unknown" else None
 
 
 def count_segments(files: Iterable[Path], class_names: Iterable[str]) -> dict[str, Any]:

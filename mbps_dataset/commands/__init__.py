@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from mbps_dataset.commands import build, evaluate, info, preview
+from mbps_dataset.commands import build, convert, evaluate, info, preview
 
 
-COMMANDS: dict[str, ModuleType] = {"build": build, "eval": evaluate, "preview": preview, "info": info}
+COMMANDS: dict[str, ModuleType] = {
+    "build": build,
+    "eval": evaluate,
+    "preview": preview,
+    "info": info,
+    "convert": convert,
+}

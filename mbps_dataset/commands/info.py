@@ -29,6 +29,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.recipe:
         recipe = get_recipe(arguments.recipe)
         print(json.dumps(recipe.to_json(), indent=2)) if arguments.json else print_recipe(recipe)
+    elif arguments.weights:
+        from mbps_dataset.models.cause import CauseSegmenter, label_leak_report
+        from mbps_dataset.networks import weights_folder
+
+        print(label_leak_report(CauseSegmenter.from_pretrained(weights_folder("cause", arguments.weights))))
     elif arguments.label_set:
         _print_label_set(arguments.label_set)
     else:
