@@ -14,8 +14,6 @@ Layers are found under the module names of transformers 4.56 (`layer`) and of 5 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 from transformers.models.dinov3_vit.modeling_dinov3_vit import apply_rotary_pos_emb
-from transformers.utils import logging as transformers_logging
 
 from mbps_dataset.errors import WeightsError
+from mbps_dataset.models.transformers_loading import load_complete, without_progress_bars
 
 
 VARIANTS = ("reference", "true", "full")
@@ -90,46 +88,25 @@ class ClsAttention(nn.Module):
 
         Only safetensors are read. Raises `WeightsError` if a tensor is missing or the network is of another kind.
         """
+        expected = (
+            "a DINOv3 ViT (such as facebook/dinov3-vitb16-pretrain-lvd1689m, whose licence is accepted on the Hub)"
+        )
         try:
             described, _ = DINOv3ViTConfig.get_config_dict(str(folder_or_hub_id), **hub_arguments)
-            if described.get("model_type") != DINOv3ViTConfig.model_type:
-                raise ValueError(f"its config.json describes a {described.get('model_type', 'network of no type')}")
-            with _without_progress_bars():
-                backbone, report = DINOv3ViTModel.from_pretrained(
-                    str(folder_or_hub_id), use_safetensors=True, output_loading_info=True, **hub_arguments
-                )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise WeightsError(
-                f"{folder_or_hub_id} cannot be loaded as a DINOv3 ViT ({reason}). Give a folder or Hub id of one, "
-                "such as facebook/dinov3-vitb16-pretrain-lvd1689m, whose licence must be accepted on the Hub first."
-            ) from error
-        absent = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
-        if absent:
-            raise WeightsError(
-                f"{folder_or_hub_id} is no complete DINOv3 ViT: {len(absent)} tensors are missing or of another shape, "
-                f"{absent[0]} among them."
-            )
-        return cls(backbone).eval()
+            raise WeightsError(f"{folder_or_hub_id} cannot be loaded as {expected} ({reason}).") from error
+        kind = described.get("model_type", "network of no type")
+        if kind != DINOv3ViTConfig.model_type:
+            raise WeightsError(f"Expected {expected}, but the config.json of {folder_or_hub_id} describes a {kind}.")
+        return cls(load_complete(DINOv3ViTModel, folder_or_hub_id, expected=expected, **hub_arguments)).eval()
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `config.json` and `model.safetensors` in the layout of transformers."""
-        with _without_progress_bars():
+        with without_progress_bars():
             self.backbone.save_pretrained(str(folder))
 
 
 def layers_of(network: DINOv3ViTModel) -> nn.ModuleList:
     """The transformer layers, first to last, under either of transformers' names."""
     return network.layer if hasattr(network, "layer") else network.model.layer
-
-
-@contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing a bar for every file, and give the caller its setting back."""
-    drawn = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if drawn:
-            transformers_logging.enable_progress_bar()

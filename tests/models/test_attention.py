@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from transformers import Dinov2Config, Dinov2Model, DINOv3ViTConfig, DINOv3ViTModel
-from transformers.utils import logging as transformers_logging
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.attention import VARIANTS, ClsAttention, layers_of
@@ -75,12 +74,6 @@ def test_saving_and_loading_changes_nothing(arrays, network, tmp_path):
     assert len(layers_of(read.backbone)) == 2
 
 
-def test_the_progress_bar_setting_is_given_back(network, tmp_path):
-    transformers_logging.enable_progress_bar()
-    network.save_pretrained(tmp_path)
-    assert transformers_logging.is_progress_bar_enabled()
-
-
 def test_a_configuration_alone_gives_a_fresh_network(network):
     fresh = ClsAttention(network.backbone.config)
     assert fresh.attention(torch.zeros(1, 3, 32, 32)).shape == (1, 2, 2)
@@ -99,7 +92,7 @@ def test_sides_that_are_no_multiple_of_the_patch_are_refused(network, shape):
 
 def test_a_network_of_another_kind_is_refused(tmp_path):
     Dinov2Model(Dinov2Config(hidden_size=24, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(tmp_path)
-    with pytest.raises(WeightsError, match="its config.json describes a dinov2"):
+    with pytest.raises(WeightsError, match="but the config.json of .* describes a dinov2"):
         ClsAttention.from_pretrained(tmp_path)
 
 

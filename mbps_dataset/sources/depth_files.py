@@ -1,0 +1,159 @@
+"""Depth that someone else made, read from files: numpy arrays, PNGs of several conventions, PFM.
+
+Decisions: everything is returned as depth (larger is farther) in float32, 0 where unknown; nothing is resized,
+normalised or filled here. The conventions are those of their authors:
+
+* "npy": a 2-D array of numbers; NaN, infinite and negative values become 0;
+* "png": 16 bits, depth = value · scale, 0 is unknown (as in this package's own `depth` column);
+* "cityscapes": stereo disparity PNG, disparity = (value − 1) / 256 and 0 is unknown; depth = baseline · fx / disparity
+  from the camera file beside it;
+* "kitti": 16-bit PNG, depth = value / 256 metres, 0 is unknown;
+* "pfm": one channel, rows from the bottom up, byte order by the sign of its scale.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbps_dataset.arrays import DepthMap
+from mbps_dataset.errors import InputError
+from mbps_dataset.sources.files import read_map
+
+
+KINDS: Mapping[str, tuple[str, str]] = {  # kind → (suffix of its files, what made them as far as the kind tells)
+    "npy": (".npy", "unknown: depth files given by the user"),
+    "png": (".png", "unknown: depth files given by the user"),
+    "cityscapes": ("_disparity.png", "stereo matching (Cityscapes disparity); no labels"),
+    "kitti": (".png", "LiDAR (KITTI depth)"),
+    "pfm": (".pfm", "unknown: depth files given by the user"),
+}
+
+_IMAGE_SUFFIXES = ("_leftImg8bit", "_depth", "_disparity")  # what depth files carry after the image's id
+
+
+@dataclass(frozen=True)
+class DepthFiles:
+    """Depth files under `root`, found by image id in any folder below it.
+
+    `kind` one of `KINDS`; `scale` units per step, for "png" only; `camera_root` for "cityscapes": where the camera
+    files lie (default: a folder "camera" beside `root`). `supervision` says what made the files.
+    """
+
+    root: Path
+    kind: str
+    scale: float = 1.0
+    camera_root: Path | None = None
+    supervision: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"Unknown kind of depth files {self.kind!r}; known are {', '.join(KINDS)}.")
+        object.__setattr__(self, "root", Path(self.root))
+        object.__setattr__(self, "supervision", self.supervision or KINDS[self.kind][1])
+        if not self.root.is_dir():
+            raise InputError(f"{self.root}: no such folder of depth files.")
+
+    def path(self, image_id: str) -> Path:
+        """The one file of an image. Raises `InputError` if there is none or more than one."""
+        found = self._index.get(image_id, ())
+        if len(found) != 1:
+            what = "no depth file" if not found else f"{len(found)} depth files ({found[0]}, {found[1]}, …)"
+            raise InputError(
+                f"{image_id}: {what} under {self.root}; expected one named {image_id}{KINDS[self.kind][0]}."
+            )
+        return found[0]
+
+    def read(self, image_id: str) -> DepthMap:
+        """Depth float32 [H, W] of an image, 0 where unknown. Raises `InputError`."""
+        path = self.path(image_id)
+        if self.kind == "cityscapes":
+            return read_cityscapes_disparity(path, self._camera_path(path, image_id))
+        if self.kind == "kitti":
+            return read_png(path, scale=1 / 256)
+        if self.kind == "png":
+            return read_png(path, scale=self.scale)
+        return read_pfm(path) if self.kind == "pfm" else read_npy(path)
+
+    @cached_property
+    def _index(self) -> dict[str, list[Path]]:
+        index: dict[str, list[Path]] = {}
+        for path in sorted(self.root.rglob("*" + KINDS[self.kind][0])):
+            index.setdefault(image_id_of(path), []).append(path)
+        return index
+
+    def _camera_path(self, path: Path, image_id: str) -> Path:
+        folder = self.camera_root or self.root.parent / "camera"
+        return folder / path.parent.relative_to(self.root) / f"{image_id}_camera.json"
+
+
+def image_id_of(path: Path) -> str:
+    """``…/aachen_000000_000019_disparity.png`` → ``aachen_000000_000019``."""
+    name = path.stem
+    for suffix in _IMAGE_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def read_npy(path: str | Path) -> NDArray[np.float32]:
+    """A 2-D numeric array, also as [1, H, W]; float32 [H, W]. Raises `InputError`."""
+    try:
+        depth = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as one numpy array ({error}); save it with numpy.save.") from None
+    depth = depth[0] if isinstance(depth, np.ndarray) and depth.ndim == 3 and len(depth) == 1 else depth
+    if not isinstance(depth, np.ndarray) or depth.ndim != 2 or not np.issubdtype(depth.dtype, np.number):
+        raise InputError(f"{path}: expected one array of numbers [H, W], but got {np.shape(depth)}.")
+    return _known(depth.astype(np.float32))
+
+
+def read_png(path: str | Path, *, scale: float) -> NDArray[np.float32]:
+    """Single-channel 16-bit PNG → value · scale, 0 unknown; float32 [H, W]. Raises `InputError`."""
+    return (_read_16_bit(path) * scale).astype(np.float32)
+
+
+def read_cityscapes_disparity(path: str | Path, camera_path: str | Path) -> NDArray[np.float32]:
+    """Disparity PNG and camera JSON → depth in metres, baseline · fx / disparity, 0 where unknown or infinitely far."""
+    camera_path = Path(camera_path)
+    try:
+        camera = json.loads(camera_path.read_text(encoding="utf-8"))
+        baseline, focal = float(camera["extrinsic"]["baseline"]), float(camera["intrinsic"]["fx"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{camera_path}: needed for the depth of {path}, but cannot be read ({error!r}).") from None
+    disparity = (_read_16_bit(path) - 1) / 256
+    depth = np.divide(baseline * focal, disparity, out=np.zeros_like(disparity), where=disparity > 0)
+    return depth.astype(np.float32)
+
+
+def read_pfm(path: str | Path) -> NDArray[np.float32]:
+    """Portable float map of one channel ("Pf") → float32 [H, W], first row on top. Raises `InputError`."""
+    data = Path(path).read_bytes() if Path(path).is_file() else b""
+    header = re.match(rb"Pf\s+(\d+)\s+(\d+)\s+(-?\d+\.?\d*(?:[eE][-+]?\d+)?)\s", data)
+    if not header:
+        raise InputError(f"{path}: not a one-channel PFM file; its header must be 'Pf', width, height and scale.")
+    width, height, scale = int(header[1]), int(header[2]), float(header[3])
+    values = data[header.end() :]
+    if len(values) != 4 * width * height:
+        raise InputError(
+            f"{path}: expected {4 * width * height} bytes for {width}x{height} pixels, but got {len(values)}."
+        )
+    depth = np.frombuffer(values, dtype="<f4" if scale < 0 else ">f4").reshape(height, width)[::-1]
+    return _known(depth.astype(np.float32))
+
+
+def _read_16_bit(path: str | Path) -> NDArray[np.float64]:
+    values = read_map(Path(path))
+    if values.dtype.itemsize < 2:
+        raise InputError(f"{path}: depth PNGs have 16 bits per pixel, but this has 8; it may be a picture of depth.")
+    return values.astype(np.float64)
+
+
+def _known(depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from mbps_dataset.errors import InputError
+from mbps_dataset.sources.depth_files import DepthFiles, image_id_of, read_npy, read_pfm
+
+
+ID = "aachen_000000_000019"
+
+
+def write_png(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(values, dtype=np.uint16)).save(path)
+
+
+def write_pfm(path, depth, *, byte_order="<"):
+    header = f"Pf\n{depth.shape[1]} {depth.shape[0]}\n{-1.0 if byte_order == '<' else 1.0}\n"
+    path.write_bytes(header.encode() + depth[::-1].astype(f"{byte_order}f4").tobytes())
+
+
+def test_numpy_files_as_the_reference_writes_them(tmp_path):
+    (tmp_path / "val" / "aachen").mkdir(parents=True)
+    depth = np.array([[0.0, 0.25], [0.5, 1.0]], dtype=np.float32)
+    np.save(tmp_path / "val" / "aachen" / f"{ID}_leftImg8bit.npy", depth)
+    files = DepthFiles(tmp_path, "npy")
+    np.testing.assert_array_equal(files.read(ID), depth)
+    assert files.supervision.startswith("unknown")
+
+
+def test_numpy_values_that_are_no_depth_are_unknown(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[[np.nan, np.inf, -1, 2]]]))
+    read = read_npy(tmp_path / "a.npy")
+    assert read.dtype == np.float32 and read.tolist() == [[0, 0, 0, 2]]
+
+
+def test_png_with_a_scale(tmp_path):
+    write_png(tmp_path / f"{ID}.png", [[0, 100, 65535]])
+    read = DepthFiles(tmp_path, "png", scale=0.01, supervision="measured by hand").read(ID)
+    np.testing.assert_allclose(read, [[0, 1, 655.35]], rtol=1e-6)
+    assert DepthFiles(tmp_path, "png", supervision="measured by hand").supervision == "measured by hand"
+
+
+def test_cityscapes_disparity_with_its_camera(tmp_path):
+    write_png(tmp_path / "disparity" / "train" / "aachen" / f"{ID}_disparity.png", [[0, 1, 257, 25601]])
+    camera = {"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 2000.0}}
+    folder = tmp_path / "camera" / "train" / "aachen"
+    folder.mkdir(parents=True)
+    (folder / f"{ID}_camera.json").write_text(json.dumps(camera))
+    files = DepthFiles(tmp_path / "disparity", "cityscapes")
+    np.testing.assert_allclose(files.read(ID), [[0, 0, 400, 4]], rtol=1e-6)
+    assert "stereo" in files.supervision
+    elsewhere = DepthFiles(tmp_path / "disparity", "cityscapes", camera_root=tmp_path / "camera")
+    np.testing.assert_array_equal(elsewhere.read(ID), files.read(ID))
+
+
+def test_a_missing_camera_file_is_named(tmp_path):
+    write_png(tmp_path / "disparity" / f"{ID}_disparity.png", [[257]])
+    with pytest.raises(InputError, match=rf"camera/{ID}_camera.json: needed for the depth of"):
+        DepthFiles(tmp_path / "disparity", "cityscapes").read(ID)
+
+
+def test_kitti_depth(tmp_path):
+    write_png(tmp_path / "0000000005.png", [[0, 256, 2560]])
+    np.testing.assert_array_equal(DepthFiles(tmp_path, "kitti").read("0000000005"), [[0, 1, 10]])
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    depth=arrays.arrays(
+        np.float32, st.tuples(st.integers(1, 5), st.integers(1, 5)), elements=st.floats(0, 1e6, width=32)
+    ),
+    byte_order=st.sampled_from("<>"),
+)
+def test_float_maps_come_back_in_either_byte_order(tmp_path_factory, depth, byte_order):
+    path = tmp_path_factory.mktemp("pfm") / f"{ID}.pfm"
+    write_pfm(path, depth, byte_order=byte_order)
+    np.testing.assert_array_equal(DepthFiles(path.parent, "pfm").read(ID), depth)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PF\n2 2\n-1.0\n" + bytes(48), "not a one-channel PFM file"),
+        (b"", "not a one-channel PFM file"),
+        (b"Pf\n2 2\n-1.0\n" + bytes(15), "expected 16 bytes for 2x2 pixels, but got 15"),
+    ],
+)
+def test_damaged_float_maps_are_refused(tmp_path, content, message):
+    (tmp_path / "a.pfm").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_pfm(tmp_path / "a.pfm")
+
+
+@pytest.mark.parametrize("array", [np.zeros((2, 2, 2)), np.array(["a"]), np.array([object()])])
+def test_arrays_that_are_no_map_are_refused(tmp_path, array):
+    np.save(tmp_path / "a.npy", array, allow_pickle=True)
+    with pytest.raises(InputError, match="a.npy: (expected one array|cannot be read)"):
+        read_npy(tmp_path / "a.npy")
+
+
+def test_several_arrays_in_one_file_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", depth=np.zeros((2, 2)))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(InputError, match="expected one array of numbers"):
+        read_npy(tmp_path / "a.npy")
+
+
+def test_an_eight_bit_picture_is_refused(tmp_path):
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / f"{ID}.png")
+    with pytest.raises(InputError, match="16 bits per pixel, but this has 8"):
+        DepthFiles(tmp_path, "png").read(ID)
+
+
+def test_an_image_without_or_with_two_files_is_named(tmp_path):
+    files = DepthFiles(tmp_path, "npy")
+    with pytest.raises(InputError, match=f"{ID}: no depth file under .* expected one named {ID}.npy"):
+        files.read(ID)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / f"{ID}.npy", np.zeros((1, 1)))
+    with pytest.raises(InputError, match=f"{ID}: 2 depth files"):
+        DepthFiles(tmp_path, "npy").read(ID)
+
+
+def test_an_unknown_kind_or_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="Unknown kind of depth files 'exr'; known are npy"):
+        DepthFiles(tmp_path, "exr")
+    with pytest.raises(InputError, match="no such folder"):
+        DepthFiles(tmp_path / "none", "npy")
+
+
+def test_ids_are_names_without_what_depth_files_add(tmp_path):
+    assert image_id_of(tmp_path / f"{ID}_disparity.png") == ID == image_id_of(tmp_path / f"{ID}.npy")
