@@ -12,6 +12,7 @@ from mbps_dataset.sources.scenes import buildings, furniture, people, vehicles
 from mbps_dataset.sources.scenes.ground import add_ground
 from mbps_dataset.sources.scenes.layout import Plan, Thing
 from mbps_dataset.sources.scenes.primitives import Parts, PartsBuilder
+from mbps_dataset.sources.scenes.projection import Screen
 from mbps_dataset.sources.scenes.weather import Footprint
 
 
@@ -44,12 +45,41 @@ _ANIMATED: dict[str, Callable[[Thing, PartsBuilder, float], None]] = {
 }
 
 
-def assemble(plan: Plan, time: float) -> tuple[Parts, Parts]:
-    """Faces and ellipsoids of the whole scene at `time`."""
+# no part of an object lies farther from its place than this, in metres (times its size for plants)
+_REACH = {
+    "lamp": 3.0, "sign": 2.0, "signal": 4.5, "bin": 1.0, "bollard": 0.5, "car": 3.0, "van": 3.5, "truck": 6.0,
+    "bus": 7.0, "tram": 16.0, "person": 1.0, "bicycle": 1.5, "motorcycle": 1.5, "cyclist": 1.5, "motorcycle rider": 1.5,
+    "tree": 4.0, "conifer": 2.5, "bush": 2.0,
+}  # fmt: skip
+
+
+def _reach(thing: Thing) -> float:
+    if thing.kind == "building":
+        return 0.5 * math.hypot(thing.size[0], thing.size[1]) + 2.0
+    if thing.kind in ("fence", "wall", "hedge", "guard rail"):
+        return 0.5 * thing.size[0] + 1.0
+    return _REACH[thing.kind] * (thing.size[0] if thing.kind in ("tree", "conifer", "bush") else 1.0)
+
+
+def _in_view(x: float, y: float, reach: float, screen: Screen) -> bool:
+    """False if nothing within `reach` of the place can be in the picture; allows for a tilted camera."""
+    k, pose = screen.intrinsics, screen.pose
+    dx, dy = x - pose[0, 3], y - pose[1, 3]
+    ahead = dx * pose[0, 2] + dy * pose[1, 2]
+    across = dx * pose[0, 0] + dy * pose[1, 0]
+    reach += 1.5 + 0.02 * abs(ahead)
+    edge = 0.5 * screen.width / k.fx
+    return ahead > -reach and abs(across) - edge * ahead < reach * math.sqrt(1 + edge * edge)
+
+
+def assemble(plan: Plan, time: float, screen: Screen) -> tuple[Parts, Parts]:
+    """Faces and ellipsoids of everything that `screen` may show at `time`."""
     parts = PartsBuilder()
     add_ground(plan, parts)
     for thing in plan.things:
         x, y = thing.at(time)
+        if not _in_view(x, y, _reach(thing), screen):
+            continue
         moved = replace(thing, x=x, y=y)
         if thing.kind in _STILL:
             _STILL[thing.kind](moved, parts)

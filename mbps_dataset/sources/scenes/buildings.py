@@ -137,8 +137,8 @@ def add_fence(thing: Thing, parts: PartsBuilder) -> None:
     x = length / 2
     parts.owner(FENCE)
     parts.quads([[(-x, 0, 0), (x, 0, 0), (x, 0, height), (-x, 0, height)]], kind, colour, place=place)
-    posts = [prism(-x + 0.04, 0, 0.05, 0, height + 0.08, 4), prism(0, 0, 0.04, 0, height + 0.03, 4)]
-    parts.quads(np.concatenate(posts), Material.METAL, palette.shade(colour, 0.85), place=place)
+    posts = prism(-x + 0.04, 0, 0.05, 0, height + 0.08, 4) + prism(0, 0, 0.04, 0, height + 0.03, 4)
+    parts.quads(posts, Material.METAL, palette.shade(colour, 0.85), place=place)
 
 
 def add_wall(thing: Thing, parts: PartsBuilder) -> None:

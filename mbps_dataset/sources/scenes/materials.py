@@ -33,7 +33,6 @@ class Pattern(IntEnum):
     FOLIAGE = 13
     GABLE = 14
     FACE = 15
-    WORN = 16
 
 
 class Cutout(IntEnum):
@@ -119,7 +118,7 @@ class Material(IntEnum):
 
 _T = textures
 _ROWS: dict[Material, _Row] = {
-    Material.ROAD: _Row(_T.ASPHALT, 0.008, 0.22, Pattern.WORN, ground=True),
+    Material.ROAD: _Row(_T.ASPHALT, 0.008, 0.22, ground=True),
     Material.PAINT: _Row(_T.ASPHALT, 0.008, 0.25, ground=True, decal=True),
     Material.SIDEWALK: _Row(_T.SLABS, 0.0045, 0.22, ground=True),
     Material.PAVEMENT: _Row(_T.COBBLES, 0.006, 0.2, ground=True),

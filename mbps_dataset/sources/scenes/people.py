@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 import random
 
-import numpy as np
-
 from mbps_dataset.sources.scenes import palette
 from mbps_dataset.sources.scenes.layout import Thing
 from mbps_dataset.sources.scenes.materials import Material
-from mbps_dataset.sources.scenes.primitives import Colour, PartsBuilder, Placement, ball, bar, box, limb
+from mbps_dataset.sources.scenes.primitives import Colour, PartsBuilder, Placement, Point, ball, bar, limb
 
 
 PERSON, RIDER, MOTORCYCLE, BICYCLE = 24, 25, 32, 33
@@ -81,24 +79,17 @@ def add_person(thing: Thing, parts: PartsBuilder, time: float) -> None:
         parts.ellipsoids([shape], Material.CLOTH, palette.vary(rng, rng.choice(palette.CLOTHES)), place=place)
 
 
-def _disc(x: float, radius: float, half: float = 0.0) -> np.ndarray:
-    return np.array(
-        [
-            (x - radius, half, 0.0),
-            (x + radius, half, 0.0),
-            (x + radius, half, 2 * radius),
-            (x - radius, half, 2 * radius),
-        ]
-    )
+def _disc(x: float, radius: float) -> list[Point]:
+    return [(x - radius, 0, 0.0), (x + radius, 0, 0.0), (x + radius, 0, 2 * radius), (x - radius, 0, 2 * radius)]
 
 
 def _bicycle(parts: PartsBuilder, rng: random.Random, place: Placement) -> None:
     colour: Colour = palette.vary(rng, rng.choice(palette.BRIGHT + palette.CAR))
     radius, axle = 0.335, 0.52
     parts.quads([_disc(axle, radius), _disc(-axle, radius)], Material.SPOKES, (0.09, 0.09, 0.1), place=place)
-    tyres = [box(x - 0.3, x + 0.3, -0.02, 0.02, 0.0, 2 * radius)[:2] for x in (axle, -axle)]
+    # a disc seen edge-on would vanish, so the tyre is also an upright strip across each hub
     tyres = [
-        face + np.array([-0.3 if k % 2 == 0 else 0.3, 0, 0]) * 0.98 for pair in tyres for k, face in enumerate(pair)
+        [(x, -0.02, 0.0), (x, 0.02, 0.0), (x, 0.02, 2 * radius), (x, -0.02, 2 * radius)] for x in (axle, -axle)
     ]
     parts.quads(tyres, Material.TUBE, (0.08, 0.08, 0.085), place=place)
     seat, crank, head = (-0.18, 0, 0.86), (-0.05, 0, 0.29), (0.36, 0, 0.84)
@@ -110,9 +101,9 @@ def _bicycle(parts: PartsBuilder, rng: random.Random, place: Placement) -> None:
         ((-0.15, 0, 0.74), (-axle, 0, radius)),
         (head, (axle, 0, radius)),
     ]
-    parts.quads(np.concatenate([bar(a, b, 0.045) for a, b in frame]), Material.TUBE, colour, place=place)
+    parts.quads([face for a, b in frame for face in bar(a, b, 0.045)], Material.TUBE, colour, place=place)
     bars = [bar((0.36, 0, 0.82), (0.33, 0, 1.0), 0.035), bar((0.33, -0.27, 1.0), (0.33, 0.27, 1.0), 0.035)]
-    parts.quads(np.concatenate(bars), Material.TUBE, palette.STEEL, place=place)
+    parts.quads(bars[0] + bars[1], Material.TUBE, palette.STEEL, place=place)
     parts.ellipsoids([ball((-0.2, 0, 0.9), (0.13, 0.07, 0.04))], Material.CLOTH, palette.DARK, place=place)
 
 
@@ -129,9 +120,7 @@ def _motorcycle(parts: PartsBuilder, rng: random.Random, place: Placement) -> No
     parts.ellipsoids([limb((-0.2, 0, 0.4), (0.2, 0, 0.4), 0.18)], Material.CLOTH, (0.16, 0.16, 0.17), place=place)
     parts.ellipsoids([limb((-0.7, 0, 0.78), (-0.05, 0, 0.78), 0.12)], Material.CLOTH, palette.DARK, place=place)
     parts.quads(
-        np.concatenate(
-            [bar((0.42, -0.32, 1.03), (0.42, 0.32, 1.03), 0.05), bar((axle, 0, radius), (0.42, 0, 1.03), 0.07)]
-        ),
+        bar((0.42, -0.32, 1.03), (0.42, 0.32, 1.03), 0.05) + bar((axle, 0, radius), (0.42, 0, 1.03), 0.07),
         Material.TUBE,
         palette.DARK,
         place=place,
@@ -170,8 +159,7 @@ def _seated(
     x, z = hip
     neck = (x + 0.55 * math.sin(lean), z + 0.55 * math.cos(lean))
     _head(parts, rng, place, neck[0] + 0.07, neck[1] + 0.16, helmet)
-    trunk = limb((x, 0, z), (neck[0], 0, neck[1]), 0.15)
-    trunk[2:] *= np.array([[1.35], [0.9]])
+    trunk = limb((x, 0, z), (neck[0], 0, neck[1]), 0.15, 1.35, 0.9)
     arms = []
     for side in (1, -1):
         elbow = ((neck[0] + grip[0]) / 2, side * 0.3, (neck[1] + grip[2]) / 2 - 0.1)

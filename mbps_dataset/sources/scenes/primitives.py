@@ -22,6 +22,12 @@ from mbps_dataset.sources.scenes.materials import Material
 Colour = tuple[float, float, float]
 """Red, green, blue as displayed, 0 … 1."""
 
+Point = tuple[float, float, float]
+"""x, y, z in metres."""
+
+Corners = list[list[Point]]
+"""Corners of N faces, [N, 4, 3], as nested lists: quicker to make than small arrays."""
+
 PARAMETERS = 6
 
 
@@ -161,52 +167,57 @@ def box(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float) -> NDA
     return hexahedron((x0, x1, y0, y1, z0), (x0, x1, y0, y1, z1))
 
 
-def prism(
-    x: float, y: float, radius: float, z0: float, z1: float, sides: int, tip: float = 1.0
-) -> NDArray[np.float64]:
+def prism(x: float, y: float, radius: float, z0: float, z1: float, sides: int, tip: float = 1.0) -> Corners:
     """Faces [sides, 4, 3] of an upright column; its radius at the top is `tip` times that at the foot."""
-    angle = (np.arange(sides + 1) + 0.5) * (2 * math.pi / sides)
-    c, s = radius * np.cos(angle), radius * np.sin(angle)
-    faces = np.empty((sides, 4, 3))
-    faces[:, 0], faces[:, 1] = _ring(x, y, c[:-1], s[:-1], z0), _ring(x, y, c[1:], s[1:], z0)
-    faces[:, 2], faces[:, 3] = _ring(x, y, tip * c[1:], tip * s[1:], z1), _ring(x, y, tip * c[:-1], tip * s[:-1], z1)
-    return faces
-
-
-def _ring(x: float, y: float, c: NDArray, s: NDArray, z: float) -> NDArray[np.float64]:
-    return np.stack([x + c, y + s, np.full_like(c, z)], axis=1)
-
-
-def ball(centre: Sequence[float], radii: Sequence[float]) -> NDArray[np.float64]:
-    """An ellipsoid [4, 3] along the axes."""
-    return np.vstack([centre, np.diag(radii)])
-
-
-def limb(start: Sequence[float], end: Sequence[float], radius: float) -> NDArray[np.float64]:
-    """A slender ellipsoid [4, 3] from `start` to `end`."""
-    p, q = np.asarray(start, np.float64), np.asarray(end, np.float64)
-    along = q - p
-    length = float(np.sqrt(along @ along))
-    axis = along / length
-    side = np.array([0.0, 1.0, 0.0]) if abs(axis[1]) < 0.9 else np.array([1.0, 0.0, 0.0])
-    side = side - axis * (side @ axis)
-    side /= math.sqrt(side @ side)
-    third = np.array(
+    angles = [(k + 0.5) * (2 * math.pi / sides) for k in range(sides + 1)]
+    ring = [(radius * math.cos(angle), radius * math.sin(angle)) for angle in angles]
+    return [
         [
-            axis[1] * side[2] - axis[2] * side[1],
-            axis[2] * side[0] - axis[0] * side[2],
-            axis[0] * side[1] - axis[1] * side[0],
+            (x + a, y + b, z0),
+            (x + c, y + d, z0),
+            (x + tip * c, y + tip * d, z1),
+            (x + tip * a, y + tip * b, z1),
         ]
-    )
-    return np.vstack([0.5 * (p + q), axis * (0.5 * length + 0.4 * radius), side * radius, third * radius])
+        for (a, b), (c, d) in zip(ring[:-1], ring[1:])
+    ]
 
 
-def bar(start: Sequence[float], end: Sequence[float], width: float) -> NDArray[np.float64]:
-    """Two crossing strips [2, 4, 3] that read as a thin tube from `start` to `end`, both with y as one width axis."""
-    p, q = np.asarray(start, np.float64), np.asarray(end, np.float64)
-    along = (q - p) / math.sqrt(float((q - p) @ (q - p)))
-    side = np.array([0.0, 1.0, 0.0]) * (width / 2)
-    if abs(along[1]) > 0.9:
-        side = np.array([1.0, 0.0, 0.0]) * (width / 2)
-    up = np.cross(along, side)
-    return np.array([[p - side, p + side, q + side, q - side], [p - up, p + up, q + up, q - up]])
+def ball(centre: Point, radii: Point) -> list[Point]:
+    """An ellipsoid [4, 3] along the axes."""
+    a, b, c = radii
+    return [centre, (a, 0.0, 0.0), (0.0, b, 0.0), (0.0, 0.0, c)]
+
+
+def limb(start: Point, end: Point, radius: float, across: float = 1.0, deep: float = 1.0) -> list[Point]:
+    """A slender ellipsoid [4, 3] from `start` to `end`; `across` and `deep` widen it along y and at right angles."""
+    dx, dy, dz = (q - p for p, q in zip(start, end))
+    length = math.sqrt(dx * dx + dy * dy + dz * dz)
+    ax, ay, az = dx / length, dy / length, dz / length
+    # the side axis is y made perpendicular to the limb, or x where the limb itself runs along y
+    sx, sy, sz = (-ay * ax, 1.0 - ay * ay, -ay * az) if abs(ay) < 0.9 else (1.0 - ax * ax, -ax * ay, -ax * az)
+    norm = radius / math.sqrt(sx * sx + sy * sy + sz * sz)
+    sx, sy, sz = sx * norm, sy * norm, sz * norm
+    third = (ay * sz - az * sy, az * sx - ax * sz, ax * sy - ay * sx)
+    half = 0.5 * length + 0.4 * radius
+    middle = tuple(0.5 * (p + q) for p, q in zip(start, end))
+    return [
+        middle,
+        (ax * half, ay * half, az * half),
+        (sx * across, sy * across, sz * across),
+        tuple(value * deep for value in third),
+    ]  # type: ignore[return-value]
+
+
+def bar(start: Point, end: Point, width: float) -> Corners:
+    """Two crossing strips [2, 4, 3] that read as a thin tube from `start` to `end`."""
+    _, (ax, ay, az), side, up = limb(start, end, width / 2)
+    (px, py, pz), (qx, qy, qz) = start, end
+    return [
+        [
+            (px - x, py - y, pz - z),
+            (px + x, py + y, pz + z),
+            (qx + x, qy + y, qz + z),
+            (qx - x, qy - y, qz - z),
+        ]
+        for x, y, z in (side, up)
+    ]

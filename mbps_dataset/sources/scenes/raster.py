@@ -32,45 +32,65 @@ def rasterise(
     """Draw all parts into a depth buffer."""
     shape = (screen.height, screen.width)
     visible = Visible(np.full(shape, -1, np.int32), np.zeros(shape, np.float32))
-    painter = _Painter(visible, screen)
+    painter = _Painter(visible, faces, ellipsoids, screen)
     count = len(faces.source)
     face_cuts = materials.CUTOUT[face_parts.material[faces.source]]
     ball_cuts = materials.CUTOUT[ellipsoid_parts.material[ellipsoids.source]]
-    for part in np.argsort(-np.concatenate([faces.nearest, ellipsoids.nearest]), kind="stable").tolist():
-        if part < count:
-            painter.face(faces, part, int(face_cuts[part]))
-        else:
-            painter.ellipsoid(ellipsoids, part - count, part, bool(ball_cuts[part - count]))
+    order = np.argsort(-np.concatenate([faces.nearest, ellipsoids.nearest]), kind="stable").tolist()
+    with np.errstate(invalid="ignore"):
+        for part in order:
+            if part < count:
+                painter.face(faces, part, int(face_cuts[part]))
+            else:
+                painter.ellipsoid(ellipsoids, part - count, part, bool(ball_cuts[part - count]))
     return visible
 
 
+def _spans(faces: Projected) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """First column and last column + 1 of every row of every face, each [h, 1] float32."""
+    top, heights = faces.bounds[:, 0], faces.bounds[:, 1] - faces.bounds[:, 0]
+    ends = np.cumsum(heights)
+    starts = ends - heights
+    line = np.arange(heights.sum()) - np.repeat(starts - top, heights)
+    owner = np.repeat(np.arange(len(heights)), heights)
+    columns = []
+    for side, limit in ((0, np.maximum), (1, np.minimum)):
+        slope, base = faces.outline[:, side, 0], faces.outline[:, side, 1]
+        best = slope[:, 0].take(owner) * line + base[:, 0].take(owner)
+        for edge in range(1, slope.shape[1]):
+            limit(best, slope[:, edge].take(owner) * line + base[:, edge].take(owner), out=best)
+        columns.append(np.ceil(best).astype(np.float32)[:, None])
+    return [(columns[0][a:b], columns[1][a:b]) for a, b in zip(starts.tolist(), ends.tolist())]
+
+
 class _Painter:
-    def __init__(self, visible: Visible, screen: Screen) -> None:
+    def __init__(self, visible: Visible, faces: Projected, ellipsoids: Projected, screen: Screen) -> None:
         self.part, self.inverse = visible.part, visible.inverse_depth
         self.x, self.y = screen.rays()
         self.columns = np.arange(screen.width, dtype=np.float32)
-        self.rows = np.arange(screen.height, dtype=np.float64)
         self.pixel = 1.0 / screen.intrinsics.fx
+        self.spans = _spans(faces)
+        self.face_forms, self.face_bounds = faces.linear.tolist(), faces.bounds.tolist()
+        self.forms, self.quadratics = ellipsoids.linear.tolist(), ellipsoids.quadratic.tolist()
+        self.bounds = ellipsoids.bounds.tolist()
 
-    def _window(self, projected: Projected, row: int):
-        top, bottom, left, right = projected.bounds[row].tolist()
+    def _window(self, bounds: list[int], nearest: np.float32):
+        """Rows, columns and stored inverse depths within `bounds`; None if all of them are nearer already."""
+        top, bottom, left, right = bounds
         inverse = self.inverse[top:bottom, left:right]
-        if inverse.min() >= projected.nearest[row]:
+        if np.minimum.reduce(inverse, axis=None) >= nearest:
             return None
         return slice(top, bottom), slice(left, right), inverse
 
     def face(self, faces: Projected, row: int, cutout: int) -> None:
-        window = self._window(faces, row)
+        window = self._window(self.face_bounds[row], faces.nearest[row])
         if window is None:
             return
         rows, columns, stored = window
-        a, b, c = faces.linear[row].tolist()
-        inverse = (self.y[rows] * np.float32(b) + np.float32(c))[:, None] + self.x[columns] * np.float32(a)
+        a, b, c = self.face_forms[row]
+        inverse = (self.y[rows] * b + c)[:, None] + self.x[columns] * a
         mask = inverse > stored
-        (left_slope, left_base), (right_slope, right_base) = faces.outline[row]
-        line = self.rows[rows, None]
-        start = np.ceil((line * left_slope + left_base).max(1, keepdims=True)).astype(np.float32)
-        stop = np.ceil((line * right_slope + right_base).min(1, keepdims=True)).astype(np.float32)
+        start, stop = self.spans[row]
         column = self.columns[columns]
         mask &= column >= start
         mask &= column < stop
@@ -81,24 +101,24 @@ class _Painter:
         np.copyto(self.part[rows, columns], row, where=mask)
 
     def ellipsoid(self, ellipsoids: Projected, row: int, part: int, leafy: bool) -> None:
-        window = self._window(ellipsoids, row)
+        window = self._window(self.bounds[row], ellipsoids.nearest[row])
         if window is None:
             return
         rows, columns, stored = window
         x, y = self.x[columns], self.y[rows, None]
-        xx, xy, yy, x1, y1, one = ellipsoids.quadratic[row]
+        xx, xy, yy, x1, y1, one = self.quadratics[row]
         root = y * (x * xy + y1)
         root += x * (x * xx + x1)
         root += y * (y * yy) + one
-        mask = root > 0
-        np.maximum(root, 0, out=root)
-        np.sqrt(root, out=root)
-        a, b, c = ellipsoids.linear[row].astype(np.float32)
-        inverse = root + (x * a + (y * b + c))
-        mask &= inverse > stored
+        np.sqrt(root, out=root)  # not a number off the ellipsoid, and then never nearer than what is stored
+        a, b, c = self.forms[row]
+        inverse = x * a + (y * b + c)
+        inverse += root
+        mask = inverse > stored
         if leafy:
             u, v, w = _coordinates(ellipsoids.coordinates[row], x, y[:, 0], np.where(mask, inverse, 1.0))
-            rim = root / max(float(root.max()), 1e-12)
+            rim = np.where(mask, root, 0.0)
+            rim *= 1 / max(float(rim.max()), 1e-12)
             foliage_cutout(
                 mask, rim, u, v, w, float(ellipsoids.size[row].mean()), self.pixel / ellipsoids.nearest[row]
             )

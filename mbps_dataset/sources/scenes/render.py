@@ -47,7 +47,7 @@ class Scene:
         """What the left (or the `right`) camera sees at `time`, in frames."""
         settings = self.settings
         screen = Screen(settings.height, settings.width, intrinsics_of(settings), self.plan.ego.pose(time, right))
-        face_parts, ellipsoid_parts = assemble(self.plan, time)
+        face_parts, ellipsoid_parts = assemble(self.plan, time, screen)
         faces, ellipsoids = project_faces(face_parts, screen), project_ellipsoids(ellipsoid_parts, screen)
         visible = rasterise(faces, face_parts, ellipsoids, ellipsoid_parts, screen)
         shadows = ShadowMap(footprints(self.plan, time), self.weather)
@@ -57,8 +57,8 @@ class Scene:
         rng = np.random.default_rng([self.seed, *_bits(time), int(right)])
         image = expose(channels, visible.part.shape, self.weather, settings.noise, rng)
         label_ids, instance_ids = _truth(visible, faces, face_parts, ellipsoids, ellipsoid_parts)
-        inverse = visible.inverse_depth
-        depth = np.divide(1.0, inverse, out=np.zeros_like(inverse), where=inverse > 0)
+        depth = 1.0 / np.maximum(visible.inverse_depth, np.float32(1e-6))
+        depth *= visible.part >= 0
         return RenderedView(image, label_ids, instance_ids, depth, screen.intrinsics, screen.pose)
 
 
@@ -74,7 +74,8 @@ def _truth(
     label = np.concatenate([face_parts.label[faces.source], ellipsoid_parts.label[ellipsoids.source], [SKY]])
     number = np.concatenate([face_parts.instance[faces.source], ellipsoid_parts.instance[ellipsoids.source], [-1]])
     instance = np.where(number >= 0, label.astype(np.int32) * 1000 + number, label).astype(np.int32)
-    return label.astype(np.uint8)[visible.part], instance[visible.part]
+    part = visible.part.astype(np.intp)
+    return label.astype(np.uint8).take(part), instance.take(part)
 
 
 def render(seed: int, settings: SceneSettings = _DEFAULT, *, time: float = 0.0, right: bool = False) -> RenderedView:

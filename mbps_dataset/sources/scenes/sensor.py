@@ -16,17 +16,15 @@ def _noise_table() -> NDArray[np.float32]:
 
 
 def _blur(channel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The blur of a lens: weights 0.15, 0.7, 0.15 along columns and rows."""
-    result = channel.copy()
-    change = channel[:, :-2] + channel[:, 2:]
-    change -= 2 * channel[:, 1:-1]
-    change *= np.float32(0.15)
-    result[:, 1:-1] += change
-    change = result[:-2] + result[2:]
-    change -= 2 * result[1:-1]
-    change *= np.float32(0.15)
-    channel = result
-    channel[1:-1] += change
+    """The blur of a lens, in place: weights 0.15, 0.7, 0.15 along columns and rows."""
+    step = channel[:, 1:] - channel[:, :-1]
+    step *= np.float32(0.15)
+    channel[:, :-1] += step
+    channel[:, 1:] -= step
+    step = channel[1:] - channel[:-1]
+    step *= np.float32(0.15)
+    channel[:-1] += step
+    channel[1:] -= step
     return channel
 
 

@@ -131,7 +131,7 @@ def _surface(forms, part, x, y, depth):
         value += other
         value += c.take(part)
         value *= depth
-        result.append(np.clip(value, -60000, 60000, out=value))
+        result.append(value)
     return result
 
 
@@ -147,10 +147,12 @@ def _ground(table: _FaceTable, part, u, v, grain, shadows: ShadowMap) -> None:
 
 def _apply_patterns(table: _FaceTable, part, u, v, grain, channels) -> None:
     kinds = table.pattern.take(part)
+    patterned = np.flatnonzero(kinds)
+    kinds = kinds[patterned]
     for kind, pattern in FACES.items():
         if not (table.pattern == kind).any():
             continue
-        where = np.flatnonzero(kinds == kind)
+        where = patterned[kinds == kind]
         if not len(where):
             continue
         own = part[where]
@@ -221,7 +223,8 @@ def _rims(own, unit, parts: Parts, source, wheel, tones) -> None:
 
 def _haze(channels, depth, weather: Weather) -> None:
     clear = np.exp(depth * np.float32(-weather.haze))
-    veil = 1 - clear
     for channel, horizon in zip(channels, weather.horizon):
+        veil = np.float32(horizon * 0.95)
+        channel -= veil
         channel *= clear
-        channel += veil * np.float32(horizon * 0.95)
+        channel += veil

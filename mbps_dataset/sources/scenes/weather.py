@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
-from scipy.ndimage import uniform_filter
+from PIL import Image, ImageDraw, ImageFilter
 
 from mbps_dataset.sources.scenes.primitives import Colour
 
@@ -106,9 +105,12 @@ class ShadowMap:
             if footprint.lift == 0.0:
                 draw_under.polygon(self._cells(footprint.outline), fill=60)
         share = weather.share_of_sun()
-        sunlit = uniform_filter(np.asarray(cast, np.float32), 3, mode="nearest") * (1 / 255)
-        open_sky = uniform_filter(uniform_filter(np.asarray(under, np.float32), 5), 5) * (1 / 255)
-        self.light = ((1 - share * (1 - sunlit)) * open_sky).astype(np.float32)
+        sunlit = np.asarray(cast.filter(ImageFilter.BoxBlur(1)), np.float32)
+        sunlit *= np.float32(share / 255)
+        sunlit += np.float32(1 - share)
+        sunlit *= np.asarray(under.filter(ImageFilter.BoxBlur(2)).filter(ImageFilter.BoxBlur(2)), np.float32)
+        sunlit *= np.float32(1 / 255)
+        self.light = sunlit
 
     def _cells(self, points) -> list[tuple[float, float]]:
         return [((p[0] - self.LEFT_M) / self.CELL_M, (p[1] - self.NEAR_M) / self.CELL_M) for p in points]
