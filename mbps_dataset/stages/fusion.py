@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mbps_dataset.stages.instances.class_vote import check_same_frame, majority_classes
-from mbps_dataset.stages.instances.connected_components import class_keys, label_components
+from mbps_dataset.stages.instances.components import class_keys, label_components
 from mbps_dataset.stages.instances.inputs import check_things_exclude_void, semantic_map, thing_ids, void_id
 from mbps_dataset.stages.instances.runs import Runs
 from mbps_dataset.stages.instances.types import Instances

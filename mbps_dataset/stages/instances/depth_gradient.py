@@ -20,10 +20,17 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mbps_dataset.stages.instances.connected_components import Components, class_keys, label_components
+from mbps_dataset.stages.instances.components import (
+    Components,
+    class_keys,
+    eligible_classes,
+    label_components,
+    largest_first,
+    runs_of_owners,
+)
 from mbps_dataset.stages.instances.depth_edges import clear_depth_edges
-from mbps_dataset.stages.instances.inputs import depth_map, semantic_map, thing_ids
-from mbps_dataset.stages.instances.runs import Runs, grouped_runs
+from mbps_dataset.stages.instances.inputs import check_at_least_zero, depth_map, semantic_map, thing_ids
+from mbps_dataset.stages.instances.runs import Runs
 from mbps_dataset.stages.instances.types import Instances
 
 
@@ -51,28 +58,14 @@ def split_by_depth(
     """
     labels = semantic_map(semantic)
     values = depth_map(depth, labels.shape)
-    _check_settings(min_area, dilation)
+    check_at_least_zero(grad_threshold=grad_threshold, min_area=min_area, sigma=sigma, dilation=dilation)
     runs = Runs.of(labels)
-    eligible = _eligible_classes(runs, thing_ids(things), min_area)
+    eligible = eligible_classes(runs, thing_ids(things), min_area)
     if not len(eligible):
         return Instances.empty(labels.shape)
     keys = class_keys(runs, eligible)
     clear_depth_edges(keys, values, grad_threshold, sigma)
     return _grow_components(label_components(keys), labels, eligible, min_area, dilation)
-
-
-def _check_settings(min_area: int, dilation: int) -> None:
-    if min_area < 0 or dilation < 0:
-        raise ValueError(
-            f"Expected `min_area` and `dilation` of at least 0 pixels, but got {min_area} and {dilation}."
-        )
-
-
-def _eligible_classes(runs: Runs, things: NDArray[np.int64], min_area: int) -> NDArray[np.int64]:
-    """Things with at least `min_area` pixels (and at least one)."""
-    counts = runs.counts()
-    present = things[things < len(counts)]
-    return present[counts[present] >= max(min_area, 1)]
 
 
 def _grow_components(
@@ -138,24 +131,9 @@ def _collect(
 ) -> Instances:
     """Instance r = pixels claimed by rank r and its own pixels claimed by another; sorted by falling area."""
     nobody = np.iinfo(own.dtype).max
-    starts, lengths, ranks = _runs_below(claimed, nobody)
+    runs = runs_of_owners(claimed, nobody)
     shared = (own != claimed) & (own != nobody)
     if shared.any():
-        extra = _runs_below(np.where(shared, own, nobody), nobody)
-        starts, lengths, ranks = (np.concatenate(parts) for parts in zip((starts, lengths, ranks), extra))
-    areas = np.bincount(ranks, weights=lengths, minlength=len(class_ids)).astype(np.int64)
-    by_area = np.argsort(-areas, kind="stable")
-    position = np.empty(len(by_area), dtype=np.int64)
-    position[by_area] = np.arange(len(by_area))
-    starts, lengths, offsets = grouped_runs(starts, lengths, position[ranks], len(by_area), own.shape[1])
-    scores = areas[by_area] / areas.max(initial=1)
-    return Instances.from_runs(own.shape, starts, lengths, offsets, class_ids[by_area], scores)
-
-
-def _runs_below(
-    ranks: NDArray[np.unsignedinteger], nobody: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.unsignedinteger]]:
-    """Starts, lengths and ranks of the runs that belong to somebody."""
-    runs = Runs.of(ranks)
-    taken = runs.values != nobody
-    return runs.starts[taken], runs.lengths[taken], runs.values[taken]
+        extra = runs_of_owners(np.where(shared, own, own.dtype.type(nobody)), nobody)
+        runs = tuple(np.concatenate(parts) for parts in zip(runs, extra))
+    return largest_first(own.shape, *runs, class_ids)

@@ -85,3 +85,10 @@ def check_things_exclude_void(things: NDArray[np.int64], void: int) -> None:
     """Errors: ValueError if the void id is listed among the things."""
     if void in things:
         raise ValueError(f"`things` lists {void}, which is the void id; remove it or pass another `void`.")
+
+
+def check_at_least_zero(**settings: float) -> None:
+    """Errors: ValueError naming the first setting below 0 or not a number."""
+    for name, value in settings.items():
+        if not value >= 0:
+            raise ValueError(f"Expected `{name}` of at least 0, but got {value}.")

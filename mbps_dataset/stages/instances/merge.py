@@ -13,14 +13,15 @@ Joining is transitive (union-find), with the means of the original instances. De
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mbps_dataset.stages.instances.class_vote import check_same_frame, majority_classes
-from mbps_dataset.stages.instances.connected_components import join_pairs
+from mbps_dataset.stages.instances.components import join_pairs
 from mbps_dataset.stages.instances.inputs import depth_map, semantic_map, thing_ids
+from mbps_dataset.stages.instances.runs import union_by_owner
 from mbps_dataset.stages.instances.types import UNKNOWN_CLASS, Instances
 
 
@@ -45,10 +46,12 @@ def merge_by_depth(
     values = depth_map(depth, labels.shape)
     classes = majority_classes(instances, labels)
     means = _mean_depths(instances, values)
-    first, second = _touching_pairs(instances, np.isin(classes, thing_ids(things)))
-    alike = (classes[first] == classes[second]) & (np.abs(means[first] - means[second]) < max_depth_gap)
-    group_of = join_pairs(first[alike], second[alike], len(instances))
-    return _joined(instances, group_of, classes, min_area)
+
+    def alike(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return (classes[first] == classes[second]) & (np.abs(means[first] - means[second]) < max_depth_gap)
+
+    pairs = _touching_pairs(instances, np.isin(classes, thing_ids(things)), alike)
+    return _joined(instances, join_pairs(*pairs, len(instances)), classes, min_area)
 
 
 def _mean_depths(instances: Instances, depth: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -63,10 +66,13 @@ def _mean_depths(instances: Instances, depth: NDArray[np.floating]) -> NDArray[n
     return means
 
 
-def _touching_pairs(instances: Instances, painted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs (i, j) of `painted` instances where a pixel beside mask i shows j; a pair may repeat."""
+def _touching_pairs(
+    instances: Instances,
+    painted: NDArray[np.bool_],
+    wanted: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs (i, j) of `painted` and mutually `wanted` instances where a pixel beside mask i shows j; pairs may repeat."""
     chosen = instances.select(painted)
-    names = np.flatnonzero(painted)
     pixels, owners = chosen.pixels(), chosen.owners()
     shown = np.full(instances.shape, len(chosen), dtype=np.min_scalar_type(len(chosen)))
     shown.ravel()[pixels] = owners
@@ -76,12 +82,12 @@ def _touching_pairs(instances: Instances, painted: NDArray[np.bool_]) -> tuple[N
         _pairs_of_hidden_pixels(shown, len(chosen), pixels[hidden], owners[hidden]),
     )
     first, second, beside = (np.concatenate(parts) for parts in sights)
-    if len(hidden):
-        # Where a later instance was painted over mask i, it shows j but is not beside mask i.
-        covered = owners[hidden] * shown.size + pixels[hidden]
-        outside = ~np.isin(first * shown.size + beside, covered)
-        first, second = first[outside], second[outside]
-    return names[first], names[second]
+    names = np.flatnonzero(painted)
+    kept = np.flatnonzero(wanted(names[first], names[second]))
+    # Where a later instance was painted over mask i, a pixel shows j but is not beside mask i.
+    covered = owners[hidden] * shown.size + pixels[hidden]
+    kept = kept[~np.isin(first[kept] * shown.size + beside[kept], covered)]
+    return names[first[kept]], names[second[kept]]
 
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -121,17 +127,14 @@ def _pairs_of_hidden_pixels(
 
 def _joined(instances: Instances, group_of: NDArray[np.int64], classes: NDArray[np.int64], min_area: int) -> Instances:
     """One instance per group, by falling score."""
-    known = np.where(instances.class_ids == UNKNOWN_CLASS, classes, instances.class_ids)
-    instances = instances.replace(class_ids=known)
     sizes = np.bincount(group_of)
-    alone = np.flatnonzero(sizes[group_of] == 1)
-    parts, first = [instances.select(alone)], alone.tolist()
-    for group in np.flatnonzero(sizes > 1):
-        members = np.flatnonzero(group_of == group)
-        union = np.unique(np.concatenate([instances.pixels_of(member) for member in members]))
-        if len(union) >= min_area:
-            first.append(int(members[0]))
-            score = instances.scores[members].max()
-            parts.append(Instances.from_pixels(instances.shape, [union], [known[members[0]]], [score]))
-    joined = Instances.concatenate(parts)
-    return joined.select(np.lexsort((first, -joined.scores)))
+    count = len(sizes)
+    run_groups = np.repeat(group_of, np.diff(instances.offsets))
+    runs = union_by_owner(instances.run_starts, instances.run_lengths, run_groups, count, instances.shape)
+    scores = np.full(count, -np.inf)
+    np.maximum.at(scores, group_of, instances.scores)
+    first = np.unique(group_of, return_index=True)[1]
+    class_ids = np.where(instances.class_ids == UNKNOWN_CLASS, classes, instances.class_ids)[first]
+    groups = Instances.from_runs(instances.shape, *runs, class_ids, scores)
+    kept = np.flatnonzero((sizes == 1) | (groups.areas >= min_area))
+    return groups.select(kept[np.argsort(-scores[kept], kind="stable")])

@@ -70,15 +70,26 @@ def runs_of_pixels(pixels: NDArray[np.integer], width: int) -> tuple[NDArray[np.
     return pixels[first].astype(np.int64), np.diff(first, append=len(pixels))
 
 
-def grouped_runs(
-    starts: NDArray[np.int64], lengths: NDArray[np.int64], owners: NDArray[np.int64], count: int, width: int
+def union_by_owner(
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    owners: NDArray[np.int64],
+    count: int,
+    shape: tuple[int, int],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Starts, lengths and offsets [count + 1] of runs sorted by owner and raster order, touching ones joined."""
-    order = np.lexsort((starts, owners))
-    starts, lengths, owners = starts[order], lengths[order], owners[order]
-    begins = np.ones(len(starts), dtype=bool)
-    begins[1:] = (starts[1:] != starts[:-1] + lengths[:-1]) | (owners[1:] != owners[:-1]) | (starts[1:] % width == 0)
-    first = np.flatnonzero(begins)
-    lengths = np.add.reduceat(lengths, first) if len(first) else lengths
-    offsets = np.searchsorted(owners[first], np.arange(count + 1))
-    return starts[first], lengths, offsets
+    """The pixels of each of `count` owners as runs: starts, lengths, offsets [count + 1].
+
+    Runs of one owner may come in any order, touch or overlap; the result is sorted by owner and raster order, and its
+    runs do neither.
+    """
+    size = shape[0] * shape[1]
+    begins = owners.astype(np.int64) * size + starts
+    order = np.argsort(begins, kind="stable")
+    begins, starts, lengths = begins[order], starts[order], lengths[order]
+    ends = np.maximum.accumulate(begins + lengths)
+    fresh = np.ones(len(begins), dtype=bool)
+    fresh[1:] = (begins[1:] > ends[:-1]) | (starts[1:] % shape[1] == 0) & (begins[1:] == ends[:-1])
+    first = np.flatnonzero(fresh)
+    last = np.append(first[1:], len(begins))[: len(first)] - 1
+    offsets = np.searchsorted(begins[first], np.arange(count + 1) * size)
+    return starts[first], ends[last] - begins[first], offsets
