@@ -1,143 +1,154 @@
 """Gaussian filtering in any number of dimensions on the permutohedral lattice (Adams, Baek & Davis 2010).
 
-Every pixel has a position in a d-dimensional feature space. Its value is *splatted* onto the d + 1 corners of the lattice
-simplex around it, the lattice is *blurred* along each of its d + 1 axes, and the result is *sliced* back.
+Every point has a position in a d-dimensional feature space. Its value is *splatted* onto the d + 1 corners of the lattice
+simplex around it, the lattice is *blurred* along each of its d + 1 axes, and the result is *sliced* back:
+
+    F x = slice(blur(splat(x)))
 
 What is decided here, and where it comes from:
 
 * rounding, tie rule, axis order, and "a missing neighbour counts as zero" follow pydensecrf, measured on it, because
-  the filter is an approximation and another choice gives other labels. All positions are float32 for the same reason;
-* corners are named by (remainder r, quotients q) with ``key = (d + 1) q + r``: 64-bit integers then suffice, and a
-  neighbour is found by adding one constant to the integer (ours; pydensecrf hashes the keys);
-* the three linear maps run as ``embedding_bag``: one weighted sum of table rows per output row, each sum in a fixed order,
-  which makes results independent of the number of threads (ours);
-* the lattice itself is built with numpy on the CPU and can then be moved to another device, so that every device filters
-  on the same vertices (ours).
+  the filter is an approximation and another choice gives other labels. Positions are float32 for the same reason;
+* the three linear maps run as ``embedding_bag``, one weighted sum of table rows per output row. Each sum has a fixed
+  order, which makes results independent of the number of threads (ours);
+* a vertex is named by one 64-bit integer that is linear in its lattice coordinates, so that a neighbour is found by
+  adding a constant, and that sorts by position in feature space, so that points near each other use table rows near
+  each other (ours; pydensecrf hashes). One sort of these names yields the vertices and, per vertex, its points;
+* the lattice is built with numpy on the CPU and can then be moved, so that every device filters on the same vertices.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mbps_dataset.errors import InputError
 
 
+BLOCK = 16_384
+"""Points placed on the lattice at once, few enough for the processor's cache."""
+
+
 @dataclass(frozen=True)
 class PermutohedralLattice:
-    """Vertices touched by N points in d dimensions, as index tables for the three steps of the filter.
+    """Vertices touched by points in d dimensions, as index tables for the three steps of the filter.
 
-    ``corner_vertices`` [N, d+1] int32 and ``corner_weights`` [N, d+1] float32 say which vertices surround each point;
-    ``splat_points``, ``splat_weights`` [N (d+1)] and ``splat_offsets`` [V + 2] say the same by vertex;
-    ``neighbours`` [d+1, V + 1, 3] int32 lists vertex, predecessor, successor along each axis. Row V is a vertex that is
-    always zero and stands for every missing neighbour.
+    Row V of a table of vertex values is always zero and stands for every missing neighbour. For vertex v,
+    ``splat_offsets[v] : splat_offsets[v + 1]`` is its range in ``splat_points`` and ``splat_weights``.
     """
 
-    corner_vertices: Tensor
-    corner_weights: Tensor
-    splat_points: Tensor
-    splat_weights: Tensor
-    splat_offsets: Tensor
-    neighbours: Tensor
+    corner_vertices: Tensor  # [N, d+1] int32: the vertices around each point
+    corner_weights: Tensor  # [N, d+1] float32, gain included
+    splat_points: Tensor  # [N (d+1)] int32: the points around each vertex
+    splat_weights: Tensor  # [N (d+1)] float32
+    splat_offsets: Tensor  # [V + 2] int32
+    neighbours: Tensor  # [d+1, V + 1, 3] int32: along each axis, the vertex itself, its predecessor, its successor
 
     @property
     def n_vertices(self) -> int:
         return self.neighbours.shape[1] - 1
-
-    @property
-    def gain(self) -> float:
-        """alpha = 1 / (1 + 2^-d), the factor that undoes the mass added by splatting and blurring."""
-        n_corners = self.corner_weights.shape[1]
-        return 1.0 / (1.0 + 2.0 ** (1 - n_corners))
 
     def to(self, device: torch.device) -> PermutohedralLattice:
         """The same lattice with its tables on `device`."""
         return PermutohedralLattice(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
     def splat(self, values: Tensor) -> Tensor:
-        """[N, K] point values -> [V + 1, K] vertex values, the last row zero."""
-        return F.embedding_bag(
-            self.splat_points,
-            values,
-            self.splat_offsets,
-            mode="sum",
-            per_sample_weights=self.splat_weights,
-            include_last_offset=True,
-        )
+        """[N, K] point values -> [V + 1, K] vertex values."""
+        return _weighted_sums(values, self.splat_points, self.splat_offsets, self.splat_weights)
 
     def blur(self, vertex_values: Tensor) -> Tensor:
         """One pass of (1/2, 1, 1/2) along each axis, in axis order; [V + 1, K] -> [V + 1, K]."""
-        weights = vertex_values.new_tensor([1.0, 0.5, 0.5]).repeat(self.neighbours.shape[1], 1)
-        weights[-1] = 0
+        n_rows = self.neighbours.shape[1]
+        weights = vertex_values.new_tensor([1.0, 0.5, 0.5]).repeat(n_rows)
+        offsets = _every(3, n_rows, vertex_values.device)
         for neighbours in self.neighbours:
-            vertex_values = F.embedding_bag(neighbours, vertex_values, mode="sum", per_sample_weights=weights)
+            vertex_values = _weighted_sums(vertex_values, neighbours.view(-1), offsets, weights)
         return vertex_values
 
     def slice(self, vertex_values: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """[V + 1, K] vertex values -> values at points start..stop, [stop - start, K]."""
         vertices, weights = self.corner_vertices[start:stop], self.corner_weights[start:stop]
-        return F.embedding_bag(vertices, vertex_values, mode="sum", per_sample_weights=weights)
+        offsets = _every(vertices.shape[1], len(vertices), vertex_values.device)
+        return _weighted_sums(vertex_values, vertices.reshape(-1), offsets, weights.reshape(-1))
 
     def filter(self, values: Tensor) -> Tensor:
-        """Gaussian filter of [N, K] values, not normalised: the weights of a point do not sum to one."""
-        return self.slice(self.blur(self.splat(values))) * self.gain
+        """F: [N, K] point values -> [N, K], not normalised (the weights of a point do not sum to one)."""
+        return self.slice(self.blur(self.splat(values)))
 
-    def symmetrically_normalised(self) -> PermutohedralLattice:
-        """The lattice whose filter is n F n with n = 1 / sqrt(F 1), gain included; n is folded into both weight tables."""
-        ones = torch.ones(len(self.corner_weights), 1, device=self.corner_weights.device)
-        norm = (self.filter(ones) + 1e-20).rsqrt()
+    def mass(self) -> NDArray[np.float32]:
+        """F 1, the filter's response to ones [N]; the same as `filter` on one channel, several times faster."""
+        vertex_mass = np.add.reduceat(self.splat_weights.numpy(), self.splat_offsets[:-2].numpy())
+        vertex_mass = np.append(vertex_mass, np.float32(0))
+        for _, before, after in self.neighbours.numpy().transpose(0, 2, 1):
+            vertex_mass = vertex_mass + np.float32(0.5) * (vertex_mass[before] + vertex_mass[after])
+        return np.einsum("nc,nc->n", vertex_mass[self.corner_vertices.numpy()], self.corner_weights.numpy())
+
+    def reweighted(self, splat_scale: NDArray[np.float32], slice_scale: NDArray[np.float32]) -> PermutohedralLattice:
+        """The lattice whose filter is slice_scale * F(splat_scale * x); both scales [N] float32."""
         return replace(
             self,
-            corner_weights=self.corner_weights * (norm * self.gain),
-            splat_weights=self.splat_weights * norm[:, 0][self.splat_points.long()],
+            splat_weights=self.splat_weights * torch.from_numpy(splat_scale[self.splat_points.numpy()]),
+            corner_weights=self.corner_weights * torch.from_numpy(slice_scale)[:, None],
         )
 
 
+def _weighted_sums(table: Tensor, rows: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+    """Row i of the result is the sum of weights[j] * table[rows[j]] over offsets[i] <= j < offsets[i + 1]."""
+    return torch.embedding_bag(table, rows, offsets, False, 0, False, weights, True)[0]
+
+
+def _every(step: int, n_bags: int, device: torch.device) -> Tensor:
+    return torch.arange(0, step * n_bags + 1, step, dtype=torch.int32, device=device)
+
+
 def build_lattice(features: NDArray[np.float32]) -> PermutohedralLattice:
-    """Lattice around N points given as features [d, N] float32, in units of the Gaussian's standard deviation."""
-    quotients, ranks, weights = _enclosing_simplices(features)
-    simplices, simplex_of_point = _pack_simplices(quotients, ranks)
-    vertex_codes, corner_vertices, packing = _name_vertices(quotients[:, simplices], ranks[:, simplices])
-    corner_vertices = corner_vertices[simplex_of_point]
-    order = np.argsort(corner_vertices, axis=None, kind="stable")
-    n_corners = len(ranks)
-    counts = np.bincount(corner_vertices.ravel(), minlength=len(vertex_codes) + 1)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    """Lattice around N points given as features [d, N] float32, in units of the Gaussian's standard deviation.
+
+    Corners weigh by barycentric coordinates; alpha = 1 / (1 + 2^-d), which undoes the mass that the blur adds, is folded
+    into the weights that slice. Raises InputError if the points spread over more lattice cells than 64-bit names can tell apart.
+    """
+    quotients, ranks, corner_weights = _enclosing_simplices(features)
+    names, steps = _corner_names(quotients, ranks)
+    corner_names, origins = _sort_with_origin(names.ravel())
+    is_first = np.append(True, corner_names[1:] != corner_names[:-1])
+    starts = np.flatnonzero(is_first)
+    corner_vertices = np.empty(len(origins), np.int32)
+    corner_vertices[origins] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
+    offsets = np.append(starts, [len(origins), len(origins)])
+    gain = np.float32(1 / (1 + 2.0 ** -len(features)))
     return PermutohedralLattice(
-        corner_vertices=torch.from_numpy(corner_vertices),
-        corner_weights=torch.from_numpy(weights),
-        splat_points=torch.from_numpy((order // n_corners).astype(np.int32)),
-        splat_weights=torch.from_numpy(weights.ravel()[order]),
-        splat_offsets=torch.from_numpy(offsets),
-        neighbours=torch.from_numpy(_find_neighbours(vertex_codes, packing)),
+        corner_vertices=torch.from_numpy(corner_vertices.reshape(corner_weights.shape)),
+        corner_weights=torch.from_numpy(corner_weights * gain),
+        splat_points=torch.from_numpy((origins // len(ranks)).astype(np.int32)),
+        splat_weights=torch.from_numpy(corner_weights.ravel()[origins]),
+        splat_offsets=torch.from_numpy(offsets.astype(np.int32)),
+        neighbours=torch.from_numpy(_neighbours(corner_names[starts], steps)),
     )
 
 
-def _enclosing_simplices(features: NDArray[np.float32]):
-    """For each point: quotients [d+1, N] of the remainder-0 vertex, ranks [d+1, N], corner weights [N, d+1]."""
-    elevated = _elevate(features)
-    n_corners, n_points = elevated.shape
-    down = np.float32(1.0 / n_corners)
-    rounded = np.rint(elevated * down)
-    nearest = rounded * np.float32(n_corners)
-    ranks = np.zeros((n_corners, n_points), np.int32)
-    difference = elevated - nearest
-    for i in range(n_corners):
-        for j in range(i + 1, n_corners):
-            smaller = difference[i] < difference[j]
-            ranks[i] += smaller
-            ranks[j] += ~smaller
-    quotients = rounded.astype(np.int32)
-    ranks += quotients.sum(axis=0, dtype=np.int32)
-    wrap = (ranks < 0).astype(np.int32) - (ranks >= n_corners)
-    ranks += n_corners * wrap
-    quotients += wrap
-    return quotients, ranks, _barycentric_weights(elevated, quotients)
+def _enclosing_simplices(
+    features: NDArray[np.float32],
+) -> tuple[NDArray[np.int32], NDArray[np.int8], NDArray[np.float32]]:
+    """The simplex around each point.
+
+    Returns quotients [d+1, N] (the remainder-0 corner has coordinates (d+1) * quotients), ranks [d+1, N] (0 for the
+    coordinate farthest above that corner) and the barycentric weights [N, d+1] of the corners with remainder 0..d.
+    """
+    d, n_points = features.shape
+    quotients = np.empty((d + 1, n_points), np.int32)
+    ranks = np.empty((d + 1, n_points), np.int8)
+    weights = np.empty((n_points, d + 1), np.float32)
+    for start in range(0, n_points, BLOCK):
+        block = slice(start, start + BLOCK)
+        elevated = _elevate(features[:, block])
+        quotients[:, block], ranks[:, block], above = _round_to_lattice(elevated)
+        _barycentric_weights(above, out=weights[block])
+    return quotients, ranks, weights
 
 
 def _elevate(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -146,7 +157,7 @@ def _elevate(features: NDArray[np.float32]) -> NDArray[np.float32]:
     elevated = np.empty((d + 1, n_points), np.float32)
     total = np.zeros(n_points, np.float32)
     for j in range(d, 0, -1):
-        scale = np.float32(np.float32(np.sqrt(2.0 / 3.0) * (d + 1)) / np.sqrt(np.float64(j * (j + 1))))
+        scale = np.float32(np.float32(math.sqrt(2 / 3) * (d + 1)) / math.sqrt(j * (j + 1)))
         scaled = features[j - 1] * scale
         elevated[j] = total - np.float32(j) * scaled
         total += scaled
@@ -154,66 +165,105 @@ def _elevate(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return elevated
 
 
-def _barycentric_weights(elevated: NDArray[np.float32], quotients: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Weights [N, d+1] of the corners with remainder 0..d; they sum to one."""
-    n_corners, n_points = elevated.shape
-    down = np.float32(1.0 / n_corners)
-    v = (elevated - (quotients * n_corners).astype(np.float32)) * down
-    v = -np.sort(-v, axis=0)  # descending, so that row k belongs to rank k
-    weights = np.empty((n_points, n_corners), np.float32)
-    weights[:, 0] = v[-1] + (np.float32(1) - v[0])
+def _round_to_lattice(elevated: NDArray[np.float32]):
+    """Quotients and ranks of the enclosing simplices, and how far each coordinate lies above the remainder-0 corner."""
+    n_corners = len(elevated)
+    rounded = np.rint(elevated * np.float32(1 / n_corners))
+    difference = elevated - rounded * np.float32(n_corners)
+    ranks = np.arange(n_corners, dtype=np.int8)[:, None].repeat(elevated.shape[1], axis=1)
+    for i in range(n_corners - 1):  # a tie raises the rank of the later coordinate
+        smaller = (difference[i] < difference[i + 1 :]).view(np.int8)
+        ranks[i] += smaller.sum(axis=0, dtype=np.int8)
+        ranks[i + 1 :] -= smaller
+    quotients = rounded.astype(np.int32)
+    ranks += quotients.sum(axis=0).astype(np.int8)
+    wrap = (ranks < 0).view(np.int8) - (ranks >= n_corners).view(np.int8)
+    ranks += wrap * np.int8(n_corners)
+    quotients += wrap
+    difference -= wrap * np.float32(n_corners)
+    return quotients, ranks, difference
+
+
+def _barycentric_weights(above: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Weights [N, d+1] from the heights [d+1, N] above the remainder-0 corner; they sum to one."""
+    n_corners = len(above)
+    height = list(above * np.float32(1 / n_corners))
+    for passes in range(n_corners):  # sort descending, so that row k has rank k (odd-even transposition network)
+        for i in range(passes % 2, n_corners - 1, 2):
+            height[i], height[i + 1] = np.maximum(height[i], height[i + 1]), np.minimum(height[i], height[i + 1])
+    out[:, 0] = height[-1] + (1 - height[0])
     for remainder in range(1, n_corners):
-        weights[:, remainder] = v[n_corners - 1 - remainder] - v[n_corners - remainder]
-    return weights
+        np.subtract(height[-1 - remainder], height[n_corners - remainder], out=out[:, remainder])
 
 
-def _pack_simplices(quotients, ranks):
-    """Index of one point per distinct simplex, and the simplex of every point."""
-    d = len(quotients) - 1
-    code = np.zeros(quotients.shape[1], np.int64)
-    for row in (*quotients[:d], *ranks[:d]):
-        low, high = int(row.min()), int(row.max())
-        code *= high - low + 1
-        code += row - low
-    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-    return first, inverse
+def _corner_names(
+    quotients: NDArray[np.int32], ranks: NDArray[np.int8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Names [N, d+1] of the corners of each point's simplex, and what each unit step of a quotient adds to a name.
 
-
-def _name_vertices(quotients, ranks):
-    """Distinct vertices of S simplices: sorted codes [V], ids of the corners [S, d+1] int32, and the packing strides."""
-    n_corners = len(ranks)
+    The corner with remainder r has quotients q - [rank > d - r]. Its name has the mixed-radix digits
+    (f_1, ..., f_d, r) where f_j = q_0 + ... + q_{j-1} - j q_j is proportional to feature j, with q_d left out of f_d.
+    """
+    n_corners, n_points = ranks.shape
     d = n_corners - 1
-    low = quotients[:d].min(axis=1) - 2
-    extent = (quotients[:d].max(axis=1) - low + 3).astype(object)
-    strides = [int(np.prod(extent[:i], initial=1)) for i in range(d)]
-    per_remainder = int(np.prod(extent, initial=1))
-    if per_remainder * n_corners >= 2**62:
+    positions = np.array([[1] * j + [-j] + [0] * (d - j) for j in range(1, d + 1)])[:, :d]
+    low, extent = _digit_ranges(positions, quotients[:d])
+    place = np.array([n_corners * math.prod(extent[j + 1 :]) for j in range(d)], dtype=object)
+    if n_corners * math.prod(extent) >= 2**62:
         raise InputError(
-            f"The image spans too many lattice cells for 64-bit names ({extent.tolist()} per axis); "
-            "use larger standard deviations (sxy, srgb) or a smaller image."
+            f"The points spread over too many lattice cells for 64-bit names ({extent} along the features); "
+            "use larger standard deviations."
         )
-    base = sum((quotients[i].astype(np.int64) - low[i]) * strides[i] for i in range(d))
-    codes = np.empty((quotients.shape[1], n_corners), np.int64)
-    for remainder in range(n_corners):
-        codes[:, remainder] = base + remainder * per_remainder
-        for i in range(d):
-            codes[:, remainder] -= (ranks[i] > d - remainder) * strides[i]
-    vertex_codes, ids = np.unique(codes, return_inverse=True)
-    return vertex_codes, ids.reshape(codes.shape).astype(np.int32), (strides, per_remainder)
+    steps = np.append(place @ positions, 0).astype(np.int64)
+    names = np.empty((n_points, n_corners), np.int64)
+    for start in range(0, n_points, BLOCK):
+        block = slice(start, start + BLOCK)
+        name = steps @ quotients[:, block] - int(place @ low)
+        step_of_rank = np.empty(ranks[:, block].shape, np.int64)
+        np.put_along_axis(step_of_rank, ranks[:, block].astype(np.intp), steps[:, None], axis=0)
+        names[block, 0] = name
+        for remainder in range(1, n_corners):
+            name += 1 - step_of_rank[n_corners - remainder]
+            names[block, remainder] = name
+    return names, steps
 
 
-def _find_neighbours(vertex_codes, packing) -> NDArray[np.int32]:
-    """[d+1, V + 1, 3] int32: the vertex itself, its predecessor and its successor along each axis; V where missing."""
-    strides, per_remainder = packing
-    d, n_vertices = len(strides), len(vertex_codes)
+def _digit_ranges(positions: NDArray[np.int64], quotients: NDArray[np.int32]) -> tuple[list[int], list[int]]:
+    """Lowest value and number of values of each digit, with room for the corners and their neighbours."""
+    low, extent = [], []
+    for weights in positions:
+        digit = weights.astype(np.int32) @ quotients
+        margin = 2 * int(np.abs(weights).sum()) + 2
+        low.append(int(digit.min()) - margin)
+        extent.append(int(digit.max()) + margin - low[-1] + 1)
+    return low, extent
+
+
+def _sort_with_origin(names: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sorted names and where each came from, equal names in their original order. `names` is overwritten."""
+    bits = (len(names) - 1).bit_length()
+    if int(names.max()).bit_length() + bits > 63:
+        order = np.argsort(names, kind="stable")
+        return names[order], order
+    names <<= bits  # sorting values that carry their index is several times faster than an argsort
+    names |= np.arange(len(names))
+    names.sort()
+    return names >> bits, names & ((1 << bits) - 1)
+
+
+def _neighbours(names: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int32]:
+    """[d+1, V + 1, 3] int32: the vertex itself, its predecessor and its successor along each axis; V where missing.
+
+    The predecessor along axis j has all coordinates lower by one, but coordinate j higher by d.
+    """
+    n_vertices, n_corners = len(names), len(steps)
     own = np.arange(n_vertices, dtype=np.int32)
-    neighbours = np.full((d + 1, n_vertices + 1, 3), n_vertices, np.int32)
-    down = np.where(vertex_codes < per_remainder, d * per_remainder - sum(strides), -per_remainder)
-    for axis in range(d + 1):
-        wanted = vertex_codes + down + (strides[axis] if axis < d else 0)
-        found = np.searchsorted(vertex_codes, wanted)
-        found[found == n_vertices] = 0
-        exists = vertex_codes[found] == wanted
+    down = np.where(names % n_corners == 0, n_corners - 1 - steps.sum(), -1)
+    neighbours = np.full((n_corners, n_vertices + 1, 3), n_vertices, np.int32)
+    for axis, step in enumerate(steps):
+        wanted = names + (down + step)
+        found = np.minimum(np.searchsorted(names, wanted), n_vertices - 1)
+        exists = names[found] == wanted
         neighbours[axis, :-1, 0] = own
         neighbours[axis, :-1, 1][exists] = found[exists]
         neighbours[axis, found[exists], 2] = own[exists]
