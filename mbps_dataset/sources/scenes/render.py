@@ -15,7 +15,7 @@ from mbps_dataset.sources.scenes.projection import Projected, Screen, project_el
 from mbps_dataset.sources.scenes.raster import Visible, rasterise
 from mbps_dataset.sources.scenes.sensor import expose
 from mbps_dataset.sources.scenes.settings import RenderedView, SceneSettings
-from mbps_dataset.sources.scenes.shading import shade
+from mbps_dataset.sources.scenes.shading import Shader
 from mbps_dataset.sources.scenes.weather import ShadowMap, Weather, weather_of
 
 
@@ -51,11 +51,11 @@ class Scene:
         faces, ellipsoids = project_faces(face_parts, screen), project_ellipsoids(ellipsoid_parts, screen)
         visible = rasterise(faces, face_parts, ellipsoids, ellipsoid_parts, screen)
         shadows = ShadowMap(footprints(self.plan, time), self.weather)
-        channels = shade(
+        channels = Shader(
             visible, faces, face_parts, ellipsoids, ellipsoid_parts, self.weather, shadows, screen
-        )  # fmt: skip
+        ).channels()
         rng = np.random.default_rng([self.seed, *_bits(time), int(right)])
-        image = expose(channels, visible.part.shape, self.weather, settings.noise, rng)
+        image = expose(channels, self.weather, settings.noise, rng)
         label_ids, instance_ids = _truth(visible, faces, face_parts, ellipsoids, ellipsoid_parts)
         depth = 1.0 / np.maximum(visible.inverse_depth, np.float32(1e-6))
         depth *= visible.part >= 0

@@ -15,43 +15,53 @@ def _noise_table() -> NDArray[np.float32]:
     return np.random.default_rng(41).standard_normal(1 << 20, dtype=np.float32)
 
 
-def _blur(channel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The blur of a lens, in place: weights 0.15, 0.7, 0.15 along columns and rows."""
-    step = channel[:, 1:] - channel[:, :-1]
-    step *= np.float32(0.15)
-    channel[:, :-1] += step
-    channel[:, 1:] -= step
-    step = channel[1:] - channel[:-1]
-    step *= np.float32(0.15)
-    channel[:-1] += step
-    channel[1:] -= step
-    return channel
+BAND_PIXELS = 40_000
+"""Pixels handled together, so that they stay in the processor's cache."""
 
 
 def expose(
-    channels: list[NDArray[np.float32]],
-    shape: tuple[int, int],
-    weather: Weather,
-    noise: float,
-    rng: np.random.Generator,
+    channels: NDArray[np.float32], weather: Weather, noise: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Turn red, green and blue [H * W] into a picture [H, W, 3] uint8; `noise` multiplies the grain of the weather."""
-    image = np.empty((*shape, 3), np.uint8)
-    gain = 255 * weather.exposure * weather.contrast
-    offset = 255 * 0.45 * (1 - weather.contrast) + 0.5
-    table = _noise_table()
+    """Turn red, green and blue [3, H, W] into a picture [H, W, 3] uint8; `noise` multiplies the grain of the weather."""
+    _, height, width = channels.shape
+    image = np.empty((height, width, 3), np.uint8)
+    gain = np.float32(255 * weather.exposure * weather.contrast)
+    offset = np.float32(255 * 0.45 * (1 - weather.contrast) + 0.5)
+    strength = np.float32(255 * weather.grain * noise)
+    step = max(1, BAND_PIXELS // width)
     for k, channel in enumerate(channels):
-        value = _blur(channel.reshape(shape))
-        value *= np.float32(gain)
-        value += np.float32(offset)
-        if noise > 0:
-            value += _grain(table, shape, rng) * np.float32(255 * weather.grain * noise)
-        image[:, :, k] = np.clip(value, 0, 255, out=value)
+        grain = _grain((height, width), rng) if noise > 0 else None
+        for top in range(0, height, step):
+            bottom = min(top + step, height)
+            value = _blur(channel, top, bottom)
+            value *= gain
+            value += offset
+            if grain is not None:
+                value += grain[top:bottom] * strength
+            image[top:bottom, :, k] = np.clip(value, 0, 255, out=value)
     return image
 
 
-def _grain(table: NDArray[np.float32], shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+def _blur(channel: NDArray[np.float32], top: int, bottom: int) -> NDArray[np.float32]:
+    """The blur of a lens for some rows: weights 0.15, 0.7, 0.15 along columns and rows."""
+    first, last = max(top - 1, 0), min(bottom + 1, len(channel))
+    rows = channel[first:last].copy()
+    side = np.float32(0.15)
+    step = rows[1:] - rows[:-1]
+    step *= side
+    rows[:-1] += step
+    rows[1:] -= step
+    rows = rows[top - first : bottom - first]
+    step = rows[:, 1:] - rows[:, :-1]
+    step *= side
+    rows[:, :-1] += step
+    rows[:, 1:] -= step
+    return rows
+
+
+def _grain(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
     """Noise [H, W]: a random stretch of the table, repeated where the picture is larger."""
+    table = _noise_table()
     start, size = int(rng.integers(0, len(table))), shape[0] * shape[1]
     if start + size <= len(table):
         return table[start : start + size].reshape(shape)

@@ -84,41 +84,61 @@ def _light(normal: NDArray[np.float64], weather: Weather) -> NDArray[np.float64]
     return sky * np.array(weather.skylight) + sun * np.array(weather.sunlight)
 
 
-def shade(
-    visible: Visible,
-    faces: Projected,
-    face_parts: Parts,
-    ellipsoids: Projected,
-    ellipsoid_parts: Parts,
-    weather: Weather,
-    shadows: ShadowMap,
-    screen: Screen,
-) -> list[NDArray[np.float32]]:
-    """Red, green and blue, each [H * W] float32, about 0 … 1, before the camera."""
-    count = len(faces.source)
-    table = _face_table(faces, face_parts, len(ellipsoids.source) + 1, weather, screen)
-    part = visible.part.ravel().astype(np.intp)
-    inverse = np.maximum(visible.inverse_depth.ravel(), np.float32(1e-5))
-    depth = 1.0 / inverse
-    x, y = screen.rays()
-    x_flat = np.broadcast_to(x, visible.part.shape).ravel()
-    y_flat = np.broadcast_to(y[:, None], visible.part.shape).ravel()
-    u, v = _surface(table.forms, part, x_flat, y_flat, depth)
-    footprint = depth * np.sqrt(depth)
-    footprint *= table.footprint.take(part)
-    grain = sample(table.texture.take(part), u, v, np.maximum(footprint, np.float32(1)))
-    grain *= table.contrast.take(part)
-    grain += 1
-    _ground(table, part, u, v, grain, shadows)
-    channels = [channel.take(part) * grain for channel in table.colour]
-    _apply_patterns(table, part, u, v, grain, channels)
-    _shade_ellipsoids(part, count, ellipsoids, ellipsoid_parts, x_flat, y_flat, depth, weather, screen, channels)
-    _haze(channels, depth, weather)
-    sky = np.flatnonzero(part < 0)
-    if len(sky):
-        for channel, value in zip(channels, sky_colour(x_flat[sky], y_flat[sky], weather, screen)):
-            channel[sky] = value
-    return channels
+BAND_PIXELS = 40_000
+"""Pixels shaded together: few enough for their arrays to stay in the processor's cache, which doubles the speed."""
+
+
+@dataclass(frozen=True)
+class Shader:
+    """All that is needed to colour the pixels of one view."""
+
+    visible: Visible
+    faces: Projected
+    face_parts: Parts
+    ellipsoids: Projected
+    ellipsoid_parts: Parts
+    weather: Weather
+    shadows: ShadowMap
+    screen: Screen
+
+    def channels(self) -> NDArray[np.float32]:
+        """Red, green and blue [3, H, W] float32, about 0 … 1, before the camera."""
+        height, width = self.visible.part.shape
+        result = np.empty((3, height, width), np.float32)
+        padding = len(self.ellipsoids.source) + 1
+        faces = _face_table(self.faces, self.face_parts, padding, self.weather, self.screen)
+        balls = _ball_table(self.ellipsoids, self.ellipsoid_parts, self.weather)
+        step = max(1, BAND_PIXELS // width)
+        for top in range(0, height, step):
+            rows = slice(top, min(top + step, height))
+            for channel, value in zip(result, self._band(rows, faces, balls)):
+                channel[rows] = value.reshape(-1, width)
+        return result
+
+    def _band(self, rows: slice, faces: _FaceTable, balls: _BallTable) -> list[NDArray[np.float32]]:
+        """Colour of the pixels of some rows, three flat arrays."""
+        x, y = self.screen.rays()
+        shape = self.visible.part[rows].shape
+        x, y = np.broadcast_to(x, shape).ravel(), np.broadcast_to(y[rows, None], shape).ravel()
+        part = self.visible.part[rows].ravel().astype(np.intp)
+        depth = 1.0 / np.maximum(self.visible.inverse_depth[rows].ravel(), np.float32(1e-5))
+        u, v = _surface(faces.forms, part, x, y, depth)
+        footprint = depth * np.sqrt(depth)
+        footprint *= faces.footprint.take(part)
+        grain = sample(faces.texture.take(part), u, v, np.maximum(footprint, np.float32(1), out=footprint))
+        grain *= faces.contrast.take(part)
+        grain += 1
+        _ground(faces, part, u, v, grain, self.shadows)
+        channels = [channel.take(part) * grain for channel in faces.colour]
+        _apply_patterns(faces, part, u, v, grain, channels)
+        pixel = 1 / self.screen.intrinsics.fx
+        _shade_ellipsoids(part - len(self.faces.source), x, y, depth, pixel, balls, self.weather, channels)
+        _haze(channels, depth, self.weather)
+        sky = np.flatnonzero(part < 0)
+        if len(sky):
+            for channel, value in zip(channels, sky_colour(x[sky], y[sky], self.weather, self.screen)):
+                channel[sky] = value
+        return channels
 
 
 def _surface(forms, part, x, y, depth):
@@ -162,43 +182,76 @@ def _apply_patterns(table: _FaceTable, part, u, v, grain, channels) -> None:
             channel[where] = value
 
 
-def _shade_ellipsoids(part, count, ellipsoids, parts, x, y, depth, weather, screen, channels) -> None:
-    where = np.flatnonzero(part >= count)
+@dataclass(frozen=True)
+class _BallTable:
+    """Values per projected ellipsoid, float32: unlit colour and accent, map to the unit sphere, light directions."""
+
+    colour: list[NDArray[np.float32]]
+    accent: list[NDArray[np.float32]]
+    affine: list[list[NDArray[np.float32]]]
+    scale: NDArray[np.float32]
+    texel: NDArray[np.float32]
+    contrast: NDArray[np.float32]
+    pattern: NDArray[np.uint8]
+    sun: list[NDArray[np.float32]]
+    up: list[NDArray[np.float32]]
+
+
+def _ball_table(ellipsoids: Projected, parts: Parts, weather: Weather) -> _BallTable:
+    material = parts.material[ellipsoids.source]
+    texel = materials.TEXEL_M[material]
+
+    def column(array: NDArray, k: int) -> NDArray[np.float32]:
+        return np.ascontiguousarray(array[:, k], np.float32)
+
+    colour, accent = parts.colour[ellipsoids.source], parts.accent[ellipsoids.source]
+    return _BallTable(
+        [column(colour, k) for k in range(3)],
+        [column(accent, k) for k in range(3)],
+        [[column(ellipsoids.coordinates[:, i], k) for k in range(4)] for i in range(3)],
+        (ellipsoids.size.mean(1) / texel).astype(np.float32),
+        texel,
+        materials.CONTRAST[material],
+        materials.PATTERN[material],
+        _toward(ellipsoids, weather.sun),
+        _toward(ellipsoids, np.array([0.0, 0.0, 1.0])),
+    )
+
+
+def _shade_ellipsoids(ball, x, y, depth, pixel: float, table: _BallTable, weather: Weather, channels) -> None:
+    """Colour the pixels whose `ball` is an ellipsoid (0 or more); `pixel` is the width of one at 1 m."""
+    where = np.flatnonzero(ball >= 0)
     if not len(where):
         return
-    own = part[where] - count
+    own = ball[where]
     x, y, depth = x[where], y[where], depth[where]
-    source = ellipsoids.source
-    material = parts.material[source]
-    affine = ellipsoids.coordinates.astype(np.float32)
     unit = []
-    for k in range(3):
-        value = affine[:, k, 0].take(own) * x
-        value += affine[:, k, 1].take(own) * y
-        value += affine[:, k, 2].take(own)
+    for a, b, c, d in table.affine:
+        value = a.take(own) * x
+        value += b.take(own) * y
+        value += c.take(own)
         value *= depth
-        value += affine[:, k, 3].take(own)
+        value += d.take(own)
         unit.append(np.clip(value, -1.05, 1.05, out=value))
-    scale = ellipsoids.size.mean(1) / materials.TEXEL_M[material]
-    grain_scale = scale.astype(np.float32).take(own)
-    pixel = depth * np.float32(1 / screen.intrinsics.fx) / materials.TEXEL_M[material].take(own)
-    noise = sample_volume(*(value * grain_scale for value in unit), np.maximum(pixel, np.float32(1)))
-    sun, up = _toward(ellipsoids, weather.sun), _toward(ellipsoids, np.array([0.0, 0.0, 1.0]))
-    direct = sum(axis.take(own) * value for axis, value in zip(sun, unit))
-    above = sum(axis.take(own) * value for axis, value in zip(up, unit))
-    leafy = (materials.PATTERN[material] == Pattern.FOLIAGE).take(own)
+    scale = table.scale.take(own)
+    footprint = depth * np.float32(pixel) / table.texel.take(own)
+    noise = sample_volume(*(value * scale for value in unit), np.maximum(footprint, np.float32(1)))
+    direct = sum(axis.take(own) * value for axis, value in zip(table.sun, unit))
+    above = sum(axis.take(own) * value for axis, value in zip(table.up, unit))
+    pattern = table.pattern.take(own)
+    leafy = pattern == Pattern.FOLIAGE
     direct = np.where(leafy, 0.45 + 0.55 * direct, direct)
     np.maximum(direct, 0, out=direct)
     above = np.where(leafy, 0.62 + 0.42 * above, 0.72 + 0.28 * above)
-    gain = 1 + materials.CONTRAST[material].take(own) * noise
-    colour = parts.colour[source]
-    wheel = np.flatnonzero((materials.PATTERN[material] == Pattern.WHEEL).take(own))
-    tones = [np.ascontiguousarray(colour[:, k]).take(own) for k in range(3)]
+    noise *= table.contrast.take(own)
+    noise += 1
+    tones = [colour.take(own) for colour in table.colour]
+    wheel = np.flatnonzero(pattern == Pattern.WHEEL)
     if len(wheel):
-        _rims(own[wheel], [value[wheel] for value in unit], parts, source, wheel, tones)
+        _rims(own[wheel], [value[wheel] for value in unit], wheel, table, tones)
     for k, channel in enumerate(channels):
         light = above * np.float32(weather.skylight[k]) + direct * np.float32(weather.sunlight[k])
-        channel[where] = tones[k] * gain * light
+        channel[where] = tones[k] * noise * light
 
 
 def _toward(ellipsoids: Projected, direction: NDArray[np.float64]) -> list[NDArray[np.float32]]:
@@ -209,16 +262,14 @@ def _toward(ellipsoids: Projected, direction: NDArray[np.float64]) -> list[NDArr
     return [np.ascontiguousarray(local[:, k], np.float32) for k in range(3)]
 
 
-def _rims(own, unit, parts: Parts, source, wheel, tones) -> None:
+def _rims(own, unit, wheel, table: _BallTable, tones) -> None:
     """Rim with five openings inside the tyre."""
     radius = np.sqrt(unit[0] ** 2 + unit[2] ** 2)
     angle = np.arctan2(unit[2], unit[0]) * np.float32(5 / (2 * np.pi))
     spoke = np.abs(angle - np.round(angle)) > 0.22
     rim = (radius < 0.68) & ~((radius > 0.22) & (radius < 0.58) & spoke)
-    accent = parts.accent[source]
-    for k in range(3):
-        value = tones[k][wheel]
-        tones[k][wheel] = np.where(rim, np.ascontiguousarray(accent[:, k]).take(own), value)
+    for tone, accent in zip(tones, table.accent):
+        tone[wheel] = np.where(rim, accent.take(own), tone[wheel])
 
 
 def _haze(channels, depth, weather: Weather) -> None:

@@ -99,9 +99,10 @@ class ShadowMap:
         slant = -weather.sun[:2] / max(float(weather.sun[2]), 0.15)
         for footprint in footprints:
             low, high = footprint.outline + slant * footprint.lift, footprint.outline + slant * footprint.height
-            for a, b, c, d in zip(low, np.roll(low, -1, 0), np.roll(high, -1, 0), high):
-                draw_cast.polygon(self._cells((a, b, c, d)), fill=0)
-            draw_cast.polygon(self._cells(high), fill=0)
+            low, high = self._cells(low), self._cells(high)
+            for k in range(len(low)):
+                draw_cast.polygon((low[k - 1], low[k], high[k], high[k - 1]), fill=0)
+            draw_cast.polygon(high, fill=0)
             if footprint.lift == 0.0:
                 draw_under.polygon(self._cells(footprint.outline), fill=60)
         share = weather.share_of_sun()
@@ -112,8 +113,9 @@ class ShadowMap:
         sunlit *= np.float32(1 / 255)
         self.light = sunlit
 
-    def _cells(self, points) -> list[tuple[float, float]]:
-        return [((p[0] - self.LEFT_M) / self.CELL_M, (p[1] - self.NEAR_M) / self.CELL_M) for p in points]
+    def _cells(self, points: NDArray[np.float64]) -> list[tuple[float, float]]:
+        cells = (points - (self.LEFT_M, self.NEAR_M)) * (1 / self.CELL_M)
+        return [(x, y) for x, y in cells.tolist()]
 
     def at(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
         """Light at ground points `x`, `y` in metres, [N] float32, interpolated; 1 outside the map."""
