@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mbps_dataset.stages.instances.runs import Runs
 from mbps_dataset.stages.instances.types import Instances
+from mbps_dataset.stages.resizing import resize_nearest
 
 
 REPORT_VOID = 255_000
@@ -57,15 +58,20 @@ class Panoptic:
         scores: list[float],
     ) -> Panoptic:
         """From a map whose value i + 1 means entry i of the lists. Segments without a pixel are dropped and the rest
-        renumbered; areas and boxes are taken from the map."""
+        renumbered; areas and boxes are taken from the map.
+
+        Errors: ValueError if the map holds an id that no entry describes.
+        """
         runs = Runs.of(segment_map)
         areas = runs.counts(minlength=len(class_ids) + 1)[1:]
+        if len(areas) > len(class_ids):
+            raise ValueError(f"`segment_map` holds id {len(areas)}, but only {len(class_ids)} segments are described.")
         kept = np.flatnonzero(areas)
-        ids = segment_map.astype(np.int32, copy=False)
+        ids = segment_map.astype(np.int32)
         if len(kept) < len(class_ids):
             table = np.zeros(len(class_ids) + 1, dtype=np.int32)
             table[kept + 1] = np.arange(1, len(kept) + 1)
-            ids = table[segment_map]
+            ids = table[ids]
         boxes = _boxes(runs, len(class_ids)).tolist()
         segments = tuple(
             Segment(number, int(class_ids[i]), bool(isthing[i]), int(areas[i]), tuple(boxes[i]), float(scores[i]))
@@ -124,12 +130,10 @@ class Panoptic:
 
         Segments that vanish are dropped, ids closed up, areas and boxes taken anew.
         """
-        rows, columns = (
-            nearest_indices(self.segment_map.shape[0], height),
-            nearest_indices(self.segment_map.shape[1], width),
-        )
+        if height < 1 or width < 1:
+            raise ValueError(f"Expected a size of at least 1 x 1 pixels, but got {height} x {width}.")
         return Panoptic.from_map(
-            self.segment_map[rows[:, None], columns],
+            resize_nearest(self.segment_map, height, width),
             [segment.class_id for segment in self.segments],
             [segment.isthing for segment in self.segments],
             [segment.score for segment in self.segments],
@@ -137,13 +141,6 @@ class Panoptic:
 
     def _view(self, background: int, values: list[int]) -> NDArray[np.int32]:
         return np.array([background, *values], dtype=np.int32)[self.segment_map]
-
-
-def nearest_indices(size: int, resized: int) -> NDArray[np.int64]:
-    """Source index of each of `resized` pixels along an axis of `size` pixels, int64 [resized]."""
-    if resized < 1:
-        raise ValueError(f"Expected a size of at least 1 pixel, but got {resized}.")
-    return (2 * np.arange(resized, dtype=np.int64) + 1) * size // (2 * resized)
 
 
 def _boxes(runs: Runs, count: int) -> NDArray[np.int64]:

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mbps_dataset.stages.instances.runs import pixels_of_runs, runs_of_pixels
+from mbps_dataset.stages.instances.runs import pixels_of_runs, runs_of_pixels, union_by_owner
+from mbps_dataset.stages.resizing import nearest_indices
 
 
 UNKNOWN_CLASS = -1
@@ -136,8 +137,8 @@ class Instances:
         count = len(offsets) - 1
         known = np.full(count, UNKNOWN_CLASS) if class_ids is None else class_ids
         fields = {
-            "class_ids": np.array(known, dtype=np.int64),
-            "scores": np.array(np.ones(count) if scores is None else scores, dtype=np.float64),
+            "class_ids": np.asarray(known).astype(np.int64),
+            "scores": np.asarray(np.ones(count) if scores is None else scores).astype(np.float64),
             "run_starts": np.asarray(run_starts, dtype=np.int64),
             "run_lengths": np.asarray(run_lengths, dtype=np.int64),
             "offsets": np.asarray(offsets, dtype=np.int64),
@@ -241,3 +242,16 @@ class Instances:
             self.class_ids if class_ids is None else class_ids,
             self.scores if scores is None else scores,
         )
+
+    def resized(self, height: int, width: int) -> Instances:
+        """The masks at `height` × `width`, each pixel taken from the nearest one: index floor((i + ½) · in / out)."""
+        rows, columns = nearest_indices(self.shape[0], height), nearest_indices(self.shape[1], width)
+        row, left = np.divmod(self.run_starts, self.shape[1])
+        first, last = np.searchsorted(columns, left), np.searchsorted(columns, left + self.run_lengths)
+        top, bottom = np.searchsorted(rows, row), np.searchsorted(rows, row, side="right")
+        copies = np.where(last > first, bottom - top, 0)
+        targets = pixels_of_runs(top, copies) * width + np.repeat(first, copies)
+        owners = np.repeat(np.repeat(np.arange(len(self)), np.diff(self.offsets)), copies)
+        lengths = np.repeat(last - first, copies)
+        runs = union_by_owner(targets, lengths, owners, len(self), (height, width))
+        return Instances.from_runs((height, width), *runs, self.class_ids, self.scores)
