@@ -92,7 +92,7 @@ def calibration_key(pipeline: Pipeline, frames: Sequence[Frame]) -> str:
     """Digest of everything a calibration depends on: stages, naming and thing settings, and the images."""
     settings = pipeline.recipe.settings()
     chosen = {k: settings[k] for k in ("semantics", "clusters", "crf", "naming", "saliency", "things", "calibration")}
-    images = [(frame.image_id, content_digest(frame)) for frame in frames]
+    images = [(frame.image_id, content_digest(pipeline, frame)) for frame in frames]
     truth = [] if pipeline.recipe.naming.method == "none" else [_truth_digest(frame) for frame in frames]
     return digest_of("calibration", STAGE_VERSIONS, chosen, sorted(pipeline.weights.items()), images, truth)
 
@@ -171,10 +171,10 @@ def _read_npz(path: str | None, name: str) -> np.ndarray:
         raise CalibrationError(f"{path}: holds no array `{name}` ({error}).") from None
 
 
-def content_digest(frame: Frame) -> str:
+def content_digest(pipeline: Pipeline, frame: Frame) -> str:
     """Digest of an image, or "unreadable"; an image that becomes readable changes the input."""
     try:
-        return frame.digest()
+        return pipeline.input_digest(frame)
     except InputError:
         return "unreadable"
 

@@ -58,7 +58,10 @@ class LabelSet:
     def input_digest(self) -> str:
         """Digest over ids and contents of all images."""
         return digest_of(
-            {split: [(f.image_id, calibrate.content_digest(f)) for f in self.frames(split)] for split in self.splits}
+            {
+                split: [(f.image_id, calibrate.content_digest(self.pipeline, f)) for f in self.frames(split)]
+                for split in self.splits
+            }
         )
 
     def identity(self) -> str:

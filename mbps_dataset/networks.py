@@ -14,16 +14,22 @@ from mbps_dataset.store import digest_of
 
 WEIGHTS_ROOT = Path(__file__).parent / "weights"
 
-_SETTING = {"cause": "semantics.weights", "spidepth": "depth.weights", "attention": "saliency.weights"}
+_SETTING = {
+    "cause": "semantics.weights",
+    "spidepth": "depth.weights",
+    "depth_estimation": "depth.weights",
+    "attention": "saliency.weights",
+}
 _HOW = {
     "cause": "convert the published CAUSE and DINOv2 checkpoints once with `mbps convert cause`",
     "spidepth": "convert the published SPIdepth checkpoints once with `mbps convert spidepth`",
+    "depth_estimation": "give a folder or Hub id of a transformers depth-estimation network",
     "attention": "give a folder or Hub id of a DINOv3 ViT (`facebook/dinov3-vitb16-pretrain-lvd1689m`)",
 }
 
 
 def weights_folder(network: str, reference: str | None) -> Path:
-    """Folder that holds ``config.json`` and the weights of `network` ("cause", "spidepth" or "attention").
+    """Folder that holds ``config.json`` and the weights of `network` ("cause", "spidepth", "depth_estimation" or "attention").
 
     `reference` is "builtin", a folder, or a Hub id, which is downloaded once. Raises `WeightsError` saying what to do.
     """
@@ -71,6 +77,8 @@ def recipe_networks(recipe: Recipe) -> dict[str, str | None]:
     networks: dict[str, str | None] = {"cause": recipe.semantics.weights}
     if recipe.depth.method == "spidepth":
         networks["spidepth"] = recipe.depth.weights
+    elif recipe.depth.method == "transformers":
+        networks["depth_estimation"] = recipe.depth.weights
     if recipe.things.method == "attention":
         networks["attention"] = recipe.saliency.weights
     return networks
@@ -84,6 +92,8 @@ def load(network: str, reference: str | None, device: str) -> Any:
         from mbps_dataset.models.cause import CauseSegmenter as Network
     elif network == "spidepth":
         from mbps_dataset.models.spidepth import SPIdepth as Network
+    elif network == "depth_estimation":
+        from mbps_dataset.models.depth_estimation import DepthEstimator as Network
     else:
         from mbps_dataset.models.attention import ClsAttention as Network
     return Network.from_pretrained(folder).eval().requires_grad_(False).to(device)

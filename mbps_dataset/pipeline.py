@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ from mbps_dataset.calibration import Calibration
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import LabelledImage
 from mbps_dataset.sources import Frame
+from mbps_dataset.sources.depth_files import DepthFiles
+from mbps_dataset.sources.images import DIGESTS
 from mbps_dataset.stages import crf, depth, fusion, instances, overclustering, saliency, semantics
 from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import Store, digest_of
@@ -72,17 +75,34 @@ class Pipeline:
             clusters = {k: v for k, v in asdict(recipe.clusters).items() if k != "centroids"}
             return digest_of(stage, version, self.key("codes"), clusters, asdict(recipe.crf), made_from)
         if stage == "depth":
-            settings = {k: v for k, v in asdict(recipe.depth).items() if k != "inverse"}
-            return digest_of(stage, version, device, settings | {"weights": self.weights.get("spidepth")})
+            settings = {k: v for k, v in asdict(recipe.depth).items() if k not in ("inverse", "files")}
+            weights = self.weights.get("spidepth") or self.weights.get("depth_estimation")
+            return digest_of(stage, version, device, settings | {"weights": weights})
         return digest_of(stage, version, device, asdict(recipe.saliency) | {"weights": self.weights["attention"]})
+
+    @cached_property
+    def depth_files(self) -> DepthFiles | None:
+        """Depth that someone else made, if the recipe takes it from files. Raises `InputError`."""
+        settings = self.recipe.depth
+        if settings.method != "files":
+            return None
+        return DepthFiles(Path(str(settings.files)), settings.files_kind, scale=settings.files_scale)
+
+    def input_digest(self, frame: Frame, stage: str = "depth") -> str:
+        """Digest of all files that `stage` reads for a frame. Raises `InputError`."""
+        if stage == "depth" and self.depth_files is not None:
+            return digest_of(frame.digest(), DIGESTS.digest(self.depth_files.path(frame.image_id)))
+        return frame.digest()
 
     def is_done(self, stage: str, frame: Frame, calibration: Calibration | None = None) -> bool:
         """Whether a stored result exists (it may still turn out to be damaged when read)."""
-        return self.store.path(stage, self.key(stage, calibration), frame.image_id, frame.digest()).exists()
+        return self.store.path(
+            stage, self.key(stage, calibration), frame.image_id, self.input_digest(frame, stage)
+        ).exists()
 
     def run(self, stage: str, frame: Frame, calibration: Calibration | None = None) -> dict[str, np.ndarray]:
         """The arrays of a stored stage, from the store or computed now. Raises `InputError` for a bad image."""
-        key, digest = self.key(stage, calibration), frame.digest()
+        key, digest = self.key(stage, calibration), self.input_digest(frame, stage)
         arrays = self.store.get(stage, key, frame.image_id, digest)
         if arrays is None:
             with one_thread(), torch.inference_mode():
@@ -126,11 +146,14 @@ class Pipeline:
 
     def _compute_depth(self, frame: Frame, _: Calibration | None) -> dict[str, np.ndarray]:
         settings = self.recipe.depth
+        if self.depth_files is not None:
+            return {"depth": self.depth_files.read(frame.image_id)}
         image = frame.image()
         if settings.ego_crop:
             image = depth.crop_ego_car(image, settings.ego_crop)
         prepared = depth.prepare(image, height=settings.height, width=settings.width).to(self.device)
-        return {"depth": np.asarray(depth.predict(self._network("spidepth"), prepared, flip=settings.flip))}
+        network = self._network("spidepth" if settings.method == "spidepth" else "depth_estimation")
+        return {"depth": np.asarray(depth.predict(network, prepared, flip=settings.flip))}
 
     def _compute_saliency(self, frame: Frame, _: Calibration | None) -> dict[str, np.ndarray]:
         settings = self.recipe.saliency

@@ -16,10 +16,12 @@ import pyarrow.parquet as parquet
 
 from mbps_dataset._version import __version__
 from mbps_dataset.labelset import LabelSet
+from mbps_dataset.models.depth_estimation import KNOWN
 from mbps_dataset.networks import recipe_networks, weights_folder
 from mbps_dataset.pipeline import STAGE_VERSIONS
 from mbps_dataset.recipe import RECIPES, Recipe
 from mbps_dataset.records import FORMAT_VERSION
+from mbps_dataset.sources.depth_files import KINDS
 from mbps_dataset.store import write_atomically
 
 
@@ -70,21 +72,32 @@ def supervision(recipe: Recipe) -> dict[str, str]:
         stated = _stated_by_weights(network, reference)
         if stated is None and named is not None and recipe_networks(named).get(network) in (reference, None):
             continue
-        for component in COMPONENTS[network]:
+        for component in COMPONENTS.get(network, ()):
             statements[component] = stated or f"unknown: the weights {reference} do not say"
     if recipe.depth.method != "spidepth":
-        statements = {name: text for name, text in statements.items() if name not in COMPONENTS["spidepth"]}
-        statements["depth"] = f"not predicted by SPIdepth (depth.method = {recipe.depth.method}); see its source"
+        for component in COMPONENTS["spidepth"]:
+            statements.pop(component, None)
+        statements["depth"] = _supervision_of_other_depth(recipe)
     return statements
 
 
+def _supervision_of_other_depth(recipe: Recipe) -> str:
+    if recipe.depth.method == "files":
+        return KINDS[recipe.depth.files_kind][1]
+    kind = _config("depth_estimation", recipe.depth.weights).get("model_type", "")
+    return KNOWN.get(kind, ("", f"unknown: {kind} network {recipe.depth.weights}"))[1]
+
+
 def _stated_by_weights(network: str, reference: str | None) -> str | None:
-    try:
-        config = json.loads((weights_folder(network, reference) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    stated = config.get("supervision")
+    stated = _config(network, reference).get("supervision")
     return stated if isinstance(stated, str) and stated != "unknown" else None
+
+
+def _config(network: str, reference: str | None) -> dict[str, Any]:
+    try:
+        return json.loads((weights_folder(network, reference) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def count_segments(files: Iterable[Path], class_names: Iterable[str]) -> dict[str, Any]:

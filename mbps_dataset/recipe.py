@@ -121,6 +121,9 @@ class DepthSettings:
     flip: str = setting("mean", "test-time flip", choices=("mean", "ramp", "none"))
     ego_crop: float = setting(0.0, "share of the image bottom left out, as in training", at_least=0, at_most=0.5)
     inverse: bool = setting(False, "cut instances on inverse depth instead of depth")
+    files: str | None = setting(None, "for 'files': the folder of depth files, found by image id")
+    files_kind: str = setting("npy", "for 'files': their format", choices=("npy", "png", "cityscapes", "kitti", "pfm"))
+    files_scale: float = setting(1.0, "for 'files' of kind 'png': units per step", at_least=0)
 
 
 @dataclass(frozen=True)
@@ -226,6 +229,10 @@ class Recipe:
             )
         if self.clusters.method == "centroids" and not self.clusters.centroids:
             raise RecipeError("clusters.method is 'centroids' but clusters.centroids is not set; give an .npz path.")
+        if self.depth.method == "files" and not self.depth.files:
+            raise RecipeError(
+                "depth.method is 'files' but depth.files is not set; give a folder with --set depth.files=…"
+            )
 
     def digest(self) -> str:
         """SHA-256 (hex) of the resolved settings; the name and the summary do not enter."""
@@ -357,7 +364,17 @@ def _over_clustered(count: int) -> Recipe:
     )
 
 
-RECIPES: dict[str, Recipe] = {r.name: r for r in (DEMO, MBPS, _over_clustered(80), _over_clustered(100))}
+K80 = _over_clustered(80)
+
+K80_DEPTHPRO = replace(
+    K80,
+    name="mbps-k80-depthpro",
+    summary="mbps-k80 with DepthPro depth (supervised), tau 0.01, no smoothing; the best public stage-1 variant",
+    depth=DepthSettings(method="transformers", weights="apple/DepthPro-hf", height=1536, width=1536, flip="none"),
+    instances=replace(K80.instances, grad_threshold=0.01, sigma=0.0),
+)
+
+RECIPES: dict[str, Recipe] = {r.name: r for r in (DEMO, MBPS, K80, _over_clustered(100), K80_DEPTHPRO)}
 
 
 def get_recipe(name_or_path: str) -> Recipe:

@@ -78,6 +78,4 @@ def test_importable_without_the_hugging_face_stack(module):
 
 def test_no_forbidden_dependency_anywhere():
     for path in FILES:
-        assert not {name.split(".")[0] for name in imported(path)} & {"torchvision", "timm", "detectron2"}, (
-            path
-        )
+        assert not {name.split(".")[0] for name in imported(path)} & {"torchvision", "timm", "detectron2"}, path

@@ -82,7 +82,7 @@ def test_unknown_keys_of_a_file_are_refused(tmp_path):
 
 
 def test_unknown_recipe_lists_the_known_ones():
-    with pytest.raises(RecipeError, match="known are demo, mbps, mbps-k80, mbps-k100"):
+    with pytest.raises(RecipeError, match="known are demo, mbps, mbps-k80, mbps-k100, mbps-k80-depthpro"):
         get_recipe("cups2")
 
 

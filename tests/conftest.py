@@ -1,0 +1,48 @@
+"""Shared pieces: no network, one label set built once, and where data lies."""
+
+from __future__ import annotations
+
+import os
+
+
+# Before anything imports huggingface_hub or datasets: tests never wait for a network that may not be there.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+from dataclasses import replace  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+from mbps_dataset.build import build  # noqa: E402
+from mbps_dataset.built import BuiltLabelSet  # noqa: E402
+from mbps_dataset.labelset import LabelSet  # noqa: E402
+from mbps_dataset.recipe import get_recipe  # noqa: E402
+from mbps_dataset.sources import ScenesSource  # noqa: E402
+from mbps_dataset.store import Store  # noqa: E402
+
+
+SMALL_SCENES = {"train": 3, "validation": 2, "height": 128, "width": 256}
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory) -> Path:
+    """A store that the tests of this process share, so that networks run once per image."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="session")
+def small_label_set(small_store) -> LabelSet:
+    """The demo recipe on five small scenes, its store filled."""
+    label_set = LabelSet(get_recipe("demo"), ScenesSource(**SMALL_SCENES), Store(small_store))
+    label_set.prepare(worker_count=1, progress=False)
+    return label_set
+
+
+@pytest.fixture(scope="session")
+def built(small_label_set, tmp_path_factory) -> BuiltLabelSet:
+    """The same, written to a folder."""
+    output = tmp_path_factory.mktemp("built") / "set"
+    build(replace(small_label_set), output, progress=False)
+    return BuiltLabelSet(output)

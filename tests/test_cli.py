@@ -1,0 +1,76 @@
+"""The `mbps` command as a person meets it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mbps_dataset.cli import main, parser
+from mbps_dataset.commands import COMMANDS
+
+
+def test_without_arguments_it_lists_its_commands(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_ends_with_an_example_that_parses(name, capsys):
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    out = capsys.readouterr().out
+    assert "example:" in out
+    for line in COMMANDS[name].EXAMPLE.replace("\\\n", " ").split("\n"):
+        parser().parse_args(line.split()[1:])
+
+
+def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(tmp_path, capsys):
+    output = tmp_path / "set"
+    status = main(["build", "--recipe", "demo", "--limit", "1", "--set", "instances.grad_threshold=0.2",
+                   "--output", str(output), "--dry-run"])  # fmt: skip
+    out = capsys.readouterr().out
+    assert status == 0 and "grad_threshold = 0.2   (changed)" in out and "2 images; about" in out
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "--recipe", "cups2"], "mbps build: Unknown recipe 'cups2'"),
+        (["build", "--recipe", "demo", "--set", "x.y=1"], "mbps build: Unknown setting 'x.y'"),
+        (["build", "--recipe", "mbps", "--source", "scenes"], "mbps build: This recipe needs weights for cause"),
+        (["build", "--source", "folder"], "mbps build: The source 'folder' needs 'data_dir'"),
+        (["build", "--source", "folder", "--data-dir", "/nope"], "mbps build: /nope does not exist"),
+        (["eval", "/nope"], "mbps eval: /nope holds no labelset.json"),
+        (["preview", "/nope"], "mbps preview: /nope holds no labelset.json"),
+    ],
+)
+def test_mistakes_are_one_line_without_a_traceback(arguments, message, capsys):
+    assert main(arguments) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(message) and err.count("\n") == 1
+
+
+def test_eval_prints_and_writes_quality(built, tmp_path, capsys):
+    assert main(["eval", str(built.root), "--split", "validation", "--json", str(tmp_path / "q.json")]) == 0
+    out = capsys.readouterr().out
+    assert "2 images (validation), 19 classes; convention coco, matching hungarian" in out
+    quality = json.loads((tmp_path / "q.json").read_text())
+    assert quality["images"] == 2 and f"{100 * quality['pq']:.2f}" in out
+
+
+def test_preview_draws_and_says_where(built, capsys):
+    assert main(["preview", str(built.root), "--images", "1"]) == 0
+    out = capsys.readouterr().out
+    assert str(built.root / "preview.png") in out and (built.root / "report.html").is_file()
+
+
+def test_info_of_a_label_set_a_recipe_and_an_installation(built, capsys):
+    assert main(["info", str(built.root)]) == 0
+    assert "truth used  none" in capsys.readouterr().out
+    assert main(["info", "--recipe", "mbps", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["instances"]["min_area"] == 500
+    assert main(["info"]) == 0
+    assert "torch" in capsys.readouterr().out
