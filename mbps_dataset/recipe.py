@@ -248,7 +248,7 @@ class Recipe:
 
         Raises `RecipeError` for an unknown stage or setting (with the nearest names) or a value of the wrong type.
         """
-        recipe = self
+        changes: dict[str, dict[str, Any]] = {}
         for assignment in assignments:
             key, separator, text = assignment.partition("=")
             stage, _, name = key.strip().partition(".")
@@ -256,13 +256,11 @@ class Recipe:
                 raise RecipeError(
                     f"Unknown setting {key!r}; write STAGE.SETTING=VALUE with a stage of {', '.join(stage_names())}."
                 )
-            current = getattr(recipe, stage)
-            hints = typing.get_type_hints(type(current))
+            hints = typing.get_type_hints(type(getattr(self, stage)))
             if name not in hints:
                 raise RecipeError(f"Unknown setting {key.strip()!r}; {stage} has {', '.join(hints)}.")
-            value = _parse(text.strip(), hints[name], key.strip())
-            recipe = replace(recipe, **{stage: replace(current, **{name: value})})
-        return recipe
+            changes.setdefault(stage, {})[name] = _parse(text.strip(), hints[name], key.strip())
+        return replace(self, **{stage: replace(getattr(self, stage), **values) for stage, values in changes.items()})
 
     def to_json(self) -> dict[str, Any]:
         """The whole recipe, JSON-ready; `from_json` reads it back."""

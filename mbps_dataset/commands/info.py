@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("label_set", nargs="?", type=Path, metavar="LABELSET", help="folder written by `mbps build`")
     parser.add_argument("--recipe", help="show this recipe's settings")
+    parser.add_argument("--weights", metavar="FOLDER", help="CAUSE weights: whether labels reached the head")
     parser.add_argument(
         "--json", action="store_true", help="with --recipe: as JSON that --recipe of `mbps build` reads"
     )
