@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -64,6 +66,23 @@ def test_a_loaded_network_can_be_trained_without_touching_its_file(tiny, image, 
     read(image).mean().backward()
     torch.optim.SGD(read.parameters(), lr=1.0).step()
     assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts memory the Linux way")
+def test_loading_maps_the_file_instead_of_copying_it(tmp_path):
+    config = replace(TINY, positions=800_000, embedding_dim=16)  # a position table of 51 MB
+    SPIdepth(config).save_pretrained(tmp_path)
+    size = (tmp_path / "model.safetensors").stat().st_size
+    before = private_memory()
+    network = SPIdepth.from_pretrained(tmp_path)
+    assert private_memory() - before < size / 2
+    assert len(network.decoder.positional_encodings) == 800_000
+
+
+def private_memory():
+    """Bytes of this process that belong to no file."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
 
 
 def reference_files(folder):
