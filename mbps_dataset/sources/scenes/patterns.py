@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,20 @@ Array = NDArray[np.float32]
 Channels = list[Array]
 
 _HASH = np.random.default_rng(31).permutation(4096).astype(np.int32)
+_BOARDS = np.array(
+    [(0.6, 0.15, 0.12), (0.12, 0.2, 0.42), (0.1, 0.1, 0.11), (0.75, 0.72, 0.65), (0.15, 0.36, 0.24)], np.float32
+)
+
+
+class FaceTable(Protocol):
+    """What patterns read about parts, one value per part (see `shading`)."""
+
+    colour: list[Array]
+    accent: list[Array]
+    light: Array
+    width: Array
+    height: Array
+    parameters: list[Array]
 
 
 class Pixels:
@@ -27,8 +42,9 @@ class Pixels:
     `u`, `v` metres from the first corner; `colour`, `accent` lit by the light on the part; `light` its brightness.
     """
 
-    def __init__(self, part: NDArray[np.intp], u: Array, v: Array, grain: Array, table) -> None:
+    def __init__(self, part: NDArray[np.intp], u: Array, v: Array, grain: Array, table: FaceTable) -> None:
         self.part, self.u, self.v, self.grain, self._table = part, u, v, grain, table
+        self._parameters: dict[int, Array] = {}
 
     @cached_property
     def colour(self) -> Channels:
@@ -51,7 +67,13 @@ class Pixels:
         return self._table.height.take(self.part)
 
     def parameter(self, k: int) -> Array:
-        return self._table.parameters[k].take(self.part)
+        if k not in self._parameters:
+            self._parameters[k] = self._table.parameters[k].take(self.part)
+        return self._parameters[k]
+
+    def per_part(self, formula: Callable[[FaceTable], Array]) -> Array:
+        """A value worked out once per part, then gathered."""
+        return formula(self._table).take(self.part)
 
 
 def _put(channels: Channels, mask: NDArray[np.bool_], colour, gain: Array | float = 1.0) -> None:
@@ -63,13 +85,31 @@ def _put(channels: Channels, mask: NDArray[np.bool_], colour, gain: Array | floa
 
 
 def _dim(channels: Channels, mask: NDArray[np.bool_], gain: float) -> None:
-    factor = np.where(mask, np.float32(gain), np.float32(1))
+    """Where `mask`, multiply the channels by `gain`."""
+    where = np.flatnonzero(mask)
     for channel in channels:
-        channel *= factor
+        channel[where] *= np.float32(gain)
 
 
 def _fraction(values: Array) -> Array:
     return values - np.floor(values)
+
+
+class _Cells:
+    """The grid of windows of façade pixels: cell `i`, `j`, position `x`, `y` in it (−0.5 … 0.5), a number per cell."""
+
+    def __init__(self, p: Pixels) -> None:
+        self.pitch, self.storey = p.parameter(0), p.parameter(1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            across = p.per_part(lambda t: np.maximum(np.floor(t.width / t.parameters[0]), 1) / t.width)
+        self.x, self.y = p.u * across, p.v / self.storey
+        i, self.j = np.floor(self.x), np.floor(self.y)
+        self.x -= i
+        self.x -= np.float32(0.5)
+        self.y -= self.j
+        self.y -= np.float32(0.5)
+        self.seed = p.parameter(5).astype(np.int32)
+        self.dice = _HASH.take((i.astype(np.int32) * 73 + self.j.astype(np.int32) * 151 + self.seed) & 4095)
 
 
 def facade(p: Pixels) -> Channels:
@@ -77,59 +117,81 @@ def facade(p: Pixels) -> Channels:
 
     Parameters: window spacing, storey height, half width and half height of a window as a part of its cell, shop, seed.
     """
-    pitch, storey, half_width, half_height = (p.parameter(k) for k in range(4))
-    shop, seed = p.parameter(4) > 0.5, p.parameter(5).astype(np.int32)
-    columns = np.maximum(np.floor(p.width / pitch), 1)
-    x = p.u * columns / p.width
-    y = p.v / storey
-    i, j = np.floor(x), np.floor(y)
-    x -= i + 0.5
-    y -= j + 0.5
-    dice = _HASH.take((i.astype(np.int32) * 73 + j.astype(np.int32) * 151 + seed) & 4095)
-    ground = j < 0.5
-    lower = ground & shop
-    half_width = np.where(lower, np.float32(0.43), half_width)
-    half_height = np.where(lower, np.float32(0.4), half_height)
-    door = ground & ~shop & (dice < 700)
-    y += np.where(lower, np.float32(0.06), np.where(door, np.float32(0.14), np.float32(-0.02)))
-    half_height = np.where(door, np.float32(0.36), half_height)
-    ax, ay = np.abs(x), np.abs(y)
-    inside = (ax < half_width) & (ay < half_height) & (p.v < p.height - 0.75)
-    frame_x, frame_y = 0.07 / pitch, 0.07 / storey
-    frame = (ax > half_width - frame_x) | (ay > half_height - frame_y) | (ax < frame_x * 0.5)
-    channels = p.colour
-    _dim(channels, ground & ~inside, 0.9)
-    ledge = (np.abs(p.v - p.height + 0.75) < 0.12) | (ground & (p.v > storey - 0.16) & ~inside)
-    sill = ~ground & (ax < half_width + frame_x) & (np.abs(y + half_height + frame_y * 0.8) < frame_y * 0.8)
+    cells, channels = _Cells(p), p.colour
+    half_width, half_height = p.parameter(2), p.parameter(3)
+    ground = cells.j < 0.5
+    ax, y = np.abs(cells.x), cells.y - np.float32(0.02)
+    frame_x, frame_y = 0.07 / cells.pitch, 0.07 / cells.storey
+    below_top = p.height - p.v - np.float32(0.75)
+    inside = (ax < half_width) & (np.abs(y) < half_height) & (below_top > 0) & ~ground
+    sill = (ax < half_width + frame_x) & (np.abs(y + half_height + frame_y * 0.8) < frame_y * 0.8) & ~ground
+    ledge = (np.abs(below_top) < 0.12) | (ground & (p.v > cells.storey - 0.16))
     _put(channels, (ledge | sill) & ~inside, p.accent, 0.95)
-    shade_above = inside & (y > half_height - 0.2 / storey)
-    tone = (dice & 255).astype(np.float32) * (1 / 255)
-    sky = np.clip(0.2 + 0.9 * y / half_height * tone, 0, 1) * 0.35 + 0.06 + 0.12 * tone * tone
-    sky *= p.light * np.where(shade_above, np.float32(0.55), np.float32(1))
     where = np.flatnonzero(inside)
-    for channel, tint in zip(channels, (0.92, 1.0, 1.1)):
-        channel[where] = sky[where] * np.float32(tint)
-    curtain = inside & ~ground & ((dice & 1023) < 260) & (ax > half_width * 0.45)
-    _put(channels, curtain, (0.62, 0.6, 0.55), p.light * 0.8)
-    blind = inside & ~ground & ((dice & 1023) > 860) & (y > 0)
-    _put(channels, blind, (0.7, 0.69, 0.66), p.light * 0.75)
-    _put(channels, inside & frame & ~door, p.accent)
-    _put(channels, inside & door & (ax < half_width * 0.8), p.accent, 0.45 + 0.4 * tone)
-    _shop_band(p, channels, lower & ~inside & (p.v > storey * 0.84) & (p.v < storey * 0.99), seed)
+    _windows(p, channels, where, cells, ax[where], y[where], half_width[where], half_height[where], upper=True)
+    where = np.flatnonzero(ground)
+    if len(where):
+        _ground_floor(p, channels, where, cells)
     return channels
 
 
-def _shop_band(p: Pixels, channels: Channels, band: NDArray[np.bool_], seed: NDArray[np.int32]) -> None:
-    """A board with lettering above the shop windows."""
-    hues = ((0.6, 0.15, 0.12), (0.12, 0.2, 0.42), (0.1, 0.1, 0.11), (0.75, 0.72, 0.65), (0.15, 0.36, 0.24))
-    board = (np.floor(p.u / 6.5).astype(np.int32) + seed) % len(hues)
-    for k, hue in enumerate(hues):
-        _put(channels, band & (board == k), hue, p.light)
-    letter = _HASH.take((np.floor(p.u / 0.13).astype(np.int32) * 7 + seed) & 4095) & 3
-    middle = _fraction(p.u / 6.5)
-    text = band & (letter > 0) & (middle > 0.25) & (middle < 0.75) & (_fraction(p.u / 0.26) > 0.2)
-    text &= np.abs(p.v - p.parameter(1) * 0.915) < 0.11
-    _put(channels, text, (0.85, 0.84, 0.78), p.light)
+def _ground_floor(p: Pixels, channels: Channels, where: NDArray[np.intp], cells: _Cells) -> None:
+    """The lowest storey at pixels `where`: shop windows under a board, or windows and doors."""
+    shop = p.parameter(4)[where] > 0.5
+    door = ~shop & (cells.dice[where] < 700)
+    half_width = np.where(shop, np.float32(0.43), p.parameter(2)[where])
+    half_height = np.where(shop, np.float32(0.4), np.where(door, np.float32(0.36), p.parameter(3)[where]))
+    shift = np.where(shop, np.float32(0.06), np.where(door, np.float32(0.14), np.float32(-0.02)))
+    ax, y = np.abs(cells.x[where]), cells.y[where] + shift
+    inside = (ax < half_width) & (np.abs(y) < half_height)
+    v, storey = p.v[where], cells.storey[where]
+    outside = where[~inside & (v < storey - 0.16)]
+    for channel in channels:
+        channel[outside] *= np.float32(0.9)
+    chosen = np.flatnonzero(inside)
+    glass = where[chosen]
+    _windows(p, channels, glass, cells, ax[chosen], y[chosen], half_width[chosen], half_height[chosen], upper=False)
+    leaf = chosen[door[chosen] & (ax[chosen] < half_width[chosen] * 0.8)]
+    tone = (cells.dice[where[leaf]] & 255).astype(np.float32) * (1 / 255)
+    for channel, accent in zip(channels, p.accent):
+        channel[where[leaf]] = accent[where[leaf]] * (0.45 + 0.4 * tone)
+    board = where[shop & ~inside & (v > storey * 0.84) & (v < storey * 0.99)]
+    if len(board):
+        _shop_board(p, channels, board, cells.seed[board])
+
+
+def _windows(
+    p: Pixels, channels: Channels, where, cells: _Cells, ax, y, half_width, half_height, *, upper: bool
+) -> None:
+    """Glass that mirrors the sky, the shade of the lintel, curtains and blinds, frames; at pixels `where`."""
+    dice, light = cells.dice[where], p.light[where]
+    frame_x, frame_y = 0.07 / cells.pitch[where], 0.07 / cells.storey[where]
+    tone = (dice & 255).astype(np.float32) * np.float32(1 / 255)
+    sky = np.clip(0.2 + 0.9 * y / half_height * tone, 0, 1) * 0.35 + 0.06 + 0.12 * tone * tone
+    sky[y > half_height - 0.2 / cells.storey[where]] *= 0.55
+    sky *= light
+    glass = [sky * np.float32(tint) for tint in (0.92, 1.0, 1.1)]
+    if upper:
+        dice = dice & 1023
+        _put(glass, (dice < 260) & (ax > half_width * 0.45), (0.62, 0.6, 0.55), light * 0.8)
+        _put(glass, (dice > 860) & (y > 0), (0.7, 0.69, 0.66), light * 0.75)
+    frame = (ax > half_width - frame_x) | (np.abs(y) > half_height - frame_y) | (ax < frame_x * 0.5)
+    framed = np.flatnonzero(frame)
+    for channel, value, accent in zip(channels, glass, p.accent):
+        value[framed] = accent[where[framed]]
+        channel[where] = value
+
+
+def _shop_board(p: Pixels, channels: Channels, where: NDArray[np.intp], seed: NDArray[np.int32]) -> None:
+    """A board with lettering above the shop windows, at pixels `where`."""
+    u, v, light = p.u[where], p.v[where], p.light[where]
+    board = (np.floor(u / 6.5).astype(np.int32) + seed) % len(_BOARDS)
+    letter = _HASH.take((np.floor(u / 0.13).astype(np.int32) * 7 + seed) & 4095) & 3
+    middle = _fraction(u / 6.5)
+    text = (letter > 0) & (middle > 0.25) & (middle < 0.75) & (_fraction(u / 0.26) > 0.2)
+    text &= np.abs(v - p.parameter(1)[where] * 0.915) < 0.11
+    for k, (channel, ink) in enumerate(zip(channels, (0.85, 0.84, 0.78))):
+        channel[where] = np.where(text, np.float32(ink), _BOARDS[:, k].take(board)) * light
 
 
 def screen(p: Pixels) -> Channels:

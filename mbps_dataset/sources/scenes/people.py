@@ -88,9 +88,7 @@ def _bicycle(parts: PartsBuilder, rng: random.Random, place: Placement) -> None:
     radius, axle = 0.335, 0.52
     parts.quads([_disc(axle, radius), _disc(-axle, radius)], Material.SPOKES, (0.09, 0.09, 0.1), place=place)
     # a disc seen edge-on would vanish, so the tyre is also an upright strip across each hub
-    tyres = [
-        [(x, -0.02, 0.0), (x, 0.02, 0.0), (x, 0.02, 2 * radius), (x, -0.02, 2 * radius)] for x in (axle, -axle)
-    ]
+    tyres = [[(x, -0.02, 0.0), (x, 0.02, 0.0), (x, 0.02, 2 * radius), (x, -0.02, 2 * radius)] for x in (axle, -axle)]
     parts.quads(tyres, Material.TUBE, (0.08, 0.08, 0.085), place=place)
     seat, crank, head = (-0.18, 0, 0.86), (-0.05, 0, 0.29), (0.36, 0, 0.84)
     frame = [

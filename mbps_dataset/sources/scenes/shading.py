@@ -84,7 +84,7 @@ def _light(normal: NDArray[np.float64], weather: Weather) -> NDArray[np.float64]
     return sky * np.array(weather.skylight) + sun * np.array(weather.sunlight)
 
 
-BAND_PIXELS = 40_000
+BAND_PIXELS = 80_000
 """Pixels shaded together: few enough for their arrays to stay in the processor's cache, which doubles the speed."""
 
 
@@ -161,7 +161,7 @@ def _ground(table: _FaceTable, part, u, v, grain, shadows: ShadowMap) -> None:
     texel = table.texel.take(part[where])
     x, y = u[where] * texel, v[where] * texel
     stain = smooth_table().ravel()
-    index = ((y * 16 + 8192).astype(np.int32) & 511) * 512 + ((x * 24 + 8192).astype(np.int32) & 511)
+    index = (((y * 16 + 8192).astype(np.intp) & 511) << 9) + ((x * 24 + 8192).astype(np.intp) & 511)
     grain[where] *= shadows.at(x, y) * (1 + np.float32(0.09) * stain.take(index))
 
 

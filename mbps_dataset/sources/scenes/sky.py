@@ -20,10 +20,11 @@ def sky_colour(
     blend = 1 - (1 - elevation) ** 4
     reach = 1 / (np.maximum(elevation, 0) + np.float32(0.12))
     p, q = east * reach + np.float32(weather.drift[0]), north * reach + np.float32(weather.drift[1])
-    cover = _smooth(p * 12, q * 12) + 0.35 * _smooth(p * 55, q * 55) + np.float32(2.4 * weather.cloudiness - 1.4)
+    broad, fine = _smooth(p * 12, q * 12), _smooth(p * 55, q * 55)
+    cover = broad + 0.35 * fine + np.float32(2.4 * weather.cloudiness - 1.4)
     cover = np.clip(cover * np.float32(0.55), 0, 1)
     cover *= np.clip(elevation * 6, 0.25, 1)
-    body = 0.9 + 0.12 * _smooth(p * 20 + 7, q * 20)
+    body = 0.9 + 0.07 * broad + 0.06 * fine
     channels = []
     for zenith, horizon, cloud in zip(weather.zenith, weather.horizon, weather.cloud):
         clear = horizon + (zenith - horizon) * blend
@@ -34,7 +35,7 @@ def sky_colour(
 def _smooth(p: NDArray[np.float32], q: NDArray[np.float32]) -> NDArray[np.float32]:
     """The smooth noise at (p, q) texels, interpolated."""
     p, q = p + np.float32(8192), q + np.float32(8192)
-    i, j = p.astype(np.int32), q.astype(np.int32)
+    i, j = p.astype(np.intp), q.astype(np.intp)
     p, q = p - i, q - j
     table = smooth_table().ravel()
     left, right, row, below = i & 511, (i + 1) & 511, (j & 511) << 9, ((j + 1) & 511) << 9

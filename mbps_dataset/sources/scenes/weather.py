@@ -89,8 +89,8 @@ class Footprint:
 class ShadowMap:
     """How much light reaches the ground, seen from above: 1 in the open, less under and behind objects."""
 
-    CELL_M = 0.15
-    LEFT_M, NEAR_M, WIDTH_M, LENGTH_M = -24.0, -6.0, 54.0, 96.0
+    CELL_M = 0.2
+    LEFT_M, NEAR_M, WIDTH_M, LENGTH_M = -24.0, -4.0, 50.0, 84.0
 
     def __init__(self, footprints: list[Footprint], weather: Weather) -> None:
         shape = (round(self.WIDTH_M / self.CELL_M), round(self.LENGTH_M / self.CELL_M))
@@ -122,7 +122,7 @@ class ShadowMap:
         rows, columns = self.light.shape
         p = np.clip((x - np.float32(self.LEFT_M)) * np.float32(1 / self.CELL_M) - 0.5, 0, columns - 1.001)
         q = np.clip((y - np.float32(self.NEAR_M)) * np.float32(1 / self.CELL_M) - 0.5, 0, rows - 1.001)
-        i, j = p.astype(np.int32), q.astype(np.int32)
+        i, j = p.astype(np.intp), q.astype(np.intp)
         p -= i
         q -= j
         index = j * columns + i
