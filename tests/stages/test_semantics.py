@@ -106,6 +106,13 @@ def test_batching_and_the_naive_loop_agree(tiny: CauseSegmenter) -> None:
             torch.testing.assert_close(bare.codes[0], plain, atol=1e-5, rtol=1e-5)
 
 
+def test_half_precision_keeps_almost_all_labels(tiny: CauseSegmenter) -> None:
+    pixels = noise(9, (3, 98, 140))
+    half, full = (sliding_window_log_probs(tiny, pixels, **TINY_WINDOWS, autocast=flag) for flag in (True, False))
+    assert half.dtype == torch.float32 and not torch.equal(half, full)
+    assert (label_map(half) == label_map(full)).mean() > 0.95
+
+
 def test_thread_count_does_not_change_labels(tiny: CauseSegmenter) -> None:
     pixels, before = noise(2, (3, 98, 140)), torch.get_num_threads()
     results = []
