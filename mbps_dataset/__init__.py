@@ -13,13 +13,15 @@ from mbps_dataset._version import __version__
 
 
 if TYPE_CHECKING:
+    from mbps_dataset.attach import attach_images
     from mbps_dataset.builder import MBPSConfig, MBPSPseudo
     from mbps_dataset.recipe import Recipe, get_recipe
     from mbps_dataset.records import decode
 
-__all__ = ["MBPSConfig", "MBPSPseudo", "Recipe", "__version__", "decode", "get_recipe"]
+__all__ = ["MBPSConfig", "MBPSPseudo", "Recipe", "__version__", "attach_images", "decode", "get_recipe"]
 
 _HOMES = {
+    "attach_images": "mbps_dataset.attach",
     "MBPSConfig": "mbps_dataset.builder",
     "MBPSPseudo": "mbps_dataset.builder",
     "Recipe": "mbps_dataset.recipe",
