@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mbps_dataset.stages.fusion import Panoptic, fuse
 from mbps_dataset.stages.instances import Instances, split_by_depth
+from tests.stages.instances import full_frame_oracle as oracle
 from tests.stages.instances.golden import THINGS_BY_NAME, load
+from tests.stages.instances.scenes import THINGS
 
 
 def assert_is_reference(fused: Panoptic, expected_map: np.ndarray, expected_segments: np.ndarray) -> None:
@@ -36,3 +42,156 @@ def test_reproduces_reference_crafted_case(suffix: str) -> None:
     instances = Instances.empty((48, 80)) if suffix else Instances(masks, scores=golden["crafted/scores_in"])
     fused = fuse(golden["crafted/sem"], instances, THINGS_BY_NAME["gtsplit"])
     assert_is_reference(fused, golden[f"crafted/panoptic{suffix}"], golden[f"crafted/segments{suffix}_json"])
+
+
+def partition(fused: Panoptic) -> set[tuple[int, bool, bytes]]:
+    """Class, kind and mask of each segment, in no order."""
+    return {(s.class_id, s.isthing, (fused.segment_map == s.id).tobytes()) for s in fused.segments}
+
+
+def things_of(fused: Panoptic) -> Instances:
+    """The things of a fused map, as instances."""
+    things = [segment for segment in fused.segments if segment.isthing]
+    masks = np.array([fused.segment_map == segment.id for segment in things])
+    return Instances(
+        masks.reshape(-1, *fused.segment_map.shape), [s.class_id for s in things], [s.score for s in things]
+    )
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> tuple[np.ndarray, Instances]:
+    random = np.random.default_rng(draw(st.integers(0, 10_000)))
+    semantic = random.choice(np.array([0, 2, 11, 13, 255], np.uint8), size=(6, 8))
+    semantic = np.kron(semantic, np.ones((4, 3), np.uint8))
+    masks = np.zeros((draw(st.integers(0, 8)), *semantic.shape), dtype=bool)
+    for mask in masks:
+        top, left = random.integers(0, 20), random.integers(0, 20)
+        mask[top : top + random.integers(1, 12), left : left + random.integers(1, 12)] = True
+    return semantic, Instances(masks, scores=random.permutation(len(masks)).astype(float))
+
+
+ORDERS = st.sampled_from(["report", "evaluator", "overwrite"])
+
+
+@settings(max_examples=80, deadline=None)
+@given(scenes(), ORDERS, st.integers(0, 40), st.integers(0, 25))
+def test_equals_the_full_frame_oracle(
+    scene: tuple[np.ndarray, Instances], order: str, min_stuff_area: int, min_instance_area: int
+) -> None:
+    semantic, instances = scene
+    areas = {"min_stuff_area": min_stuff_area, "min_instance_area": min_instance_area}
+    fused = fuse(semantic, instances, THINGS, order=order, **areas)
+    found = list(instances.masks()), [], instances.scores.tolist()
+    segment_map, segments = oracle.fuse(found, semantic, THINGS, order=order, **areas)
+    shown = [number for number in range(1, len(segments) + 1) if (segment_map == number).any()]
+    renumbered = np.searchsorted(shown, segment_map) + 1
+    np.testing.assert_array_equal(fused.segment_map, np.where(segment_map > 0, renumbered, 0))
+    assert [(s.class_id, s.isthing, s.score) for s in fused.segments] == [segments[number - 1] for number in shown]
+
+
+@settings(max_examples=40, deadline=None)
+@given(scenes(), st.integers(0, 40), st.integers(1, 25))
+def test_is_idempotent_and_covers_no_pixel_twice(
+    scene: tuple[np.ndarray, Instances], min_stuff_area: int, min_instance_area: int
+) -> None:
+    semantic, instances = scene
+    areas = {"min_stuff_area": min_stuff_area, "min_instance_area": min_instance_area}
+    fused = fuse(semantic, instances, THINGS, **areas)
+    assert sum(segment.area for segment in fused.segments) == (fused.segment_map > 0).sum()
+    again = fuse(fused.semantic(), things_of(fused), THINGS, **areas)
+    assert partition(again) == partition(fused)
+
+
+def has_clear_majority(semantic: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether no tie decides the class: ties go to the lower id, which renumbering changes."""
+    votes = np.bincount(semantic[mask], minlength=256)[:255]
+    return len(set(np.sort(votes)[-2:].tolist())) == 2
+
+
+@settings(max_examples=30, deadline=None)
+@given(scenes(), ORDERS, st.integers(0, 1000))
+def test_commutes_with_renumbering_the_classes(scene: tuple[np.ndarray, Instances], order: str, seed: int) -> None:
+    semantic, instances = scene
+    names = np.random.default_rng(seed).permutation(300).tolist()
+    masks = [mask for mask in instances.masks() if has_clear_majority(semantic, mask)]
+    instances = Instances(np.array(masks).reshape(-1, *semantic.shape), scores=range(len(masks)))
+    renumbered = np.array(names + [65535], dtype=np.uint16)[np.where(semantic == 255, 300, semantic)]
+    fused = fuse(semantic, instances, [11, 13], order=order)
+    again = fuse(renumbered, instances, [names[11], names[13]], order=order)
+    assert partition(again) == {(names[class_id], *rest) for class_id, *rest in partition(fused)}
+
+
+def test_void_is_not_road() -> None:
+    semantic = np.array([[0, 0, 255, 255]], dtype=np.uint8)
+    fused = fuse(semantic, Instances.empty((1, 4)), THINGS, min_stuff_area=0)
+    assert fused.segment_map.tolist() == [[1, 1, 0, 0]]
+    assert fused.report_map().tolist() == [[0, 0, 255000, 255000]]
+    assert fused.semantic().tolist() == [[0, 0, 255, 255]]
+
+
+def test_void_of_other_widths() -> None:
+    semantic = np.array([[255, 255, 65535, 300]], dtype=np.uint16)
+    empty = Instances.empty((1, 4))
+    assert [s.class_id for s in fuse(semantic, empty, [], min_stuff_area=0).segments] == [255, 300]
+    assert [s.class_id for s in fuse(semantic, empty, [], min_stuff_area=0, void=300).segments] == [255, 65535]
+    assert len(fuse(np.array([[254, 255]], np.uint8), Instances.empty((1, 2)), [], min_stuff_area=0).segments) == 1
+    with pytest.raises(ValueError, match="which id is void"):
+        fuse(semantic.astype(np.int64), empty, [])
+    with pytest.raises(ValueError, match="`void` to be an id that fits uint8, but got 300"):
+        fuse(np.zeros((1, 4), np.uint8), empty, [], void=300)
+
+
+def test_small_stuff_and_small_things_become_void() -> None:
+    semantic = np.full((10, 20), 2, np.uint8)
+    semantic[:, :6] = 0
+    semantic[0, :5] = 13
+    fused = fuse(semantic, Instances.empty((10, 20)), THINGS, min_stuff_area=56, min_instance_area=6)
+    assert [(s.class_id, s.area) for s in fused.segments] == [(2, 140)]
+    fused = fuse(semantic, Instances.empty((10, 20)), THINGS, min_stuff_area=55, min_instance_area=5)
+    assert [(s.class_id, s.area, s.score) for s in fused.segments] == [(0, 55, 1.0), (2, 140, 1.0), (13, 5, 0.1)]
+
+
+def test_what_is_left_of_the_things_is_up_to_the_caller() -> None:
+    semantic = np.full((10, 20), 13, np.uint8)
+    empty = Instances.empty((10, 20))
+    assert len(fuse(semantic, empty, THINGS).segments) == 1
+    assert len(fuse(semantic, empty, THINGS, fallback_min_area=201).segments) == 0
+    assert len(fuse(semantic, empty, THINGS, fallback_min_area=math.inf).segments) == 0
+    assert len(fuse(semantic, empty, THINGS, order="evaluator").segments) == 0
+    assert len(fuse(semantic, empty, THINGS, order="overwrite", fallback_min_area=200).segments) == 1
+
+
+def test_a_mask_the_first_leaves_too_small_goes_to_the_next() -> None:
+    semantic = np.full((1, 40), 13, np.uint8)
+    masks = np.zeros((3, 1, 40), dtype=bool)
+    masks[0, 0, :20] = masks[1, 0, 15:25] = masks[2, 0, 20:40] = True
+    fused = fuse(semantic, Instances(masks, scores=[0.9, 0.8, 0.7]), THINGS, min_instance_area=10)
+    assert [(s.area, s.score) for s in fused.segments] == [(20, 0.9), (20, 0.7)]
+
+
+def test_a_thousand_and_a_half_cars_stay_cars() -> None:
+    semantic = np.zeros((64, 300), np.uint8)
+    semantic[::2, ::3] = 13
+    semantic[1::2, 1::3] = 14
+    fused = fuse(semantic, Instances.empty((64, 300)), THINGS, min_instance_area=1)
+    per_class = Counter(segment.class_id for segment in fused.segments)
+    assert per_class == {0: 1, 13: 3200, 14: 3200}
+    np.testing.assert_array_equal(fused.semantic(), semantic)
+
+
+def test_all_void_and_no_things() -> None:
+    void = np.full((8, 9), 255, np.uint8)
+    assert fuse(void, Instances.empty((8, 9)), THINGS).segments == ()
+    assert fuse(void, Instances(np.ones((1, 8, 9))), THINGS).segments == ()
+    stuff_only = fuse(np.full((8, 9), 13, np.uint8), Instances(np.ones((1, 8, 9))), [])
+    assert [(s.class_id, s.isthing) for s in stuff_only.segments] == [(13, False)]
+
+
+def test_says_what_is_wrong() -> None:
+    empty = Instances.empty((8, 9))
+    with pytest.raises(ValueError, match="Unknown fusion order 'best'; choose report, evaluator or overwrite"):
+        fuse(np.zeros((8, 9), np.uint8), empty, THINGS, order="best")
+    with pytest.raises(ValueError, match=r"share \(H, W\), but got \(8, 9\) and \(8, 8\)"):
+        fuse(np.zeros((8, 8), np.uint8), empty, THINGS)
+    with pytest.raises(ValueError, match="`things` lists 255, which is the void id"):
+        fuse(np.zeros((8, 9), np.uint8), empty, [255])

@@ -82,7 +82,12 @@ def _grow_components(
     ranks = np.full(len(components.areas), nobody, dtype=dtype)
     ranks[order] = np.arange(len(order))
     own = components.paint(ranks, nobody)
-    claimed = _claim(own, labels, components, classes, dilation) if dilation else own
+    claimed = own
+    if dilation:
+        claimed = np.full_like(own, nobody)
+        for key in np.unique(components.keys[order]).tolist():
+            window = components.runs.window(components.runs.values == key, margin=dilation)
+            _claim_within(window, own, claimed, labels, classes[key - 1], dilation)
     return _collect(own, claimed, classes[components.keys[order] - 1])
 
 
@@ -92,26 +97,24 @@ def _claim_order(components: Components, min_area: int) -> NDArray[np.int64]:
     return kept[np.lexsort((-components.areas[kept], components.keys[kept]))]
 
 
-def _claim(
+def _claim_within(
+    window: tuple[slice, slice],
     own: NDArray[np.unsignedinteger],
+    claimed: NDArray[np.unsignedinteger],
     labels: NDArray[np.integer],
-    components: Components,
-    classes: NDArray[np.int64],
+    class_id: int,
     dilation: int,
-) -> NDArray[np.unsignedinteger]:
-    """Lowest rank of the same class within `dilation` L1 steps of each pixel; the largest value where there is none."""
+) -> None:
+    """Write to `claimed`, at pixels of `class_id`, the lowest rank of that class within `dilation` L1 steps."""
+    rows, columns = window
     nobody = own.dtype.type(np.iinfo(own.dtype).max)
-    claimed = np.full_like(own, nobody)
-    for key, class_id in enumerate(classes, start=1):
-        rows, columns = components.runs.window(components.runs.values == key, margin=dilation)
-        for top in range(rows.start, rows.stop, _STRIP_ROWS):
-            bottom = min(top + _STRIP_ROWS, rows.stop)
-            first, last = max(top - dilation, 0), min(bottom + dilation, rows.stop)
-            inside = labels[first:last, columns] == class_id
-            reached = minimum_over_diamond(np.where(inside, own[first:last, columns], nobody), dilation)
-            core = slice(top - first, bottom - first)
-            np.copyto(claimed[top:bottom, columns], reached[core], where=inside[core])
-    return claimed
+    for top in range(rows.start, rows.stop, _STRIP_ROWS):
+        bottom = min(top + _STRIP_ROWS, rows.stop)
+        first, last = max(top - dilation, 0), min(bottom + dilation, rows.stop)
+        inside = labels[first:last, columns] == class_id
+        reached = minimum_over_diamond(np.where(inside, own[first:last, columns], nobody), dilation)
+        core = slice(top - first, bottom - first)
+        np.copyto(claimed[top:bottom, columns], reached[core], where=inside[core])
 
 
 def minimum_over_diamond(values: NDArray[np.generic], radius: int) -> NDArray[np.generic]:
