@@ -115,7 +115,7 @@ def test_commutes_with_renumbering_the_classes(scene: tuple[np.ndarray, Instance
     names = np.random.default_rng(seed).permutation(300).tolist()
     masks = [mask for mask in instances.masks() if has_clear_majority(semantic, mask)]
     instances = Instances(np.array(masks).reshape(-1, *semantic.shape), scores=range(len(masks)))
-    renumbered = np.array(names + [65535], dtype=np.uint16)[np.where(semantic == 255, 300, semantic)]
+    renumbered = np.array(names + [65535], dtype=np.uint16)[np.where(semantic == 255, np.uint16(300), semantic)]
     fused = fuse(semantic, instances, [11, 13], order=order)
     again = fuse(renumbered, instances, [names[11], names[13]], order=order)
     assert partition(again) == {(names[class_id], *rest) for class_id, *rest in partition(fused)}
@@ -139,6 +139,14 @@ def test_void_of_other_widths() -> None:
         fuse(semantic.astype(np.int64), empty, [])
     with pytest.raises(ValueError, match="`void` to be an id that fits uint8, but got 300"):
         fuse(np.zeros((1, 4), np.uint8), empty, [], void=300)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64])
+def test_every_integer_type_gives_the_same_map(dtype: type) -> None:
+    semantic = np.zeros((10, 20), dtype)
+    semantic[:4, :4] = 13
+    fused = fuse(semantic, Instances(semantic[None] > 0), THINGS)
+    assert [(s.class_id, s.area) for s in fused.segments] == [(13, 16), (0, 184)]
 
 
 def test_small_stuff_and_small_things_become_void() -> None:

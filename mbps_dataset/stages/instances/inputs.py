@@ -30,7 +30,7 @@ def semantic_map(semantic: ArrayLike) -> NDArray[np.integer]:
         raise ValueError(
             f"Expected class ids of 0 to 65535 in `semantic`, but got {labels.min()} to {labels.max()}; mark void as 255."
         )
-    return np.ascontiguousarray(labels)
+    return np.ascontiguousarray(labels, dtype=np.uint8 if labels.dtype == np.int8 else None)
 
 
 def depth_map(depth: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.floating]:

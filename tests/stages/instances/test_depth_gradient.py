@@ -118,7 +118,7 @@ def test_commutes_with_padding(seed: int, pad: tuple[int, int, int, int]) -> Non
 def test_commutes_with_renumbering_the_classes(seed: int, order: int) -> None:
     names = np.random.default_rng(order).permutation(300).tolist()
     semantic, depth = fragmented_street(seed, 40, 56, cell=9)
-    renumbered = np.array(names + [65535], dtype=np.uint16)[np.where(semantic == 255, 300, semantic)]
+    renumbered = np.array(names + [65535], dtype=np.uint16)[np.where(semantic == 255, np.uint16(300), semantic)]
     asked = {"grad_threshold": 0.3, "min_area": 8}
     found = split_by_depth(semantic, depth, THINGS, **asked)
     again = split_by_depth(renumbered, depth, [names[thing] for thing in THINGS], **asked)
