@@ -100,7 +100,7 @@ def resize_for_windows(
     scale = short_side / min(height, width)
     least = patch if minimum_side is None else minimum_side
     size = [max(least, round(side * scale) // patch * patch) for side in (width, height)]
-    return np.asarray(Image.fromarray(image).resize((size[0], size[1]), Image.Resampling.BILINEAR))
+    return np.array(Image.fromarray(image).resize((size[0], size[1]), Image.Resampling.BILINEAR))
 
 
 def normalise(image: RGBImage) -> torch.Tensor:
