@@ -1,6 +1,6 @@
 """Mean-field inference in a dense CRF with Potts terms (Krähenbühl & Koltun, NeurIPS 2011).
 
-    Q <- softmax(log p);   repeat:  Q <- softmax(log p + sum over terms of  w K Q)
+    Q <- p;   repeat:  Q <- p exp(sum over terms of  w K Q), divided by its sum over classes
 
 with K = n F n the symmetrically normalised Gaussian filter of a term, n = 1 / sqrt(F 1), and w > 0 its weight (Potts:
 equal labels are rewarded). What is decided here, and where it comes from:
@@ -14,8 +14,8 @@ equal labels are rewarded). What is decided here, and where it comes from:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mbps_dataset.stages.permutohedral import PermutohedralLattice, build_lattice
+from mbps_dataset.stages.permutohedral import PermutohedralLattice, WeightedSums, build_lattice, composed
 
 
 @dataclass(frozen=True)
@@ -59,73 +59,84 @@ class Tiling:
         return positions
 
     def rows(self, planes: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-        """[C, H, W] -> [H W, C] in tile order, `change` applied on the way."""
+        """[C, H, W] -> [H W, C] in tile order; `change` works in place on each tile while it is in cache."""
         rows = planes.new_empty(self.height * self.width, len(planes))
         for window, places in zip(self.windows, self.ranges):
-            rows[places] = change(planes[:, window[0], window[1]].flatten(1).t())
+            tile = planes[(slice(None), *window)].permute(1, 2, 0)
+            change(rows[places].view(tile.shape).copy_(tile))
         return rows
 
     def planes(self, rows: Tensor) -> Tensor:
         """[H W, C] in tile order -> [C, H, W]."""
         planes = rows.new_empty(rows.shape[1], self.height, self.width)
         for window, places in zip(self.windows, self.ranges):
-            tile = planes[:, window[0], window[1]]
-            tile.copy_(rows[places].t().reshape(tile.shape))
+            tile = planes[(slice(None), *window)].permute(1, 2, 0)
+            tile.copy_(rows[places].view(tile.shape))
         return planes
 
 
 @dataclass(frozen=True)
 class GlobalTerm:
-    """A term filtered over the whole image: w K, points in tile order."""
+    """A term filtered over the whole image: its lattice, and the slicing of it tile by tile."""
 
     lattice: PermutohedralLattice
+    slices: Sequence[WeightedSums]
 
     @staticmethod
-    def build(features: NDArray[np.float32], weight: float) -> GlobalTerm:
+    def build(features: NDArray[np.float32], tiling: Tiling, weight: float) -> GlobalTerm:
+        """`features` [d, H W] in tile order, `weight` in nats."""
         lattice = build_lattice(features)
         norm = _inverse_root(lattice.mass())
-        return GlobalTerm(lattice.reweighted(norm, norm * np.float32(weight)))
+        lattice = lattice.reweighted(norm, norm * np.float32(weight))
+        return GlobalTerm(lattice, [lattice.slice.part(places) for places in tiling.ranges])
 
     def to(self, device: torch.device) -> GlobalTerm:
-        return GlobalTerm(self.lattice.to(device))
+        return GlobalTerm(self.lattice.to(device), [part.to(device) for part in self.slices])
 
-    def messages(self, marginals: Tensor) -> Callable[[int, slice], Tensor]:
-        table = self.lattice.blur(self.lattice.splat(marginals))
-        return lambda tile, places: self.lattice.slice(table, places.start, places.stop)
+    def messages(self, marginals: Tensor) -> Iterator[Tensor]:
+        """w K Q, one tile after the other."""
+        table = self.lattice.gather(marginals)
+        return (part(table) for part in self.slices)
 
 
 @dataclass(frozen=True)
 class LocalTerm:
-    """A term of short reach: one lattice per tile, which splats the tile and a margin and slices the tile."""
+    """A term of short reach: per tile the linear maps, applied in turn, that take all marginals to the tile's messages."""
 
-    lattices: Sequence[PermutohedralLattice]
+    maps: Sequence[tuple[WeightedSums, ...]]
 
     @staticmethod
-    def build(features: NDArray[np.float32], tiling: Tiling, margin: int, weight: float) -> LocalTerm:
-        """`features` [d, H, W]; `margin` is how many pixels away the filter can reach."""
+    def build(features: NDArray[np.float32], tiling: Tiling, margin: int, weight: float, compose: bool) -> LocalTerm:
+        """`features` [d, H, W]; the filter reaches `margin` pixels away.
+
+        `compose` multiplies the maps of a tile into one: fewer passes, about twice the memory where `margin` is 3.
+        """
         lattices, mass = [], np.empty(tiling.height * tiling.width, np.float32)
         for window, places in zip(tiling.windows, tiling.ranges):
             rows, columns = (slice(max(part.start - margin, 0), part.stop + margin) for part in window)
             around = tiling.positions[rows, columns].ravel()
             lattice = build_lattice(features[:, rows, columns].reshape(len(features), -1))
-            own = np.flatnonzero((around >= places.start) & (around < places.stop))
-            lattice = replace(
-                lattice,
-                corner_vertices=lattice.corner_vertices[own],
-                corner_weights=lattice.corner_weights[own],
-            )
+            lattice = lattice.between(around, np.flatnonzero((around >= places.start) & (around < places.stop)))
             mass[places] = lattice.mass()
-            splat_points = torch.from_numpy(around)[lattice.splat_points]
-            lattices.append(replace(lattice, splat_points=splat_points))
+            lattices.append(lattice)
         norm = _inverse_root(mass)
-        slice_scale = norm * np.float32(weight)
-        return LocalTerm([lat.reweighted(norm, slice_scale[places]) for lat, places in zip(lattices, tiling.ranges)])
+        maps = []
+        for lattice, places in zip(lattices, tiling.ranges):
+            lattice = lattice.reweighted(norm, norm[places] * np.float32(weight))
+            steps = (lattice.splat, *lattice.blurs, lattice.slice)
+            maps.append((composed(steps, tiling.height * tiling.width),) if compose else steps)
+        return LocalTerm(maps)
 
     def to(self, device: torch.device) -> LocalTerm:
-        return LocalTerm([lattice.to(device) for lattice in self.lattices])
+        return LocalTerm([tuple(step.to(device) for step in steps) for steps in self.maps])
 
-    def messages(self, marginals: Tensor) -> Callable[[int, slice], Tensor]:
-        return lambda tile, places: self.lattices[tile].filter(marginals)
+    def messages(self, marginals: Tensor) -> Iterator[Tensor]:
+        """w K Q, one tile after the other."""
+        for steps in self.maps:
+            table = marginals
+            for step in steps:
+                table = step(table)
+            yield table
 
 
 def reach(sxy: float) -> int:
@@ -137,33 +148,30 @@ def reach(sxy: float) -> int:
     return math.ceil(4 * sxy) - 1
 
 
-def mean_field(
-    log_probs: Tensor, terms: Sequence[GlobalTerm | LocalTerm], tiles: Sequence[slice], iterations: int
-) -> Tensor:
-    """Marginals [N, K] float32 for `log_probs` [N, K] float32 after `iterations` updates; pixels in tile order."""
-    marginals, updated = torch.empty_like(log_probs), torch.empty_like(log_probs)
-    for places in tiles:
-        _softmax(log_probs[places], out=marginals[places])
+def mean_field(probs: Tensor, terms: Sequence[GlobalTerm | LocalTerm], tiling: Tiling, iterations: int) -> Tensor:
+    """Marginals [N, K] float32 for `probs` [N, K] float32 > 0 after `iterations` updates; pixels in tile order."""
+    marginals, updated = probs / probs.sum(dim=1, keepdim=True), torch.empty_like(probs)
     for _ in range(iterations):
         senders = [term.messages(marginals) for term in terms]
-        for tile, places in enumerate(tiles):
-            logits = log_probs[places]
-            for sender in senders:
-                logits = sender(tile, places).add_(logits)
-            _softmax(logits, out=updated[places])
-        del senders
+        for places, *messages in zip(tiling.ranges, *senders):
+            _update(probs[places], messages, out=updated[places])
         marginals, updated = updated, marginals
     return marginals
 
 
-def _softmax(logits: Tensor, out: Tensor) -> None:
-    """softmax over classes. Not shifted by the maximum, which is half the cost, unless an exponential overflows."""
-    torch.exp(logits, out=out)
-    total = out.sum(dim=1, keepdim=True)
-    if torch.isfinite(total.sum()):
-        out.div_(total)
-    else:
-        torch.softmax(logits, dim=1, out=out)
+def _update(probs: Tensor, messages: list[Tensor], out: Tensor) -> None:
+    """out = p exp(sum of messages), divided by its sum over classes; `messages` is overwritten.
+
+    Shifted by the largest message, which would double the cost, only where an exponential could overflow.
+    """
+    message = messages[0] if messages else torch.zeros_like(probs)
+    for other in messages[1:]:
+        message += other
+    largest = message.max()
+    if largest > 60:  # exp would near the end of the float32 range
+        message -= message.amax(dim=1, keepdim=True)
+    message.exp_().mul_(probs)
+    torch.mul(message, message.sum(dim=1, keepdim=True).reciprocal_(), out=out)
 
 
 def _inverse_root(mass: NDArray[np.float32]) -> NDArray[np.float32]:

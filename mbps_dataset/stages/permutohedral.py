@@ -20,11 +20,13 @@ What is decided here, and where it comes from:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from mbps_dataset.errors import InputError
@@ -35,75 +37,111 @@ BLOCK = 16_384
 
 
 @dataclass(frozen=True)
-class PermutohedralLattice:
-    """Vertices touched by points in d dimensions, as index tables for the three steps of the filter.
+class WeightedSums:
+    """A sparse matrix by rows: row i of the result is the sum of weights[e] * table[sources[e]] over its entries e."""
 
-    Row V of a table of vertex values is always zero and stands for every missing neighbour. For vertex v,
-    ``splat_offsets[v] : splat_offsets[v + 1]`` is its range in ``splat_points`` and ``splat_weights``.
+    sources: Tensor  # [E] int32
+    weights: Tensor  # [E] float32
+    offsets: Tensor  # [rows + 1] int32: entries of row i are offsets[i] : offsets[i + 1]
+
+    @staticmethod
+    def of_equal_rows(sources: NDArray[np.int32], weights: NDArray[np.float32]) -> WeightedSums:
+        """From `sources` and `weights` of shape [rows, entries of each row]."""
+        offsets = np.arange(0, sources.size + 1, sources.shape[1], dtype=np.int32)
+        return WeightedSums(*(torch.from_numpy(array) for array in (sources.ravel(), weights.ravel(), offsets)))
+
+    def __call__(self, table: Tensor) -> Tensor:
+        """[sources, K] float32 -> [rows, K] float32."""
+        return torch.embedding_bag(table, self.sources, self.offsets, False, 0, False, self.weights, True)[0]
+
+    def matrix(self, n_sources: int) -> csr_matrix:
+        """The same as a scipy matrix [rows, n_sources]."""
+        shape = (len(self.offsets) - 1, n_sources)
+        return csr_matrix((self.weights.numpy(), self.sources.numpy(), self.offsets.numpy()), shape)
+
+    def part(self, rows: slice) -> WeightedSums:
+        """Some rows of a matrix whose rows have equally many entries; shares its memory."""
+        entries = slice(int(self.offsets[rows.start]), int(self.offsets[rows.stop]))
+        return WeightedSums(self.sources[entries], self.weights[entries], self.offsets[: rows.stop - rows.start + 1])
+
+    def to(self, device: torch.device) -> WeightedSums:
+        return WeightedSums(self.sources.to(device), self.weights.to(device), self.offsets.to(device))
+
+
+@dataclass(frozen=True)
+class PermutohedralLattice:
+    """V vertices touched by N points in d dimensions, as the three linear maps of the filter.
+
+    Row V of a table of vertex values is always zero and stands for every missing neighbour.
     """
 
-    corner_vertices: Tensor  # [N, d+1] int32: the vertices around each point
-    corner_weights: Tensor  # [N, d+1] float32, gain included
-    splat_points: Tensor  # [N (d+1)] int32: the points around each vertex
-    splat_weights: Tensor  # [N (d+1)] float32
-    splat_offsets: Tensor  # [V + 2] int32
-    neighbours: Tensor  # [d+1, V + 1, 3] int32: along each axis, the vertex itself, its predecessor, its successor
+    splat: WeightedSums  # [N, K] -> [V + 1, K], barycentric weights
+    blurs: tuple[WeightedSums, ...]  # d + 1 times [V + 1, K] -> [V + 1, K], weights (1, 1/2, 1/2)
+    slice: WeightedSums  # [V + 1, K] -> [N, K], barycentric weights times alpha = 1 / (1 + 2^-d)
 
     @property
     def n_vertices(self) -> int:
-        return self.neighbours.shape[1] - 1
+        return len(self.splat.offsets) - 2
 
     def to(self, device: torch.device) -> PermutohedralLattice:
         """The same lattice with its tables on `device`."""
-        return PermutohedralLattice(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        return PermutohedralLattice(
+            self.splat.to(device), tuple(blur.to(device) for blur in self.blurs), self.slice.to(device)
+        )
 
-    def splat(self, values: Tensor) -> Tensor:
-        """[N, K] point values -> [V + 1, K] vertex values."""
-        return _weighted_sums(values, self.splat_points, self.splat_offsets, self.splat_weights)
-
-    def blur(self, vertex_values: Tensor) -> Tensor:
-        """One pass of (1/2, 1, 1/2) along each axis, in axis order; [V + 1, K] -> [V + 1, K]."""
-        n_rows = self.neighbours.shape[1]
-        weights = vertex_values.new_tensor([1.0, 0.5, 0.5]).repeat(n_rows)
-        offsets = _every(3, n_rows, vertex_values.device)
-        for neighbours in self.neighbours:
-            vertex_values = _weighted_sums(vertex_values, neighbours.view(-1), offsets, weights)
-        return vertex_values
-
-    def slice(self, vertex_values: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
-        """[V + 1, K] vertex values -> values at points start..stop, [stop - start, K]."""
-        vertices, weights = self.corner_vertices[start:stop], self.corner_weights[start:stop]
-        offsets = _every(vertices.shape[1], len(vertices), vertex_values.device)
-        return _weighted_sums(vertex_values, vertices.reshape(-1), offsets, weights.reshape(-1))
+    def gather(self, values: Tensor) -> Tensor:
+        """Point values [N, K] -> blurred vertex values [V + 1, K], ready to be sliced."""
+        table = self.splat(values)
+        for blur in self.blurs:
+            table = blur(table)
+        return table
 
     def filter(self, values: Tensor) -> Tensor:
         """F: [N, K] point values -> [N, K], not normalised (the weights of a point do not sum to one)."""
-        return self.slice(self.blur(self.splat(values)))
+        return self.slice(self.gather(values))
 
     def mass(self) -> NDArray[np.float32]:
         """F 1, the filter's response to ones [N]; the same as `filter` on one channel, several times faster."""
-        vertex_mass = np.add.reduceat(self.splat_weights.numpy(), self.splat_offsets[:-2].numpy())
-        vertex_mass = np.append(vertex_mass, np.float32(0))
-        for _, before, after in self.neighbours.numpy().transpose(0, 2, 1):
-            vertex_mass = vertex_mass + np.float32(0.5) * (vertex_mass[before] + vertex_mass[after])
-        return np.einsum("nc,nc->n", vertex_mass[self.corner_vertices.numpy()], self.corner_weights.numpy())
+        mass = np.add.reduceat(self.splat.weights.numpy(), self.splat.offsets[:-2].numpy())
+        mass = np.append(mass, np.float32(0))
+        for blur in self.blurs:
+            _, before, after = blur.sources.numpy().reshape(-1, 3).T
+            mass = mass + np.float32(0.5) * (mass[before] + mass[after])
+        shape = (-1, len(self.blurs))
+        vertices, weights = self.slice.sources.numpy().reshape(shape), self.slice.weights.numpy().reshape(shape)
+        return np.einsum("nc,nc->n", mass[vertices], weights)
 
-    def reweighted(self, splat_scale: NDArray[np.float32], slice_scale: NDArray[np.float32]) -> PermutohedralLattice:
-        """The lattice whose filter is slice_scale * F(splat_scale * x); both scales [N] float32."""
+    def between(self, sources: NDArray[np.int32], targets: NDArray[np.intp]) -> PermutohedralLattice:
+        """The lattice for points numbered by `sources` [N] in a larger set, slicing at the points `targets` only."""
+        n_corners = len(self.blurs)
+        vertices, weights = (part.numpy().reshape(-1, n_corners) for part in (self.slice.sources, self.slice.weights))
+        renumbered = torch.from_numpy(sources[self.splat.sources.numpy()])
         return replace(
             self,
-            splat_weights=self.splat_weights * torch.from_numpy(splat_scale[self.splat_points.numpy()]),
-            corner_weights=self.corner_weights * torch.from_numpy(slice_scale)[:, None],
+            splat=replace(self.splat, sources=renumbered),
+            slice=WeightedSums.of_equal_rows(vertices[targets], weights[targets]),
+        )
+
+    def reweighted(self, splat_scale: NDArray[np.float32], slice_scale: NDArray[np.float32]) -> PermutohedralLattice:
+        """The lattice whose filter is slice_scale * F(splat_scale * x); scales per point that goes in and comes out."""
+        splat_weights = self.splat.weights * torch.from_numpy(splat_scale[self.splat.sources.numpy()])
+        slice_weights = self.slice.weights.view(-1, len(self.blurs)) * torch.from_numpy(slice_scale)[:, None]
+        return replace(
+            self,
+            splat=replace(self.splat, weights=splat_weights),
+            slice=replace(self.slice, weights=slice_weights.view(-1)),
         )
 
 
-def _weighted_sums(table: Tensor, rows: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-    """Row i of the result is the sum of weights[j] * table[rows[j]] over offsets[i] <= j < offsets[i + 1]."""
-    return torch.embedding_bag(table, rows, offsets, False, 0, False, weights, True)[0]
-
-
-def _every(step: int, n_bags: int, device: torch.device) -> Tensor:
-    return torch.arange(0, step * n_bags + 1, step, dtype=torch.int32, device=device)
+def composed(maps: Sequence[WeightedSums], n_sources: int) -> WeightedSums:
+    """One map that does what `maps` do in turn, the first of them on `n_sources` rows."""
+    product = maps[0].matrix(n_sources)
+    for step in maps[1:]:
+        product = step.matrix(product.shape[0]) @ product
+    product.eliminate_zeros()
+    product.sort_indices()
+    indices, offsets = product.indices.astype(np.int32), product.indptr.astype(np.int32)
+    return WeightedSums(*(torch.from_numpy(array) for array in (indices, product.data, offsets)))
 
 
 def build_lattice(features: NDArray[np.float32]) -> PermutohedralLattice:
@@ -112,22 +150,19 @@ def build_lattice(features: NDArray[np.float32]) -> PermutohedralLattice:
     Corners weigh by barycentric coordinates; alpha = 1 / (1 + 2^-d), which undoes the mass that the blur adds, is folded
     into the weights that slice. Raises InputError if the points spread over more lattice cells than 64-bit names can tell apart.
     """
-    quotients, ranks, corner_weights = _enclosing_simplices(features)
+    quotients, ranks, weights = _enclosing_simplices(features)
     names, steps = _corner_names(quotients, ranks)
-    corner_names, origins = _sort_with_origin(names.ravel())
-    is_first = np.append(True, corner_names[1:] != corner_names[:-1])
+    sorted_names, origins = _sort_with_origin(names.ravel())
+    is_first = np.append(True, sorted_names[1:] != sorted_names[:-1])
     starts = np.flatnonzero(is_first)
-    corner_vertices = np.empty(len(origins), np.int32)
-    corner_vertices[origins] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
-    offsets = np.append(starts, [len(origins), len(origins)])
+    corners = np.empty(weights.shape, np.int32)
+    corners.ravel()[origins] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
+    points = (origins // len(ranks)).astype(np.int32)
+    offsets = np.append(starts, [len(origins)] * 2).astype(np.int32)
+    splat = WeightedSums(*(torch.from_numpy(array) for array in (points, weights.ravel()[origins], offsets)))
     gain = np.float32(1 / (1 + 2.0 ** -len(features)))
     return PermutohedralLattice(
-        corner_vertices=torch.from_numpy(corner_vertices.reshape(corner_weights.shape)),
-        corner_weights=torch.from_numpy(corner_weights * gain),
-        splat_points=torch.from_numpy((origins // len(ranks)).astype(np.int32)),
-        splat_weights=torch.from_numpy(corner_weights.ravel()[origins]),
-        splat_offsets=torch.from_numpy(offsets.astype(np.int32)),
-        neighbours=torch.from_numpy(_neighbours(corner_names[starts], steps)),
+        splat, _blurs(sorted_names[starts], steps), WeightedSums.of_equal_rows(corners, weights * gain)
     )
 
 
@@ -251,20 +286,25 @@ def _sort_with_origin(names: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDAr
     return names >> bits, names & ((1 << bits) - 1)
 
 
-def _neighbours(names: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int32]:
-    """[d+1, V + 1, 3] int32: the vertex itself, its predecessor and its successor along each axis; V where missing.
+def _blurs(names: NDArray[np.int64], steps: NDArray[np.int64]) -> tuple[WeightedSums, ...]:
+    """Along each axis j: a vertex, its predecessor and its successor, or row V where there is none.
 
-    The predecessor along axis j has all coordinates lower by one, but coordinate j higher by d.
+    The predecessor has all coordinates lower by one, but coordinate j higher by d.
     """
     n_vertices, n_corners = len(names), len(steps)
     own = np.arange(n_vertices, dtype=np.int32)
     down = np.where(names % n_corners == 0, n_corners - 1 - steps.sum(), -1)
-    neighbours = np.full((n_corners, n_vertices + 1, 3), n_vertices, np.int32)
-    for axis, step in enumerate(steps):
+    first = WeightedSums.of_equal_rows(
+        np.empty((n_vertices + 1, 3), np.int32), np.tile(np.array([1, 0.5, 0.5], np.float32), (n_vertices + 1, 1))
+    )
+    blurs = []
+    for step in steps:
         wanted = names + (down + step)
         found = np.minimum(np.searchsorted(names, wanted), n_vertices - 1)
         exists = names[found] == wanted
-        neighbours[axis, :-1, 0] = own
-        neighbours[axis, :-1, 1][exists] = found[exists]
-        neighbours[axis, found[exists], 2] = own[exists]
-    return neighbours
+        sources = np.full((n_vertices + 1, 3), n_vertices, np.int32)
+        sources[:-1, 0] = own
+        sources[:-1, 1][exists] = found[exists]
+        sources[found[exists], 2] = own[exists]
+        blurs.append(replace(first, sources=torch.from_numpy(sources.ravel())))
+    return tuple(blurs)
