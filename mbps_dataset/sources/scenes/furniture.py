@@ -26,14 +26,16 @@ def add_tree(thing: Thing, parts: PartsBuilder) -> None:
     stem, crown, height = rng.uniform(1.9, 3.0) * scale, rng.uniform(1.3, 2.3) * scale, rng.uniform(1.6, 2.6) * scale
     radius = rng.uniform(0.1, 0.2) * scale
     parts.owner(VEGETATION)
-    parts.quads(prism(0, 0, radius, 0, stem + height * 0.7, 6, 0.6), Material.BARK, bark, place=place)
+    parts.quads(
+        prism(0, 0, radius, 0, stem + height * 0.7, 4 if thing.far else 6, 0.6), Material.BARK, bark, place=place
+    )
     blobs = []
-    count = rng.randint(6, 8)
+    count = rng.randint(4, 5) if thing.far else rng.randint(6, 8)
     for k in range(count):
         angle = 2 * math.pi * k / (count - 1) + rng.uniform(-0.3, 0.3)
         reach = crown * rng.uniform(0.4, 0.62) if k else 0.0
         z = stem + height * (rng.uniform(0.35, 1.0) if k else 0.95)
-        size = crown * (rng.uniform(0.48, 0.72) if k else 0.8)
+        size = crown * (rng.uniform(0.48, 0.72) * (1.15 if thing.far else 1.0) if k else 0.8)
         blobs.append(
             ball((reach * math.cos(angle), reach * math.sin(angle), z), (size, size, size * rng.uniform(0.75, 1.05)))
         )
@@ -81,7 +83,7 @@ def add_lamp(thing: Thing, parts: PartsBuilder) -> None:
     )
     height = rng.choice((4.5, 6.5, 8.5))
     parts.owner(POLE)
-    parts.quads(prism(0, 0, 0.09, 0, height, 6, 0.6), Material.METAL, colour, place=place)
+    parts.quads(prism(0, 0, 0.09, 0, height, 4 if thing.far else 6, 0.6), Material.METAL, colour, place=place)
     if height < 5:
         parts.ellipsoids(
             [ball((0, 0, height + 0.15), (0.22, 0.22, 0.25))], Material.SHELL, (0.85, 0.84, 0.78), place=place
@@ -186,8 +188,8 @@ def add_bollard(thing: Thing, parts: PartsBuilder) -> None:
     """A low post."""
     place = Placement(thing.x, thing.y, thing.z, thing.heading)
     parts.owner(POLE)
-    parts.quads(prism(0, 0, 0.06, 0, 0.9, 6), Material.METAL, (0.3, 0.3, 0.3), place=place)
-    parts.quads(prism(0, 0, 0.065, 0.7, 0.82, 6), Material.METAL, (0.85, 0.85, 0.82), place=place)
+    parts.quads(prism(0, 0, 0.06, 0, 0.9, 4), Material.METAL, (0.3, 0.3, 0.3), place=place)
+    parts.quads(prism(0, 0, 0.065, 0.7, 0.82, 4), Material.METAL, (0.85, 0.85, 0.82), place=place)
 
 
 def crown_outline(x: float, y: float, radius: float, sides: int = 7) -> np.ndarray:

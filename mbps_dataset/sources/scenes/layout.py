@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from mbps_dataset.sources.scenes.camera import EgoPath
 
 
+FAR_M = 40.0
+
+
 @dataclass(frozen=True)
 class Thing:
     """One object of the plan: its `kind`, place in the world, heading (clockwise from y), velocity and own seed.
@@ -31,6 +34,11 @@ class Thing:
     second: int = -1
     velocity: tuple[float, float] = (0.0, 0.0)
     size: tuple[float, ...] = ()
+
+    @property
+    def far(self) -> bool:
+        """So far down the street that finer parts would not be seen."""
+        return self.y > FAR_M
 
     def at(self, time: float) -> tuple[float, float]:
         """Position on the ground at `time`."""

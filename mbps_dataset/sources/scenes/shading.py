@@ -18,7 +18,7 @@ from mbps_dataset.sources.scenes.primitives import Parts
 from mbps_dataset.sources.scenes.projection import Projected, Screen
 from mbps_dataset.sources.scenes.raster import Visible
 from mbps_dataset.sources.scenes.sky import sky_colour
-from mbps_dataset.sources.scenes.textures import sample, sample_volume, smooth_table
+from mbps_dataset.sources.scenes.textures import sample, sample_volume
 from mbps_dataset.sources.scenes.weather import ShadowMap, Weather
 
 
@@ -158,28 +158,25 @@ def _surface(forms, part, x, y, depth):
 def _ground(table: _FaceTable, part, u, v, grain, shadows: ShadowMap) -> None:
     """Stains and shadows; ground coordinates are world coordinates."""
     where = np.flatnonzero(table.ground.take(part))
-    texel = table.texel.take(part[where])
-    x, y = u[where] * texel, v[where] * texel
-    stain = smooth_table().ravel()
-    index = (((y * 16 + 8192).astype(np.intp) & 511) << 9) + ((x * 24 + 8192).astype(np.intp) & 511)
-    grain[where] *= shadows.at(x, y) * (1 + np.float32(0.09) * stain.take(index))
+    if len(where):
+        texel = table.texel.take(part[where])
+        grain[where] *= shadows.at(u[where] * texel, v[where] * texel)
 
 
 def _apply_patterns(table: _FaceTable, part, u, v, grain, channels) -> None:
     kinds = table.pattern.take(part)
     patterned = np.flatnonzero(kinds)
     kinds = kinds[patterned]
+    order = np.argsort(kinds, kind="stable")
+    ends = np.searchsorted(kinds[order], np.arange(max(FACES) + 2))
     for kind, pattern in FACES.items():
-        if not (table.pattern == kind).any():
-            continue
-        where = patterned[kinds == kind]
-        if not len(where):
-            continue
-        own = part[where]
-        texel = table.texel.take(own)
-        pixels = Pixels(own, u[where] * texel, v[where] * texel, grain[where], table)
-        for channel, value in zip(channels, pattern(pixels)):
-            channel[where] = value
+        where = patterned[order[ends[kind] : ends[kind + 1]]]
+        if len(where):
+            own = part[where]
+            texel = table.texel.take(own)
+            pixels = Pixels(own, u[where] * texel, v[where] * texel, grain[where], table)
+            for channel, value in zip(channels, pattern(pixels)):
+                channel[where] = value
 
 
 @dataclass(frozen=True)

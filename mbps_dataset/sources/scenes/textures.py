@@ -118,6 +118,14 @@ def level_of(footprint: NDArray[np.float32], levels: int) -> NDArray[np.int32]:
     return np.clip((footprint.view(np.int32) >> 23) - 127, 0, levels - 1)
 
 
+def _value(table: NDArray[np.uint8], index: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Entries of a table as deviations from the mean, about −1.8 … 1.8."""
+    value = table.take(index.astype(np.intp)).astype(np.float32)
+    value -= 128.0
+    value *= np.float32(1 / 72)
+    return value
+
+
 def sample(
     texture: NDArray[np.int32] | int, u: NDArray[np.float32], v: NDArray[np.float32], footprint: NDArray[np.float32]
 ) -> NDArray[np.float32]:
@@ -126,9 +134,11 @@ def sample(
     level = level_of(footprint, LEVELS)
     column = ((u + 65536.0).astype(np.int32) & (TILE - 1)) >> level
     row = ((v + 65536.0).astype(np.int32) & (TILE - 1)) >> level
-    index = (row << (9 - level)) + column + _OFFSETS.take(level)
-    index += np.multiply(texture, stride, dtype=np.int32)
-    return (table.take(index).astype(np.float32) - 128.0) * (1 / 72)
+    row <<= 9 - level
+    row += column
+    row += _OFFSETS.take(level.astype(np.intp))
+    row += np.multiply(texture, stride, dtype=np.int32)
+    return _value(table, row)
 
 
 def sample_volume(
@@ -141,5 +151,5 @@ def sample_volume(
     y = ((v + up).astype(np.int32) & mask) >> level
     z = ((w + up).astype(np.int32) & mask) >> level
     shift = 7 - level
-    index = (((z << shift) + y) << shift) + x + _OFFSETS_3D.take(level)
-    return (volume_table().take(index).astype(np.float32) - 128.0) * (1 / 72)
+    index = (((z << shift) + y) << shift) + x + _OFFSETS_3D.take(level.astype(np.intp))
+    return _value(volume_table(), index)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from mbps_dataset.sources.scenes.primitives import Colour
+from mbps_dataset.sources.scenes.textures import TILE, smooth_table
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Footprint:
 
 
 class ShadowMap:
-    """How much light reaches the ground, seen from above: 1 in the open, less under and behind objects."""
+    """How much light the ground sends back, seen from above: 1 on average in the open, less under and behind objects."""
 
     CELL_M = 0.2
     LEFT_M, NEAR_M, WIDTH_M, LENGTH_M = -24.0, -4.0, 50.0, 84.0
@@ -110,8 +112,17 @@ class ShadowMap:
         sunlit *= np.float32(share / 255)
         sunlit += np.float32(1 - share)
         sunlit *= np.asarray(under.filter(ImageFilter.BoxBlur(2)).filter(ImageFilter.BoxBlur(2)), np.float32)
-        sunlit *= np.float32(1 / 255)
+        sunlit *= self._stains()
         self.light = sunlit
+
+    @classmethod
+    @lru_cache(maxsize=1)
+    def _stains(cls) -> NDArray[np.float32]:
+        """Darker and lighter places of the ground, over 255: the same for every street."""
+        rows, columns = round(cls.LENGTH_M / cls.CELL_M), round(cls.WIDTH_M / cls.CELL_M)
+        y = ((np.arange(rows) + 0.5) * cls.CELL_M * 16).astype(np.intp) % TILE
+        x = ((np.arange(columns) + 0.5) * cls.CELL_M * 24).astype(np.intp) % TILE
+        return (1 + np.float32(0.09) * smooth_table()[y[:, None], x]) * np.float32(1 / 255)
 
     def _cells(self, points: NDArray[np.float64]) -> list[tuple[float, float]]:
         cells = (points - (self.LEFT_M, self.NEAR_M)) * (1 / self.CELL_M)
