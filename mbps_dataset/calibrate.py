@@ -18,6 +18,7 @@ from mbps_dataset.pipeline import STAGE_VERSIONS, Pipeline, one_thread
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame
 from mbps_dataset.stages import naming, overclustering, saliency, semantics
+from mbps_dataset.stages.instances.depth_edges import gradient_magnitude
 from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import digest_of
 
@@ -78,11 +79,9 @@ def calibrate(
         truth_used=(),
         centroids=centroids,
     )
-    counts = None
-    if recipe.things.method == "attention":
-        counts = _count_saliency(pipeline, frames, naming_done, progress)
+    counts, splits = _count_classes(pipeline, frames, naming_done, progress)
     try:
-        classes, split_truth = numbers.choose_things(recipe, names, counts, named=named)
+        classes, split_truth = numbers.choose_things(recipe, names, counts, splits, named=named)
     except ValueError as error:
         raise CalibrationError(str(error)) from None
     return Calibration(classes, cluster_to_class, len(frames), (*truth_used, *split_truth), centroids)
@@ -92,6 +91,9 @@ def calibration_key(pipeline: Pipeline, frames: Sequence[Frame]) -> str:
     """Digest of everything a calibration depends on: stages, naming and thing settings, and the images."""
     settings = pipeline.recipe.settings()
     chosen = {k: settings[k] for k in ("semantics", "clusters", "crf", "naming", "saliency", "things", "calibration")}
+    chosen["short_side"] = settings["instances"]["short_side"]
+    if pipeline.recipe.things.method == "depth-split":
+        chosen |= {k: settings[k] for k in ("depth", "instances")}
     images = [(frame.image_id, content_digest(pipeline, frame)) for frame in frames]
     truth = [] if pipeline.recipe.naming.method == "none" else [_truth_digest(frame) for frame in frames]
     return digest_of("calibration", STAGE_VERSIONS, chosen, sorted(pipeline.weights.items()), images, truth)
@@ -148,17 +150,26 @@ def _name_clusters(
     ]
 
 
-def _count_saliency(
+def _count_classes(
     pipeline: Pipeline, frames: Sequence[Frame], calibration: Calibration, progress: Progress
-) -> saliency.ClassCounts:
-    counts = saliency.ClassCounts.zeros(len(calibration.classes))
+) -> tuple[saliency.ClassCounts | None, saliency.SplitCounts | None]:
+    """What the thing rule of the recipe looks at, over the set; nothing is counted for rules that look at nothing."""
+    method, classes = pipeline.recipe.things.method, len(calibration.classes)
+    if method not in ("attention", "depth-split"):
+        return None, None
+    counts, splits = saliency.ClassCounts.zeros(classes), saliency.SplitCounts.zeros(classes)
     for frame in progress(usable(frames), "finding things"):
         height, width = pipeline.working_size(*frame.image().shape[:2])
         semantic = pipeline.class_map(frame, calibration, height, width)
-        counts = counts + saliency.count_overlap(
-            semantic, pipeline.salient(frame, height, width), len(calibration.classes)
-        )
-    return counts
+        if method == "attention":
+            counts += saliency.count_overlap(semantic, pipeline.salient(frame, height, width), classes)
+            continue
+        counts += saliency.count_overlap(semantic, np.zeros(semantic.shape, bool), classes)
+        shape = pipeline.depth_shape(pipeline.depth_map(frame, height, width))
+        settings = pipeline.recipe.instances
+        edges = gradient_magnitude(shape, settings.sigma) > settings.grad_threshold
+        splits += saliency.count_splits(semantic, edges, classes, min_area=settings.min_area)
+    return counts, splits if method == "depth-split" else None
 
 
 def _read_npz(path: str | None, name: str) -> np.ndarray:

@@ -21,7 +21,11 @@ from mbps_dataset.stages import saliency
 
 @dataclass(frozen=True)
 class ClassStatistics:
-    """Why a class became a thing or stuff: `ratio` salient share of its pixels, `coverage` of images that hold it."""
+    """Why a class became a thing or stuff.
+
+    `ratio` is the salient share of its pixels (for "depth-split": components after over before cutting along depth
+    edges); `coverage` the share of the images containing it that it covers. None where not measured.
+    """
 
     name: str
     isthing: bool
@@ -100,17 +104,25 @@ def evenly_spaced(count: int, limit: int) -> list[int]:
 
 
 def choose_things(
-    recipe: Recipe, names: Sequence[str], counts: saliency.ClassCounts | None, *, named: bool
+    recipe: Recipe,
+    names: Sequence[str],
+    counts: saliency.ClassCounts | None,
+    splits: saliency.SplitCounts | None = None,
+    *,
+    named: bool,
 ) -> tuple[tuple[ClassStatistics, ...], list[str]]:
     """Thing or stuff for every class, with the numbers behind it, and what ground truth was used (report 2.4).
 
-    `counts` are saliency counts over the set, needed for method "attention".
+    `counts` are saliency counts over the set, needed for methods "attention" and "depth-split" (whose coverage they
+    hold); `splits` are component counts, for "depth-split".
     """
     settings, truth_used = recipe.things, []
     ratios = coverage = None
     if counts is not None:
         ratios, coverage = counts.ratios(), counts.coverage()
-    if settings.method == "attention":
+    if splits is not None:
+        ratios = splits.ratios()
+    if settings.method in ("attention", "depth-split"):
         things = saliency.rank_things(ratios, coverage, n_things=settings.n_things, max_coverage=settings.max_coverage)
     elif settings.method == "cityscapes":
         if not named:

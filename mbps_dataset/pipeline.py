@@ -213,24 +213,17 @@ class Pipeline:
         scale = self.recipe.instances.short_side / min(height, width)
         return round(height * scale), round(width * scale)
 
+    def depth_shape(self, depth_map: np.ndarray) -> np.ndarray:
+        """What instances are cut on: depth (or inverse depth) in [0, 1] per image, gaps filled; float32 [H, W]."""
+        known = depth.fill_unknown(depth_map)
+        return depth.normalise(depth.invert(known) if self.recipe.depth.inverse else known)
+
     def panoptic(self, semantic: SemanticMap, depth_map: np.ndarray, calibration: Calibration) -> fusion.Panoptic:
         """Instances and fusion of a class map and a depth map of one size (report 2.3, 2.5)."""
         settings, merging = self.recipe.instances, self.recipe.fusion
         things = calibration.things
-        known = depth.fill_unknown(depth_map)
-        shape = depth.normalise(depth.invert(known) if self.recipe.depth.inverse else known)
-        if settings.method == "connected-components":
-            found = instances.connected_components(semantic, shape, things, min_area=settings.min_area)
-        else:
-            found = instances.split_by_depth(
-                semantic,
-                shape,
-                things,
-                grad_threshold=settings.grad_threshold,
-                min_area=settings.min_area,
-                sigma=settings.sigma,
-                dilation=settings.dilation,
-            )
+        shape = self.depth_shape(depth_map)
+        found = self._find_instances(semantic, shape, things)
         if settings.merge:
             found = instances.merge_by_depth(
                 found,
@@ -248,6 +241,17 @@ class Pipeline:
             min_instance_area=merging.min_instance_area,
             order=merging.order,
         )
+
+    def _find_instances(
+        self, semantic: SemanticMap, shape: np.ndarray, things: tuple[int, ...]
+    ) -> instances.Instances:
+        settings = self.recipe.instances
+        if settings.method == "connected-components":
+            return instances.connected_components(semantic, None, things, min_area=settings.min_area)
+        cut = {"grad_threshold": settings.grad_threshold, "min_area": settings.min_area, "sigma": settings.sigma}
+        if settings.method == "watershed":
+            return instances.watershed_by_depth(semantic, shape, things, **cut)
+        return instances.split_by_depth(semantic, shape, things, **cut, dilation=settings.dilation)
 
     def salient(self, frame: Frame, height: int, width: int) -> np.ndarray:
         """Saliency mask bool [height, width]: CLS attention above its Otsu threshold (report 2.4)."""

@@ -146,7 +146,7 @@ class ThingsSettings:
     method: str = setting(
         "attention",
         "how things are told from stuff",
-        choices=("attention", "cityscapes", "all", "none", "random", "fixed"),
+        choices=("attention", "depth-split", "cityscapes", "all", "none", "random", "fixed"),
     )
     n_things: int = setting(6, "classes called things; the report says 6, its code's default is 8", at_least=0)
     max_coverage: float = setting(0.10, "classes covering more of their images are stuff", at_least=0, at_most=1)
@@ -158,7 +158,9 @@ class ThingsSettings:
 class InstancesSettings:
     """Depth-gradient instances (report 2.3, Table 5)."""
 
-    method: str = setting("depth-gradient", "what makes instances", choices=("depth-gradient", "connected-components"))
+    method: str = setting(
+        "depth-gradient", "what makes instances", choices=("depth-gradient", "watershed", "connected-components")
+    )
     short_side: int = setting(512, "pixels of the shorter side at which instances are cut", at_least=64)
     grad_threshold: float = setting(0.10, "tau on |grad D| (Sobel, depth in [0, 1])", at_least=0)
     min_area: int = setting(500, "A_min: pixels of a component before dilation, at short_side", at_least=0)
