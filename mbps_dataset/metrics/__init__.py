@@ -5,9 +5,15 @@ Start with `PanopticQuality`; each file of this folder opens with what it decide
 
 from __future__ import annotations
 
+from mbps_dataset.metrics.detection import DetectionResult, MaskAveragePrecision
+from mbps_dataset.metrics.distance import PanopticQualityByDistance
+from mbps_dataset.metrics.lint import Finding, PublishedRow, lint_rows, rows_from_json, rows_from_markdown
 from mbps_dataset.metrics.matching import MATCHINGS, Assignment, hungarian, hungarian_split, majority
 from mbps_dataset.metrics.overlap import OverlapTable, concatenate, overlap_table
 from mbps_dataset.metrics.panoptic_quality import PanopticQuality
+from mbps_dataset.metrics.per_image import ImageQuality
+from mbps_dataset.metrics.rendering import bar_chart_svg, format_bars, format_table
+from mbps_dataset.metrics.report_protocol import ReportProtocol
 from mbps_dataset.metrics.result import SCALARS, PanopticResult
 from mbps_dataset.metrics.segment_matching import CONVENTIONS
 
@@ -17,12 +23,25 @@ __all__ = [
     "MATCHINGS",
     "SCALARS",
     "Assignment",
+    "DetectionResult",
+    "Finding",
+    "ImageQuality",
+    "MaskAveragePrecision",
     "OverlapTable",
     "PanopticQuality",
+    "PanopticQualityByDistance",
     "PanopticResult",
+    "PublishedRow",
+    "ReportProtocol",
+    "bar_chart_svg",
     "concatenate",
+    "format_bars",
+    "format_table",
     "hungarian",
     "hungarian_split",
+    "lint_rows",
     "majority",
     "overlap_table",
+    "rows_from_json",
+    "rows_from_markdown",
 ]

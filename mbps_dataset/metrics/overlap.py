@@ -12,8 +12,9 @@ Every number of this package comes from this table, so an image is read once and
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +26,10 @@ from mbps_dataset.errors import InputError
 
 Int = NDArray[np.int64]
 
+_ARRAYS = ("true_segments", "pred_segments", "pairs")
 _BLOCK_PX = 1 << 17  # pixels compared at once: the intermediate masks stay in the processor's cache
 _DENSE_LIMIT = 1 << 20  # value range up to which a look-up table is cheaper than sorting; more with many values
+_LARGEST_KEY = np.iinfo(np.int64).max  # distinct rows are numbered in one int64 where that is possible
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,28 @@ class OverlapTable:
     pred_segments: Int
     pairs: Int
     images: int = 1
+
+    def to_bytes(self) -> bytes:
+        """The table as the bytes of a small ``.npz``, for a cache or another process; see `from_bytes`."""
+        buffer = io.BytesIO()
+        np.savez(buffer, images=self.images, **self.to_arrays())
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> OverlapTable:
+        """A table from the bytes of `to_bytes`."""
+        with np.load(io.BytesIO(data)) as arrays:
+            return cls.from_arrays(arrays, int(arrays["images"]))
+
+    def to_arrays(self) -> dict[str, NDArray[np.unsignedinteger]]:
+        """The three arrays by name, in the smallest types that hold them."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        return {name: array.astype(np.min_scalar_type(array.max(initial=0))) for name, array in arrays.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.integer]], images: int) -> OverlapTable:
+        """A table from the arrays of `to_arrays`."""
+        return cls(**{name: np.asarray(arrays[name]).astype(np.int64) for name in _ARRAYS}, images=images)
 
 
 def as_label_map(labels: Any, name: str, image: str) -> NDArray[np.integer]:
@@ -93,7 +118,7 @@ def overlap_table(
     true_names, pred_names = ("true_semantic", "true_instance", "true_crowd"), ("pred_semantic", "pred_instance")
     true_segments, true_of_run = _unique_rows([runs.get(name) for name in true_names], len(starts))
     pred_segments, pred_of_run = _unique_rows([runs.get(name) for name in pred_names], len(starts))
-    keys, pair_of_run = _unique(true_of_run * len(pred_segments) + pred_of_run)
+    keys, pair_of_run = unique_values(true_of_run * len(pred_segments) + pred_of_run)
     pixels = np.bincount(pair_of_run, weights=lengths, minlength=len(keys)).astype(np.int64)
     pairs = np.column_stack([*np.divmod(keys, max(len(pred_segments), 1)), pixels])
     return OverlapTable(_with_image(true_segments), _with_image(pred_segments), pairs)
@@ -161,7 +186,7 @@ def _run_starts(flat_maps: list[NDArray[np.integer]]) -> Int:
     return np.concatenate(parts)
 
 
-def _unique(values: NDArray[np.integer]) -> tuple[Int, Int]:
+def unique_values(values: NDArray[np.integer]) -> tuple[Int, Int]:
     """`numpy.unique(values, return_inverse=True)` for values >= 0, without sorting where the range is small."""
     if not values.size or int(values.max()) >= max(_DENSE_LIMIT, 4 * values.size):
         distinct, inverse = np.unique(values, return_inverse=True)
@@ -176,14 +201,14 @@ def _unique(values: NDArray[np.integer]) -> tuple[Int, Int]:
 
 def _unique_rows(columns: list[NDArray[np.integer] | None], size: int) -> tuple[Int, Int]:
     """Like `unique_rows` for many entries with few distinct values; a column that is None is all zero."""
-    ranked = [(np.zeros(1, np.int64), np.zeros(1, np.int64)) if c is None else _unique(c) for c in columns]
-    if math.prod(len(distinct) for distinct, _ in ranked) > np.iinfo(np.int64).max:
+    ranked = [(np.zeros(1, np.int64), np.zeros(1, np.int64)) if c is None else unique_values(c) for c in columns]
+    if math.prod(len(distinct) for distinct, _ in ranked) > _LARGEST_KEY:
         return unique_rows([np.broadcast_to(distinct[inverse], size) for distinct, inverse in ranked])
     key = np.zeros(size, np.int64)
     for distinct, inverse in ranked:
         key *= len(distinct)
         key += inverse
-    keys, row_of_entry = _unique(key)
+    keys, row_of_entry = unique_values(key)
     rows = np.empty((len(keys), len(columns)), np.int64)
     for column, (distinct, _) in reversed(list(enumerate(ranked))):
         keys, digit = np.divmod(keys, max(len(distinct), 1))

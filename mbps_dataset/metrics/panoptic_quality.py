@@ -7,20 +7,26 @@ no image at all, gives NaN and not an exception.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.metrics import matching as matchings
 from mbps_dataset.metrics.bootstrap import bootstrap_intervals
-from mbps_dataset.metrics.matching import MATCHINGS, Assignment
+from mbps_dataset.metrics.groups import group_table
+from mbps_dataset.metrics.matching import Assignment
 from mbps_dataset.metrics.overlap import OverlapTable, as_label_map, concatenate, overlap_table
-from mbps_dataset.metrics.result import PanopticResult
+from mbps_dataset.metrics.per_image import ImageQuality, image_qualities
+from mbps_dataset.metrics.result import PanopticResult, class_table, flat_averages, with_iou
 from mbps_dataset.metrics.scores import average, score_classes
-from mbps_dataset.metrics.segment_matching import CONVENTIONS, MatchingRules, match_segments
-from mbps_dataset.metrics.segmentation import class_overlap, confusion_matrix, pixel_scores, resize_nearest
+from mbps_dataset.metrics.segment_matching import match_segments
+from mbps_dataset.metrics.segmentation import class_overlap, confusion_matrix, pixel_scores, resize_nearest, void_share
+from mbps_dataset.metrics.settings import MetricSettings, as_ids
 from mbps_dataset.metrics.u2seg import Votes, count_votes, stuff_votes, thing_votes
 
 
@@ -62,24 +68,26 @@ class PanopticQuality:
         averaged: Collection[int] | None = None,
         report_hw: tuple[int, int] | None = (512, 1024),
     ) -> None:
-        self.things, self.stuff = _ids(things, "things"), _ids(stuff, "stuff")
-        self.pseudo_things = None if pseudo_things is None else _ids(pseudo_things, "pseudo_things")
-        self.pseudo_stuff = None if pseudo_stuff is None else _ids(pseudo_stuff, "pseudo_stuff")
-        self.convention, self.matching, self.drop_zero_overlap = convention, matching, bool(drop_zero_overlap)
-        self.void, self.pred_void = int(void), int(void if pred_void is None else pred_void)
-        self.crowds, self.merge_stuff = crowds, bool(merge_stuff)
-        self.averaged = self.class_ids if averaged is None else _ids(averaged, "averaged")
-        self.report_hw = report_hw
-        self._validate()
+        classes = sorted({*things, *stuff})
+        self.settings = MetricSettings(
+            things=as_ids(things, "things"),
+            stuff=as_ids(stuff, "stuff"),
+            pseudo_things=None if pseudo_things is None else as_ids(pseudo_things, "pseudo_things"),
+            pseudo_stuff=None if pseudo_stuff is None else as_ids(pseudo_stuff, "pseudo_stuff"),
+            convention=convention,
+            matching=matching,
+            drop_zero_overlap=bool(drop_zero_overlap),
+            void=int(void),
+            pred_void=int(void if pred_void is None else pred_void),
+            crowds=crowds,
+            merge_stuff=bool(merge_stuff),
+            averaged=as_ids(classes if averaged is None else averaged, "averaged"),
+            report_hw=None if report_hw is None else (int(report_hw[0]), int(report_hw[1])),
+        ).checked()
         self._tables: list[OverlapTable] = []
         self._votes: list[Votes] = []
         self._image_ids: list[str | None] = []
         self._seen: set[str] = set()
-
-    @property
-    def class_ids(self) -> tuple[int, ...]:
-        """Things and stuff, ascending."""
-        return tuple(sorted(self.things + self.stuff))
 
     @property
     def image_ids(self) -> tuple[str | None, ...]:
@@ -110,26 +118,28 @@ class PanopticQuality:
         Raises `InputError` naming the image for sizes that differ, floats, negative ids, an image id seen before, and,
         with matching "none", predicted ids that are no class.
         """
-        name = f"image {image_id!r}" if image_id is not None else f"image {len(self)} (unnamed)"
-        if image_id in self._seen:
-            raise InputError(f"{name} was added before; every image may count once, check the list of predictions.")
+        name = self._new_name(image_id)
         maps = [pred_semantic, pred_instance, true_semantic, true_instance, true_crowd]
-        if self.convention == "report" and self.report_hw is not None:
-            maps = [None if m is None else resize_nearest(as_label_map(m, "map", name), self.report_hw) for m in maps]
+        size_hw = self.settings.report_hw if self.settings.convention == "report" else None
+        if size_hw is not None:
+            maps = [None if m is None else resize_nearest(as_label_map(m, "map", name), size_hw) for m in maps]
         table = overlap_table(*maps[:4], true_crowd=maps[4], image=name)
         self._require_known_predictions(table, name)
         self._append(table, image_id, self._cast_votes(table, maps, pred_scores or {}, name))
 
     def update_table(self, table: OverlapTable, *, image_id: str | None = None) -> None:
         """Add one image whose `overlap_table` was made elsewhere, for instance from overlapping masks."""
-        if self.matching == "u2seg":
+        if self.settings.matching == "u2seg":
             raise ValueError("matching='u2seg' compares boxes, which a table does not hold; use `update` with maps.")
+        name = self._new_name(image_id)
+        self._require_known_predictions(table, name)
         self._append(table, image_id, np.zeros((0, 2), np.int64))
 
     def merge(self, other: PanopticQuality) -> PanopticQuality:
         """Add the images of `other`, which must have the same settings and no image in common. Returns self."""
-        if self.settings() != other.settings():
-            changed = [key for key, value in self.settings().items() if other.settings()[key] != value]
+        ours, theirs = dataclasses.asdict(self.settings), dataclasses.asdict(other.settings)
+        changed = [name for name, value in ours.items() if theirs[name] != value]
+        if changed:
             raise ValueError(f"Cannot merge panoptic qualities with different settings: {', '.join(changed)} differ.")
         twice = sorted(self._seen & other._seen)
         if twice:
@@ -142,7 +152,7 @@ class PanopticQuality:
 
     def assignment(self) -> Assignment:
         """Which class each pseudo-class stands for, from all images so far."""
-        return self._match(self._table(), self.matching)
+        return self._match(concatenate(self._tables), self.settings.matching)
 
     def compute(
         self,
@@ -157,48 +167,91 @@ class PanopticQuality:
         `assignment` fixes the class of every pseudo-class, for instance one found on the training split. `bootstrap` is
         the number of resamples of images for intervals of level `confidence`; the assignment is kept fixed in them.
         """
-        table = self._table()
-        fixed = None if assignment is None else Assignment({int(k): int(c) for k, c in assignment.items()})
-        match = fixed or self._match(table, self.matching)
-        unsplit = "hungarian" if self.matching == "hungarian_split" else self.matching
-        semantic = match if fixed or unsplit == self.matching else self._match(table, unsplit)
-
-        segments = match_segments(table, match.classes, self.rules())
-        per_class = score_classes(segments, self.class_ids)
-        confusion = confusion_matrix(table, semantic.classes, self.class_ids, per_image=True)
-        unpredicted = confusion_matrix(table, match.classes, self.class_ids)
-        labelled = int(unpredicted.sum())
-        members = {"": self.averaged, "_things": self.things, "_stuff": self.stuff}
-        members = {suffix: tuple(c for c in ids if c in self.averaged) for suffix, ids in members.items()}
-        pooled = self.convention == "report"
+        settings, class_ids, table = self.settings, self.settings.class_ids, concatenate(self._tables)
+        match, semantic = self._assignments(table, assignment)
+        segments = match_segments(table, match.classes, settings.rules())
+        scores = score_classes(segments, class_ids)
+        confusion = confusion_matrix(table, semantic.classes, class_ids, per_image=True)
+        pixels = pixel_scores(confusion.sum(axis=0), class_ids)
+        averages = {
+            suffix: average({c: scores[c] for c in ids}, pooled=settings.convention == "report")
+            for suffix, ids in settings.groups.items()
+        }
         return PanopticResult(
-            convention=self.convention,
-            matching=self.matching if assignment is None else "given",
+            convention=settings.convention,
+            matching=settings.matching if assignment is None else "given",
             images=table.images,
-            averages={key: average({c: per_class[c] for c in ids}, pooled=pooled) for key, ids in members.items()},
-            per_class=per_class,
-            pixels=pixel_scores(confusion.sum(axis=0), self.class_ids),
+            **flat_averages(averages),
+            miou=pixels.miou,
+            accuracy=pixels.accuracy,
+            miou_penalised=pixels.miou_penalised,
+            accuracy_penalised=pixels.accuracy_penalised,
+            predicted_void_share=void_share(confusion_matrix(table, match.classes, class_ids)),
+            per_class=with_iou(class_table(scores), pixels.iou),
             assignment=dict(match.classes),
             semantic_assignment=dict(semantic.classes),
             undetermined=match.undetermined,
-            predicted_void_share=int(unpredicted[:, -1].sum()) / labelled if labelled else float("nan"),
-            drop_zero_overlap=self.drop_zero_overlap,
+            drop_zero_overlap=settings.drop_zero_overlap,
             intervals=bootstrap_intervals(
-                segments, confusion, self.class_ids, members, resamples=bootstrap, confidence=confidence, seed=seed
-            )
-            if bootstrap
-            else {},
+                segments, confusion, class_ids, settings.groups, resamples=bootstrap, confidence=confidence, seed=seed
+            ),
         )
 
-    def rules(self) -> MatchingRules:
-        """The rules by which segments are matched."""
-        return MatchingRules(self.things, self.stuff, self.convention, self.crowds, self.merge_stuff)
+    def per_image(self, *, assignment: Mapping[int, int] | None = None) -> list[ImageQuality]:
+        """Quality of every image by itself, in the order of `update`, under the assignment of the whole set."""
+        table = concatenate(self._tables)
+        match, _ = self._assignments(table, assignment)
+        segments = match_segments(table, match.classes, self.settings.rules())
+        return image_qualities(segments, self._image_ids, self.settings.class_ids, self.settings.groups)
 
-    def settings(self) -> dict[str, Any]:
-        """Arguments that make an equal, empty metric: ``PanopticQuality(**metric.settings())``."""
-        names = ("things", "stuff", "pseudo_things", "pseudo_stuff", "convention", "matching", "drop_zero_overlap")
-        names += ("void", "pred_void", "crowds", "merge_stuff", "averaged", "report_hw")
-        return {name: getattr(self, name) for name in names}
+    def grouped(
+        self, groups: Mapping[int, int], things: Collection[int], stuff: Collection[int], **settings: Any
+    ) -> PanopticQuality:
+        """The same images scored on coarser classes, for instance the 7 Cityscapes categories instead of 19 classes.
+
+        `groups` maps a class to its group, a class that is absent becomes void. Matching then happens on groups, stuff
+        of one group merges, instances stay. Predictions are grouped too if they are classes (matching "none").
+        `settings` change others, for instance ``matching="hungarian"``.
+        """
+        kept = dataclasses.asdict(self.settings) | {"things": things, "stuff": stuff, "averaged": None}
+        coarser = PanopticQuality(**(kept | settings))
+        predictions = groups if self.settings.matching == "none" else None
+        for table, image_id, votes in zip(self._tables, self._image_ids, self._votes):
+            coarser._append(group_table(table, groups, predictions), image_id, votes)
+        return coarser
+
+    def state(self) -> dict[str, NDArray]:
+        """Everything collected so far, as a few small arrays for `numpy.savez_compressed`; see `from_state`."""
+        about = {"settings": dataclasses.asdict(self.settings), "image_ids": self._image_ids}
+        votes = np.concatenate([np.zeros((0, 2), np.int64), *self._votes])
+        return concatenate(self._tables).to_arrays() | {"votes": votes, "about": np.array(json.dumps(about))}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, NDArray]) -> PanopticQuality:
+        """A metric from the arrays of `state` or an opened ``.npz`` of them, with its settings and images."""
+        about = json.loads(str(state["about"]))
+        metric = cls(**about["settings"])
+        metric._tables = [OverlapTable.from_arrays(state, len(about["image_ids"]))]
+        metric._votes = [np.asarray(state["votes"]).astype(np.int64)]
+        metric._image_ids = about["image_ids"]
+        metric._seen = set(metric._image_ids) - {None}
+        return metric
+
+    def _assignments(self, table: OverlapTable, given: Mapping[int, int] | None) -> tuple[Assignment, Assignment]:
+        """The assignment behind PQ and the one behind mIoU, which never separates things from stuff."""
+        if given is not None:
+            fixed = Assignment({int(pseudo): int(target) for pseudo, target in given.items()})
+            return fixed, fixed
+        match = self._match(table, self.settings.matching)
+        return match, self._match(table, "hungarian") if self.settings.matching == "hungarian_split" else match
+
+    def _new_name(self, image_id: str | None) -> str:
+        """How errors call the next image."""
+        if image_id in self._seen:
+            raise InputError(
+                f"image {image_id!r} was added before; every image may count once, check the list of predictions."
+            )
+        return f"image {image_id!r}" if image_id is not None else f"image {len(self)} (unnamed)"
 
     def _append(self, table: OverlapTable, image_id: str | None, votes: Votes) -> None:
         self._tables.append(table)
@@ -209,93 +262,38 @@ class PanopticQuality:
 
     def _cast_votes(self, table: OverlapTable, maps: list[Any], scores: Mapping[int, float], name: str) -> Votes:
         """U2Seg's votes need the maps, so they are cast while these are at hand; other matchings need none."""
-        if self.matching != "u2seg":
+        settings = self.settings
+        if settings.matching != "u2seg":
             return np.zeros((0, 2), np.int64)
-        arrays = [
-            np.zeros_like(as_label_map(maps[0], "map", name)) if m is None else as_label_map(m, "map", name)
-            for m in maps[:4]
-        ]
-        things = thing_votes(
-            (arrays[0], arrays[1]), (arrays[2], arrays[3]), self.pseudo_things or (), self.things, scores
-        )
-        return np.concatenate([stuff_votes(table, self.pseudo_stuff or (), self.stuff), things])
-
-    def _table(self) -> OverlapTable:
-        return concatenate(self._tables)
+        nothing = np.zeros_like(as_label_map(maps[0], "map", name))
+        arrays = [nothing if labels is None else as_label_map(labels, "map", name) for labels in maps[:4]]
+        pred, true = (arrays[0], arrays[1]), (arrays[2], arrays[3])
+        things = thing_votes(pred, true, settings.pseudo_things or (), settings.things, scores)
+        return np.concatenate([stuff_votes(table, settings.pseudo_stuff or (), settings.stuff), things])
 
     def _match(self, table: OverlapTable, matching: str) -> Assignment:
+        settings, class_ids = self.settings, self.settings.class_ids
         if matching == "none":
-            return matchings.identity(self.class_ids)
-        pseudo_ids = self._pseudo_ids(table)
+            return matchings.identity(class_ids)
+        seen = {int(k) for k in np.unique(table.pred_segments[:, 1])} - {settings.pred_void}
+        pseudo_ids = settings.declared_pseudo_ids or tuple(sorted(seen))
         if matching == "u2seg":
-            votes = count_votes(self._votes, pseudo_ids, self.class_ids)
-            return matchings.majority(votes, pseudo_ids, self.class_ids)
-        overlap = class_overlap(table, pseudo_ids, self.class_ids)
+            return matchings.majority(count_votes(self._votes, pseudo_ids, class_ids), pseudo_ids, class_ids)
+        overlap = class_overlap(table, pseudo_ids, class_ids)
         if matching == "majority":
-            return matchings.majority(overlap, pseudo_ids, self.class_ids)
+            return matchings.majority(overlap, pseudo_ids, class_ids)
+        drop = settings.drop_zero_overlap
         if matching == "hungarian":
-            return matchings.hungarian(overlap, pseudo_ids, self.class_ids, drop_zero_overlap=self.drop_zero_overlap)
-        return matchings.hungarian_split(
-            overlap,
-            pseudo_ids,
-            self.class_ids,
-            pseudo_things=self.pseudo_things or (),
-            things=self.things,
-            drop_zero_overlap=self.drop_zero_overlap,
-        )
-
-    def _pseudo_ids(self, table: OverlapTable) -> tuple[int, ...]:
-        """Declared pseudo-classes, ascending; without a declaration those that have pixels."""
-        declared = {*(self.pseudo_things or ()), *(self.pseudo_stuff or ())}
-        seen = {int(k) for k in np.unique(table.pred_segments[:, 1])} - {self.pred_void}
-        return tuple(sorted(declared or seen))
+            return matchings.hungarian(overlap, pseudo_ids, class_ids, drop_zero_overlap=drop)
+        things = {"pseudo_things": settings.pseudo_things or (), "things": settings.things}
+        return matchings.hungarian_split(overlap, pseudo_ids, class_ids, **things, drop_zero_overlap=drop)
 
     def _require_known_predictions(self, table: OverlapTable, name: str) -> None:
-        known = set(self.class_ids) if self.matching == "none" else {*(self.pseudo_things or ())}
-        if self.matching != "none":
-            known |= {*(self.pseudo_stuff or ())}
-        unknown = {int(k) for k in np.unique(table.pred_segments[:, 1])} - known - {self.pred_void}
+        settings = self.settings
+        known = set(settings.class_ids if settings.matching == "none" else settings.declared_pseudo_ids)
+        unknown = {int(k) for k in np.unique(table.pred_segments[:, 1])} - known - {settings.pred_void}
         if known and unknown:
             raise InputError(
                 f"{name}: the prediction holds {sorted(unknown)[:5]}, which are neither classes of this metric nor its "
-                f"void id {self.pred_void}; pass matching='hungarian' if they are clusters, or declare them."
+                f"void id {settings.pred_void}; pass matching='hungarian' if they are clusters, or declare them."
             )
-
-    def _validate(self) -> None:
-        _choose("convention", self.convention, CONVENTIONS)
-        _choose("matching", self.matching, MATCHINGS)
-        _choose("crowds", self.crowds, ("all", "last"))
-        for first, second in (("things", "stuff"), ("pseudo_things", "pseudo_stuff")):
-            both = set(getattr(self, first) or ()) & set(getattr(self, second) or ())
-            if both:
-                raise ValueError(f"`{first}` and `{second}` share {sorted(both)}; every id belongs to one of them.")
-        for name, void in (
-            ("things", "void"),
-            ("stuff", "void"),
-            *((f"pseudo_{k}", "pred_void") for k in ("things", "stuff")),
-        ):
-            if getattr(self, void) in (getattr(self, name) or ()):
-                raise ValueError(
-                    f"`{name}` contains the void id {getattr(self, void)}; choose another `{void}`, for instance 65535."
-                )
-        if self.matching in ("hungarian_split", "u2seg") and (self.pseudo_things is None or self.pseudo_stuff is None):
-            raise ValueError(
-                f"matching={self.matching!r} needs `pseudo_things` and `pseudo_stuff`; use matching='hungarian' if "
-                "pseudo-classes are not split."
-            )
-        if not set(self.averaged) <= set(self.class_ids):
-            raise ValueError(
-                f"`averaged` holds {sorted(set(self.averaged) - set(self.class_ids))}, which are no classes."
-            )
-
-
-def _ids(ids: Collection[int], name: str) -> tuple[int, ...]:
-    result = tuple(sorted(int(k) for k in ids))
-    if len(set(result)) < len(result) or (result and result[0] < 0):
-        raise ValueError(f"`{name}` must hold different ids >= 0, but is {list(ids)}.")
-    return result
-
-
-def _choose(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}, but is {value!r}.")

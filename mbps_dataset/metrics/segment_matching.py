@@ -45,7 +45,8 @@ _VOID = -1  # class of void segments inside this file
 class MatchingRules:
     """What counts as a segment and who is charged for what; see the table of this file.
 
-    `things`, `stuff`: class ids; every other class of the ground truth is void. `crowds` is "all" or "last".
+    `things`, `stuff`: class ids; every other class of the ground truth is void. `crowds` is "all" or "last". Segments
+    below `min_stuff_px` or `min_thing_px` are void on both sides, except predicted ones of no pixel, which count.
     """
 
     things: tuple[int, ...]
@@ -53,6 +54,8 @@ class MatchingRules:
     convention: str = "coco"
     crowds: str = "all"
     merge_stuff: bool = True
+    min_stuff_px: int = 1
+    min_thing_px: int = 1
 
 
 @dataclass(frozen=True)
@@ -148,9 +151,8 @@ def _merged(
     rows, inverse = unique_rows([image, classes, instance, crowd])
     area = _sums(inverse[pixels[:, 0]], pixels[:, 1], len(rows))
     classes = rows[:, 1]
-    if rules.convention == "report":
-        smallest = np.where(np.isin(classes, rules.things), REPORT_MIN_THING_PX, REPORT_MIN_STUFF_PX)
-        classes = np.where((area > 0) & (area < smallest), _VOID, classes)
+    smallest = np.where(np.isin(classes, rules.things), rules.min_thing_px, rules.min_stuff_px)
+    classes = np.where((area > 0) & (area < smallest), _VOID, classes)
     return _Segments(rows[:, 0], classes, rows[:, 3], area), inverse
 
 

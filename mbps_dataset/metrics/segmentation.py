@@ -72,6 +72,12 @@ def pixel_scores(confusion: Int, class_ids: Sequence[int]) -> PixelScores:
     return PixelScores(nan_mean(iou), float(accuracy), nan_mean(iou_penalised), float(accuracy_penalised), per_class)
 
 
+def void_share(confusion: Int) -> float:
+    """Share of labelled pixels whose prediction is void; NaN without labelled pixels. `confusion` [C, C + 1]."""
+    labelled = int(confusion.sum())
+    return int(confusion[:, -1].sum()) / labelled if labelled else math.nan
+
+
 def intersection_over_union(
     confusion: NDArray[np.number], *, penalise_void: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

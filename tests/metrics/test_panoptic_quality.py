@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -32,7 +33,7 @@ EVALUATORS = {
 }
 
 
-def number(value: float | None) -> float:
+def defined(value: float | None) -> float:
     return math.nan if value is None else value
 
 
@@ -51,12 +52,14 @@ def test_equals_the_published_evaluators(scene: golden.Scene, evaluator: str) ->
         expected = scene.expected["oracle_cups"]
     result = scene.metric(**settings).compute()
     for kind in ("tp", "fp", "fn"):
-        assert [getattr(result.per_class[c], kind) for c in sorted(result.per_class)] == expected[kind]
+        assert [result.per_class[c][kind] for c in sorted(result.per_class)] == expected[kind]
     for theirs, ours in AVERAGES.items():
         if theirs in expected:
-            assert getattr(result, ours) == pytest.approx(number(expected[theirs]), abs=tolerance, nan_ok=True), theirs
+            assert getattr(result, ours) == pytest.approx(defined(expected[theirs]), abs=tolerance, nan_ok=True), (
+                theirs
+            )
     if "iou" in expected:
-        sums = [result.per_class[c].iou_sum for c in sorted(result.per_class)]
+        sums = [result.per_class[c]["iou_sum"] for c in sorted(result.per_class)]
         per_match = np.maximum(np.array(expected["tp"]), 1)
         assert np.abs(np.array(sums) - expected["iou"]).max() <= (tolerance * per_match).max()
 
@@ -67,7 +70,7 @@ def test_equals_the_pixel_scores_and_matching(scene: golden.Scene) -> None:
     for theirs, ours in {"miou": "miou", "acc": "accuracy"}.items():
         for suffix in ("", "_penalised"):
             assert getattr(result, ours + suffix) == pytest.approx(
-                number(expected[theirs + suffix]), abs=1e-12, nan_ok=True
+                defined(expected[theirs + suffix]), abs=1e-12, nan_ok=True
             )
     counted = np.sum(expected["confusion_gt_by_pred"])
     share = expected["dropped_pred_void"] / (counted + expected["dropped_pred_void"])
@@ -194,3 +197,62 @@ def test_more_than_255_clusters_with_their_own_void() -> None:
     metric.update(pred, None, true, None)
     result = metric.compute()
     assert result.pq == 1.0 and result.assignment[255] == 2 and result.predicted_void_share == 0.0
+
+
+def test_absent_classes_and_how_ties_move_the_score() -> None:
+    """Three classes are absent and left out of averages; their empty columns still take pseudo-classes, by tie."""
+    scene = golden.load("24_absent_classes")
+    averaged = [c for c, used in enumerate(scene.meta["classes_mask"]) if used]
+    expected = scene.expected
+    kept = scene.metric(convention="cups", averaged=averaged).compute()
+    spread = expected["pq_cups_convention_over_300_tie_breakings"]
+    assert list(kept.undetermined) == expected["undetermined_live_pseudo"]
+    assert spread["min"] <= kept.pq <= spread["max"]
+    given = dict(enumerate(expected["cups_assignment"]))
+    assert scene.metric(convention="cups", averaged=averaged).compute(assignment=given).pq == pytest.approx(
+        expected["cups"]["pq"], abs=1e-6
+    )
+    for convention in ("cups", "coco"):
+        result = scene.metric(convention=convention, averaged=averaged, drop_zero_overlap=True).compute()
+        dropped = expected["drop_zero_overlap"][f"{convention}_convention"]
+        assert result.undetermined == ()
+        assert result.pq == pytest.approx(dropped["pq"], abs=1e-12)
+        assert [row["fp"] for row in result.per_class.values()] == dropped["fp"]
+
+
+def test_values_reachable_by_ties_and_the_one_without() -> None:
+    folder = golden.FOLDER / "21_zero_overlap_ties"
+    cases = json.loads((folder / "expected.json").read_text())
+    with np.load(folder / "inputs.npz") as arrays:
+        for name, case in cases.items():
+            maps = [arrays[f"{name}/{key}"] for key in ("pred_sem", "pred_inst", "gt_sem", "gt_inst")]
+            for drop in (False, True):
+                metric = PanopticQuality(
+                    case["things"],
+                    case["stuffs"],
+                    pseudo_things=case["pseudo_things"],
+                    pseudo_stuff=case["pseudo_stuffs"],
+                    matching="hungarian_split",
+                    convention="cups",
+                    drop_zero_overlap=drop,
+                )
+                metric.update(*maps)
+                expected = case["drop_zero_overlap_pq"] if drop else case["cups_pq"]
+                assert metric.compute().pq == pytest.approx(expected, abs=1e-6)
+
+
+def test_state_is_small_and_brings_everything_back(tmp_path) -> None:
+    metric = golden.load("03_over40").metric(convention="cups")
+    np.savez_compressed(tmp_path / "state.npz", **metric.state())
+    assert (tmp_path / "state.npz").stat().st_size < 40_000
+    with np.load(tmp_path / "state.npz") as state:
+        again = PanopticQuality.from_state(state)
+    assert again.compute() == metric.compute() and again.image_ids == metric.image_ids
+    with pytest.raises(InputError, match="image '000' was added before"):
+        again.update(**golden.load("03_over40").images[0], image_id="000")
+
+
+def test_result_is_ready_for_json() -> None:
+    data = golden.load("12_all_empty").metric().compute(bootstrap=5).to_dict()
+    text = json.dumps(data, allow_nan=False)
+    assert json.loads(text)["convention"] == "coco" and data["predicted_void_share"] == 1.0
