@@ -77,6 +77,8 @@ def foliage_cutout(
     """Open a blob of leaves towards its `rim` (0) and keep its middle (1); `u`, `v`, `w` are unit-sphere coordinates."""
     texel = 0.022
     scale = np.float32(radius / texel)
-    footprint = np.full_like(u, max(float(pixel_m) / texel, 1.0))
-    leaves = sample_volume(u * scale, v * scale, w * scale, footprint)
-    mask &= leaves > 0.62 - 1.7 * rim
+    where = np.flatnonzero(mask)
+    place = [axis.ravel().take(where) * scale for axis in (u, v, w)]
+    leaves = sample_volume(*place, np.full(len(where), max(float(pixel_m) / texel, 1.0), np.float32))
+    open_ = leaves <= 0.62 - 1.7 * rim.ravel().take(where)
+    mask.ravel()[where[open_]] = False

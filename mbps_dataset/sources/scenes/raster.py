@@ -116,9 +116,8 @@ class _Painter:
         inverse += root
         mask = inverse > stored
         if leafy:
-            u, v, w = _coordinates(ellipsoids.coordinates[row], x, y[:, 0], np.where(mask, inverse, 1.0))
-            rim = np.where(mask, root, 0.0)
-            rim *= 1 / max(float(rim.max()), 1e-12)
+            u, v, w = _coordinates(ellipsoids.coordinates[row], x, y[:, 0], inverse)
+            rim = root * (1 / max(float(np.fmax.reduce(root, axis=None)), 1e-12))
             foliage_cutout(
                 mask, rim, u, v, w, float(ellipsoids.size[row].mean()), self.pixel / ellipsoids.nearest[row]
             )

@@ -102,7 +102,7 @@ class Shader:
     screen: Screen
 
     def channels(self) -> NDArray[np.float32]:
-        """Red, green and blue [3, H, W] float32, about 0 … 1, before the camera."""
+        """Red, green and blue [3, H, W] float32 in display units, about 0 … 255, before the camera."""
         height, width = self.visible.part.shape
         result = np.empty((3, height, width), np.float32)
         padding = len(self.ellipsoids.source) + 1
@@ -136,8 +136,9 @@ class Shader:
         _haze(channels, depth, self.weather)
         sky = np.flatnonzero(part < 0)
         if len(sky):
+            gain, offset = self.weather.display
             for channel, value in zip(channels, sky_colour(x[sky], y[sky], self.weather, self.screen)):
-                channel[sky] = value
+                channel[sky] = value * gain + offset
         return channels
 
 
@@ -270,9 +271,12 @@ def _rims(own, unit, wheel, table: _BallTable, tones) -> None:
 
 
 def _haze(channels, depth, weather: Weather) -> None:
+    """Veil what is far, and scale to display units."""
+    gain, offset = weather.display
     clear = np.exp(depth * np.float32(-weather.haze))
+    clear *= gain
     for channel, horizon in zip(channels, weather.horizon):
         veil = np.float32(horizon * 0.95)
         channel -= veil
         channel *= clear
-        channel += veil
+        channel += veil * gain + offset

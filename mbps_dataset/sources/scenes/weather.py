@@ -36,6 +36,12 @@ class Weather:
     contrast: float
     grain: float
 
+    @property
+    def display(self) -> tuple[np.float32, np.float32]:
+        """Gain and offset from light to display units (0 … 255): exposure, contrast, rounding."""
+        gain = 255 * self.exposure * self.contrast
+        return np.float32(gain), np.float32(255 * 0.45 * (1 - self.contrast) + 0.5)
+
     def share_of_sun(self) -> float:
         """Part of the light on level ground that comes from the sun, 0 … 1."""
         direct = sum(self.sunlight) * float(self.sun[2])
