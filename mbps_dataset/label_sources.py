@@ -23,10 +23,15 @@ _MAP_SUFFIXES = (".png", ".npy", ".npz")
 
 
 class LabelSource(Mapping[str, Labels]):
-    """Labels by image id, each read when asked for."""
+    """Labels by image id, each read when asked for.
 
-    def __init__(self, readers: Mapping[str, Callable[[], Labels]], name: str) -> None:
-        self._readers, self.name = readers, name
+    `name` says in errors where they are from; `class_of` is the mapping of category ids they are read with, or None.
+    """
+
+    def __init__(
+        self, readers: Mapping[str, Callable[[], Labels]], name: str, class_of: Mapping[int, int] | None = None
+    ) -> None:
+        self._readers, self.name, self.class_of = readers, name, class_of
 
     def __getitem__(self, image_id: str) -> Labels:
         return self._readers[image_id]()
@@ -58,6 +63,19 @@ def open_labels(
         image_id = str(item["image_id"]) if isinstance(item, Mapping) and "image_id" in item else _id_of(item, number)
         _add(readers, image_id, _reader(item, image_id, class_of, void))
     return LabelSource(readers, "labels")
+
+
+def open_pair(predictions: Any, truth: Any, *, classes: int = 19, void: int = VOID) -> tuple[LabelSource, LabelSource]:
+    """`open_labels` for both sides; `void` is that of the predictions.
+
+    A COCO prediction without ``categories``, which panopticapi allows, takes its categories from the truth.
+    """
+    true = open_labels(truth, classes=classes)
+    pred = open_labels(predictions, classes=classes, void=void)
+    is_json = isinstance(predictions, (str, Path)) and Path(predictions).suffix == ".json"
+    if is_json and pred.class_of is None and true.class_of is not None:
+        pred = open_labels(predictions, classes=classes, class_of=true.class_of, void=void)
+    return pred, true
 
 
 def pairs(
@@ -125,7 +143,7 @@ def _open_coco(path: Path, classes: int, class_of: Mapping[int, int] | None, voi
             return labels_from_segments(ids, annotation["segments_info"], image_id, class_of, void)
 
         _add(readers, image_id, read)
-    return LabelSource(readers, str(path))
+    return LabelSource(readers, str(path), class_of)
 
 
 def _classes_by_name(categories: Iterable[Mapping[str, Any]], classes: int) -> dict[int, int] | None:
