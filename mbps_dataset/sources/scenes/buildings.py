@@ -56,7 +56,17 @@ def add_building(thing: Thing, parts: PartsBuilder) -> None:
         _bays(parts, place, rng, x, sign * y, sign, storey, height, wall, trim, parameters, material)
 
 
-def _pitched_roof(parts, place, x, y, base, rise, roof: Colour, wall: Colour, across: bool) -> None:
+def _pitched_roof(
+    parts: PartsBuilder,
+    place: Placement,
+    x: float,
+    y: float,
+    base: float,
+    rise: float,
+    roof: Colour,
+    wall: Colour,
+    across: bool,
+) -> None:
     """Two slopes and two gables; the ridge runs along the street, or across it."""
     eave = 0.4
     if across:
@@ -88,7 +98,20 @@ def _pitched_roof(parts, place, x, y, base, rise, roof: Colour, wall: Colour, ac
     )
 
 
-def _bays(parts, place, rng, x, front, sign, storey, height, wall, trim, parameters, material) -> None:
+def _bays(
+    parts: PartsBuilder,
+    place: Placement,
+    rng: random.Random,
+    x: float,
+    front: float,
+    sign: float,
+    storey: float,
+    height: float,
+    wall: Colour,
+    trim: Colour,
+    parameters: tuple[float, ...],
+    material: Material,
+) -> None:
     """Something that stands out of the façade: a bay, balconies, or a canopy over the shop."""
     kind = rng.choice(("none", "bay", "balconies", "canopy"))
     out = sign * 1.0  # the street lies towards +y (left) of a building on the right side, sign = 1

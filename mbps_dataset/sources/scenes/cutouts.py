@@ -7,18 +7,18 @@ Where the openings become smaller than a pixel, the face is taken as closed.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mbps_dataset.sources.scenes.arrays import Mask, Values
 from mbps_dataset.sources.scenes.materials import Cutout
 from mbps_dataset.sources.scenes.textures import LEAVES, sample, sample_volume
 
 
 def face_cutout(
     kind: int,
-    mask: NDArray[np.bool_],
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
-    size: NDArray[np.float32],
+    mask: Mask,
+    u: Values,
+    v: Values,
+    size: Values,
     pixel_m: float,
 ) -> None:
     """Clear `mask` [h, w] where the face of `size` (width, height in metres) is open; `pixel_m` is a pixel's width."""
@@ -39,7 +39,7 @@ def face_cutout(
         _grid(kind, mask, u, v, height, pixel_m)
 
 
-def _spokes(mask, x, y, pixel) -> None:
+def _spokes(mask: Mask, x: Values, y: Values, pixel: float) -> None:
     radius = np.sqrt(x * x + y * y)
     mask &= radius < 1
     if pixel < 0.05:
@@ -48,7 +48,7 @@ def _spokes(mask, x, y, pixel) -> None:
         mask &= (radius > 0.84) | (radius < 0.12) | thin
 
 
-def _grid(kind, mask, u, v, height, pixel_m) -> None:
+def _grid(kind: int, mask: Mask, u: Values, v: Values, height: float, pixel_m: float) -> None:
     if kind == Cutout.BARS:
         period, bar, rail = 0.13, 0.22, (np.abs(v - 0.12) < 0.03) | (np.abs(v - height + 0.1) < 0.03)
     elif kind == Cutout.PICKETS:
@@ -66,11 +66,11 @@ def _grid(kind, mask, u, v, height, pixel_m) -> None:
 
 
 def foliage_cutout(
-    mask: NDArray[np.bool_],
-    rim: NDArray[np.float32],
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
-    w: NDArray[np.float32],
+    mask: Mask,
+    rim: Values,
+    u: Values,
+    v: Values,
+    w: Values,
     radius: float,
     pixel_m: float,
 ) -> None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mbps_dataset.sources.scenes.layout import Plan, Side
 from mbps_dataset.sources.scenes.materials import Material
 from mbps_dataset.sources.scenes.palette import mix
-from mbps_dataset.sources.scenes.primitives import Colour, PartsBuilder
+from mbps_dataset.sources.scenes.primitives import Colour, PartsBuilder, Point
 
 
 KERB_M = 0.12
@@ -52,7 +51,7 @@ def _sections(plan: Plan) -> list[float]:
     return cuts
 
 
-def _corner(plan: Plan, along: float, lateral: float, z: float) -> tuple[float, float, float]:
+def _corner(plan: Plan, along: float, lateral: float, z: float) -> Point:
     x, y, _ = plan.place(along, lateral)
     return x, y, z
 
@@ -82,7 +81,9 @@ def _across(sign: int, near: float, far: float) -> tuple[float, float]:
     return (near, far) if sign > 0 else (-far, -near)
 
 
-def _side(plan: Plan, side: Side, parts: PartsBuilder, cuts, road: Colour, pavement: Colour, grass: Colour) -> None:
+def _side(
+    plan: Plan, side: Side, parts: PartsBuilder, cuts: list[float], road: Colour, pavement: Colour, grass: Colour
+) -> None:
     half, kerb = plan.half_road, side.kerb(plan.half_road)
     if side.parking:
         label, material = (PARKING, Material.COBBLES) if plan.parking_is_paved else (ROAD, Material.ROAD)
@@ -162,7 +163,7 @@ def _crossing(plan: Plan, parts: PartsBuilder, road: Colour) -> None:
     parts.quads(corners, Material.ROAD, road)
 
 
-def _patch(plan: Plan, a: float, b: float, left: float, right: float, z: float = 0.0):
+def _patch(plan: Plan, a: float, b: float, left: float, right: float, z: float = 0.0) -> list[Point]:
     return [_corner(plan, *point, z) for point in ((a, left), (a, right), (b, right), (b, left))]
 
 
@@ -170,7 +171,7 @@ def _markings(plan: Plan, parts: PartsBuilder, rng: random.Random) -> None:
     """Lines, zebra, and the darker patches and covers of a used road."""
     parts.owner(ROAD)
     white: Colour = (0.82, 0.82, 0.8)
-    lines: list[NDArray[np.float64] | list] = []
+    lines: list[list[Point]] = []
     lane = plan.half_road / max(plan.lanes / 2, 1)
     dividers = [0.0] if plan.lanes <= 3 else [-lane, 0.0, lane]
     style = rng.random()

@@ -97,26 +97,19 @@ class Plan:
 KIND_WEIGHTS = {"city": 0.4, "suburb": 0.25, "avenue": 0.2, "outskirts": 0.15}
 
 
-def draw_plan(seed: int, traffic: float) -> Plan:
-    """The plan of `seed`; `traffic` multiplies the number of vehicles and people."""
-    rng = random.Random(f"street/{seed}")
+def draw_street(rng: random.Random) -> Plan:
+    """An empty street with the camera on it."""
     kind = rng.choices(list(KIND_WEIGHTS), list(KIND_WEIGHTS.values()))[0]
     lanes = rng.choice({"city": (2, 2, 3), "suburb": (2,), "avenue": (2, 4), "outskirts": (2,)}[kind])
     half_road = lanes * rng.uniform(2.7, 3.4) / 2
     curvature = rng.choice((0.0, 0.0, 1.0)) * rng.uniform(-0.005, 0.005)
-    sides = tuple(_draw_side(rng, kind, sign) for sign in (-1, 1))
+    sides = (_draw_side(rng, kind, -1), _draw_side(rng, kind, 1))
     start = rng.uniform(18, 70)
     crossing = (start, start + rng.uniform(7, 13)) if rng.random() < (0.2 if kind == "outskirts" else 0.42) else None
     ego = _draw_ego(rng, half_road, lanes, curvature)
     colours = {name: rng.random() for name in ("road", "pavement", "grass", "leaf", "kerb")}
-    plan = Plan(
-        kind, half_road, curvature, sides, crossing, lanes, rng.random() < 0.4, kind != "suburb" and rng.random() < 0.2,
-        colours, ego,
-    )  # fmt: skip
-    from mbps_dataset.sources.scenes.population import populate
-
-    populate(plan, rng, seed, traffic)
-    return plan
+    paved, rail = rng.random() < 0.4, kind != "suburb" and rng.random() < 0.2
+    return Plan(kind, half_road, curvature, sides, crossing, lanes, paved, rail, colours, ego)
 
 
 def _draw_side(rng: random.Random, kind: str, sign: int) -> Side:

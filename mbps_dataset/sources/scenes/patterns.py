@@ -13,11 +13,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mbps_dataset.sources.scenes.arrays import Places, Values
 from mbps_dataset.sources.scenes.materials import Pattern
 
 
-Array = NDArray[np.float32]
-Channels = list[Array]
+Channels = list[Values]
 
 _HASH = np.random.default_rng(31).permutation(4096).astype(np.int32)
 _BOARDS = np.array(
@@ -28,12 +28,12 @@ _BOARDS = np.array(
 class FaceTable(Protocol):
     """What patterns read about parts, one value per part (see `shading`)."""
 
-    colour: list[Array]
-    accent: list[Array]
-    light: Array
-    width: Array
-    height: Array
-    parameters: list[Array]
+    colour: list[Values]
+    accent: list[Values]
+    light: Values
+    width: Values
+    height: Values
+    parameters: list[Values]
 
 
 class Pixels:
@@ -42,9 +42,9 @@ class Pixels:
     `u`, `v` metres from the first corner; `colour`, `accent` lit by the light on the part; `light` its brightness.
     """
 
-    def __init__(self, part: NDArray[np.intp], u: Array, v: Array, grain: Array, table: FaceTable) -> None:
+    def __init__(self, part: NDArray[np.intp], u: Values, v: Values, grain: Values, table: FaceTable) -> None:
         self.part, self.u, self.v, self.grain, self._table = part, u, v, grain, table
-        self._parameters: dict[int, Array] = {}
+        self._parameters: dict[int, Values] = {}
 
     @cached_property
     def colour(self) -> Channels:
@@ -55,28 +55,28 @@ class Pixels:
         return [channel.take(self.part) for channel in self._table.accent]
 
     @cached_property
-    def light(self) -> Array:
+    def light(self) -> Values:
         return self._table.light.take(self.part)
 
     @cached_property
-    def width(self) -> Array:
+    def width(self) -> Values:
         return self._table.width.take(self.part)
 
     @cached_property
-    def height(self) -> Array:
+    def height(self) -> Values:
         return self._table.height.take(self.part)
 
-    def parameter(self, k: int) -> Array:
+    def parameter(self, k: int) -> Values:
         if k not in self._parameters:
             self._parameters[k] = self._table.parameters[k].take(self.part)
         return self._parameters[k]
 
-    def per_part(self, formula: Callable[[FaceTable], Array]) -> Array:
+    def per_part(self, formula: Callable[[FaceTable], Values]) -> Values:
         """A value worked out once per part, then gathered."""
         return formula(self._table).take(self.part)
 
 
-def _put(channels: Channels, mask: NDArray[np.bool_], colour, gain: Array | float = 1.0) -> None:
+def _put(channels: Channels, mask: NDArray[np.bool_], colour, gain: Values | float = 1.0) -> None:
     """Where `mask`, set the channels to `colour` (three numbers or arrays) times `gain`."""
     where = np.flatnonzero(mask)
     for channel, value in zip(channels, colour):
@@ -91,7 +91,7 @@ def _dim(channels: Channels, mask: NDArray[np.bool_], gain: float) -> None:
         channel[where] *= np.float32(gain)
 
 
-def _fraction(values: Array) -> Array:
+def _fraction(values: Values) -> Values:
     return values - np.floor(values)
 
 
@@ -161,7 +161,16 @@ def _ground_floor(p: Pixels, channels: Channels, where: NDArray[np.intp], cells:
 
 
 def _windows(
-    p: Pixels, channels: Channels, where, cells: _Cells, ax, y, half_width, half_height, *, upper: bool
+    p: Pixels,
+    channels: Channels,
+    where: Places,
+    cells: _Cells,
+    ax: Values,
+    y: Values,
+    half_width: Values,
+    half_height: Values,
+    *,
+    upper: bool,
 ) -> None:
     """Glass that mirrors the sky, the shade of the lintel, curtains and blinds, frames; at pixels `where`."""
     dice, light = cells.dice[where], p.light[where]

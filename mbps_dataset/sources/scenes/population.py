@@ -10,7 +10,7 @@ import math
 import random
 from collections import Counter
 
-from mbps_dataset.sources.scenes.layout import Plan, Side, Thing
+from mbps_dataset.sources.scenes.layout import Plan, Side, Thing, draw_street
 
 
 CLEAR_M = 7.0
@@ -86,8 +86,10 @@ class _Populator:
         )  # fmt: skip
 
 
-def populate(plan: Plan, rng: random.Random, seed: int, traffic: float) -> None:
-    """Fill `plan.things`."""
+def draw_plan(seed: int, traffic: float) -> Plan:
+    """The street of `seed` with everything on it; `traffic` multiplies the number of vehicles and people."""
+    rng = random.Random(f"street/{seed}")
+    plan = draw_street(rng)
     populator = _Populator(plan, rng, seed)
     _moving(populator, traffic)
     _at_crossing(populator, traffic)
@@ -99,6 +101,7 @@ def populate(plan: Plan, rng: random.Random, seed: int, traffic: float) -> None:
         _parked(populator, side, traffic)
         _pedestrians(populator, side, traffic)
     _backdrop(populator)
+    return plan
 
 
 def _buildings(p: _Populator, side: Side) -> None:

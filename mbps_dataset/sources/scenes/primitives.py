@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from mbps_dataset.sources.scenes.materials import Material
 
@@ -55,7 +55,16 @@ class _Column:
     label: list[int] = field(default_factory=list)
     instance: list[int] = field(default_factory=list)
 
-    def add(self, shape, material, colour, accent, parameters, label, instance) -> None:
+    def add(
+        self,
+        shape: NDArray[np.float64],
+        material: Material,
+        colour: Colour,
+        accent: Colour,
+        parameters: Sequence[float],
+        label: int,
+        instance: int,
+    ) -> None:
         self.shape.append(shape)
         self.count.append(len(shape))
         self.material.append(int(material))
@@ -66,7 +75,7 @@ class _Column:
         self.instance.append(instance)
 
     def gather(self) -> Parts:
-        def spread(values, dtype, width=0):
+        def spread(values: list, dtype: DTypeLike, width: int = 0) -> NDArray:
             array = np.array(values, dtype).reshape(-1, width) if width else np.array(values, dtype)
             return np.repeat(array, self.count, axis=0)
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.sources.scenes import materials
+from mbps_dataset.sources.scenes.arrays import Points
 from mbps_dataset.sources.scenes.primitives import Parts
 from mbps_dataset.sources.scenes.settings import Intrinsics
 
@@ -108,7 +109,9 @@ def project_faces(parts: Parts, screen: Screen) -> Projected:
     )
 
 
-def _world_coordinates(material, axes, offset, screen: Screen):
+def _world_coordinates(
+    material: NDArray[np.int32], axes: Points, offset: Points, screen: Screen
+) -> tuple[Points, Points]:
     """Ground keeps world x and y as its coordinates, so that its texture runs on from face to face."""
     ground = materials.GROUND[material]
     axes[ground] = np.array([screen.pose[0, :3], screen.pose[1, :3], np.zeros(3)])
@@ -172,8 +175,8 @@ def _outlines(corners: NDArray[np.float64], screen: Screen) -> tuple[NDArray[np.
     return outline, _pixel_bounds(line.min(1), line.max(1), column.min(1), column.max(1), screen)
 
 
-def _pixel_bounds(top, bottom, left, right, screen: Screen) -> NDArray[np.intp]:
-    def limit(values, size):
+def _pixel_bounds(top: Points, bottom: Points, left: Points, right: Points, screen: Screen) -> NDArray[np.intp]:
+    def limit(values: Points, size: int) -> NDArray[np.intp]:
         return np.clip(np.ceil(np.clip(values, -1e6, 1e6)), 0, size).astype(np.intp)
 
     return np.stack(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.sources.scenes import materials
+from mbps_dataset.sources.scenes.arrays import Points, Values
 from mbps_dataset.sources.scenes.cutouts import face_cutout, foliage_cutout
 from mbps_dataset.sources.scenes.primitives import Parts
 from mbps_dataset.sources.scenes.projection import Projected, Screen
@@ -23,7 +24,7 @@ class Visible:
     `inverse_depth` float32 [H, W], 1/m, 0 for sky."""
 
     part: NDArray[np.int32]
-    inverse_depth: NDArray[np.float32]
+    inverse_depth: Values
 
 
 def rasterise(
@@ -46,7 +47,7 @@ def rasterise(
     return visible
 
 
-def _spans(faces: Projected) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+def _spans(faces: Projected) -> list[tuple[Values, Values]]:
     """First column and last column + 1 of every row of every face, each [h, 1] float32."""
     top, heights = faces.bounds[:, 0], faces.bounds[:, 1] - faces.bounds[:, 0]
     ends = np.cumsum(heights)
@@ -74,7 +75,7 @@ class _Painter:
         self.forms, self.quadratics = ellipsoids.linear.tolist(), ellipsoids.quadratic.tolist()
         self.bounds = ellipsoids.bounds.tolist()
 
-    def _window(self, bounds: list[int], nearest: np.float32):
+    def _window(self, bounds: list[int], nearest: np.float32) -> tuple[slice, slice, Values] | None:
         """Rows, columns and stored inverse depths within `bounds`; None if all of them are nearer already."""
         top, bottom, left, right = bounds
         inverse = self.inverse[top:bottom, left:right]
@@ -125,7 +126,7 @@ class _Painter:
         np.copyto(self.part[rows, columns], part, where=mask)
 
 
-def _coordinates(affine, x, y, inverse):
+def _coordinates(affine: Points, x: Values, y: Values, inverse: Values) -> list[Values]:
     """Surface coordinates of a window: (row of `affine`) . (p, 1) with p = ray / inverse depth, float32 each."""
     depth = 1.0 / np.where(inverse > 1e-6, inverse, np.float32(1e-6))
     result = []

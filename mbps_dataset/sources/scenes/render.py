@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from mbps_dataset.sources.scenes.assembly import assemble, footprints
 from mbps_dataset.sources.scenes.camera import intrinsics_of
-from mbps_dataset.sources.scenes.layout import Plan, draw_plan
+from mbps_dataset.sources.scenes.layout import Plan
+from mbps_dataset.sources.scenes.population import draw_plan
 from mbps_dataset.sources.scenes.primitives import Parts
 from mbps_dataset.sources.scenes.projection import Projected, Screen, project_ellipsoids, project_faces
 from mbps_dataset.sources.scenes.raster import Visible, rasterise

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from mbps_dataset.sources.scenes import materials
+from mbps_dataset.sources.scenes.arrays import Mask, Places, Points, Values
 from mbps_dataset.sources.scenes.materials import Pattern
 from mbps_dataset.sources.scenes.patterns import FACES, Pixels
 from mbps_dataset.sources.scenes.primitives import Parts
@@ -26,19 +27,19 @@ from mbps_dataset.sources.scenes.weather import ShadowMap, Weather
 class _FaceTable:
     """Values per projected face, float32 rows: lit colour and accent, light, surface coordinates as linear forms."""
 
-    colour: list[NDArray[np.float32]]
-    accent: list[NDArray[np.float32]]
-    light: NDArray[np.float32]
-    width: NDArray[np.float32]
-    height: NDArray[np.float32]
-    parameters: list[NDArray[np.float32]]
-    forms: list[NDArray[np.float32]]
-    footprint: NDArray[np.float32]
+    colour: list[Values]
+    accent: list[Values]
+    light: Values
+    width: Values
+    height: Values
+    parameters: list[Values]
+    forms: list[Values]
+    footprint: Values
     texture: NDArray[np.int32]
-    texel: NDArray[np.float32]
-    contrast: NDArray[np.float32]
+    texel: Values
+    contrast: Values
     pattern: NDArray[np.uint8]
-    ground: NDArray[np.bool_]
+    ground: Mask
 
 
 def _rows(array: NDArray, padding: int) -> NDArray:
@@ -57,7 +58,7 @@ def _face_table(faces: Projected, parts: Parts, padding: int, weather: Weather, 
     distance = 1.0 / np.maximum(np.sqrt((linear**2).sum(1)), 1e-9)
     footprint = 1.0 / (screen.intrinsics.fx * texel * np.sqrt(distance))
 
-    def pad(array, dtype=np.float32):
+    def pad(array: NDArray, dtype: DTypeLike = np.float32) -> NDArray:
         return _rows(np.ascontiguousarray(array, dtype), padding)
 
     return _FaceTable(
@@ -77,7 +78,7 @@ def _face_table(faces: Projected, parts: Parts, padding: int, weather: Weather, 
     )
 
 
-def _light(normal: NDArray[np.float64], weather: Weather) -> NDArray[np.float64]:
+def _light(normal: Points, weather: Weather) -> Points:
     """Light on surfaces with unit normals [N, 3]: [N, 3]. The sky lights from above, the ground a little from below."""
     sky = 0.72 + 0.28 * normal[:, 2:]
     sun = np.maximum(normal @ weather.sun, 0.0)[:, None]
@@ -101,7 +102,7 @@ class Shader:
     shadows: ShadowMap
     screen: Screen
 
-    def channels(self) -> NDArray[np.float32]:
+    def channels(self) -> Values:
         """Red, green and blue [3, H, W] float32 in display units, about 0 … 255, before the camera."""
         height, width = self.visible.part.shape
         result = np.empty((3, height, width), np.float32)
@@ -115,7 +116,7 @@ class Shader:
                 channel[rows] = value.reshape(-1, width)
         return result
 
-    def _band(self, rows: slice, faces: _FaceTable, balls: _BallTable) -> list[NDArray[np.float32]]:
+    def _band(self, rows: slice, faces: _FaceTable, balls: _BallTable) -> list[Values]:
         """Colour of the pixels of some rows, three flat arrays."""
         x, y = self.screen.rays()
         shape = self.visible.part[rows].shape
@@ -142,7 +143,8 @@ class Shader:
         return channels
 
 
-def _surface(forms, part, x, y, depth):
+def _surface(forms: list[Values], part: Places, x: Values, y: Values, depth: Values) -> list[Values]:
+    """Surface coordinates u and v in texels."""
     result = []
     for a, b, c in (forms[:3], forms[3:]):
         value = a.take(part)
@@ -156,7 +158,7 @@ def _surface(forms, part, x, y, depth):
     return result
 
 
-def _ground(table: _FaceTable, part, u, v, grain, shadows: ShadowMap) -> None:
+def _ground(table: _FaceTable, part: Places, u: Values, v: Values, grain: Values, shadows: ShadowMap) -> None:
     """Stains and shadows; ground coordinates are world coordinates."""
     where = np.flatnonzero(table.ground.take(part))
     if len(where):
@@ -164,7 +166,10 @@ def _ground(table: _FaceTable, part, u, v, grain, shadows: ShadowMap) -> None:
         grain[where] *= shadows.at(u[where] * texel, v[where] * texel)
 
 
-def _apply_patterns(table: _FaceTable, part, u, v, grain, channels) -> None:
+def _apply_patterns(
+    table: _FaceTable, part: Places, u: Values, v: Values, grain: Values, channels: list[Values]
+) -> None:
+    """Replace the colour of pixels whose surface has a pattern."""
     kinds = table.pattern.take(part)
     patterned = np.flatnonzero(kinds)
     kinds = kinds[patterned]
@@ -184,22 +189,22 @@ def _apply_patterns(table: _FaceTable, part, u, v, grain, channels) -> None:
 class _BallTable:
     """Values per projected ellipsoid, float32: unlit colour and accent, map to the unit sphere, light directions."""
 
-    colour: list[NDArray[np.float32]]
-    accent: list[NDArray[np.float32]]
-    affine: list[list[NDArray[np.float32]]]
-    scale: NDArray[np.float32]
-    texel: NDArray[np.float32]
-    contrast: NDArray[np.float32]
+    colour: list[Values]
+    accent: list[Values]
+    affine: list[list[Values]]
+    scale: Values
+    texel: Values
+    contrast: Values
     pattern: NDArray[np.uint8]
-    sun: list[NDArray[np.float32]]
-    up: list[NDArray[np.float32]]
+    sun: list[Values]
+    up: list[Values]
 
 
 def _ball_table(ellipsoids: Projected, parts: Parts, weather: Weather) -> _BallTable:
     material = parts.material[ellipsoids.source]
     texel = materials.TEXEL_M[material]
 
-    def column(array: NDArray, k: int) -> NDArray[np.float32]:
+    def column(array: NDArray, k: int) -> Values:
         return np.ascontiguousarray(array[:, k], np.float32)
 
     colour, accent = parts.colour[ellipsoids.source], parts.accent[ellipsoids.source]
@@ -216,7 +221,16 @@ def _ball_table(ellipsoids: Projected, parts: Parts, weather: Weather) -> _BallT
     )
 
 
-def _shade_ellipsoids(ball, x, y, depth, pixel: float, table: _BallTable, weather: Weather, channels) -> None:
+def _shade_ellipsoids(
+    ball: Places,
+    x: Values,
+    y: Values,
+    depth: Values,
+    pixel: float,
+    table: _BallTable,
+    weather: Weather,
+    channels: list[Values],
+) -> None:
     """Colour the pixels whose `ball` is an ellipsoid (0 or more); `pixel` is the width of one at 1 m."""
     where = np.flatnonzero(ball >= 0)
     if not len(where):
@@ -252,7 +266,7 @@ def _shade_ellipsoids(ball, x, y, depth, pixel: float, table: _BallTable, weathe
         channel[where] = tones[k] * noise * light
 
 
-def _toward(ellipsoids: Projected, direction: NDArray[np.float64]) -> list[NDArray[np.float32]]:
+def _toward(ellipsoids: Projected, direction: Points) -> list[Values]:
     """`direction` (world) in the unit-sphere coordinates of every ellipsoid, as normals transform, unit length."""
     axes = ellipsoids.normal
     local = np.einsum("nij,j->ni", axes / (axes**2).sum(2, keepdims=True), direction)
@@ -260,7 +274,7 @@ def _toward(ellipsoids: Projected, direction: NDArray[np.float64]) -> list[NDArr
     return [np.ascontiguousarray(local[:, k], np.float32) for k in range(3)]
 
 
-def _rims(own, unit, wheel, table: _BallTable, tones) -> None:
+def _rims(own: Places, unit: list[Values], wheel: Places, table: _BallTable, tones: list[Values]) -> None:
     """Rim with five openings inside the tyre."""
     radius = np.sqrt(unit[0] ** 2 + unit[2] ** 2)
     angle = np.arctan2(unit[2], unit[0]) * np.float32(5 / (2 * np.pi))
@@ -270,7 +284,7 @@ def _rims(own, unit, wheel, table: _BallTable, tones) -> None:
         tone[wheel] = np.where(rim, accent.take(own), tone[wheel])
 
 
-def _haze(channels, depth, weather: Weather) -> None:
+def _haze(channels: list[Values], depth: Values, weather: Weather) -> None:
     """Veil what is far, and scale to display units."""
     gain, offset = weather.display
     clear = np.exp(depth * np.float32(-weather.haze))

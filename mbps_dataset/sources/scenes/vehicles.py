@@ -104,7 +104,9 @@ def _car(parts: PartsBuilder, thing: Thing, body: _Body, colour: Colour, rng: ra
     _wheels(parts, place, (front_axle, rear_axle), y, radius)
 
 
-def _cabin(parts, place, body: _Body, colour: Colour, belt: float, x: float, y: float, panel: bool) -> None:
+def _cabin(
+    parts: PartsBuilder, place: Placement, body: _Body, colour: Colour, belt: float, x: float, y: float, panel: bool
+) -> None:
     rear, front = -x + 0.08 + body.boot, x - body.bonnet
     inset = 0.07
     cabin = hexahedron(
