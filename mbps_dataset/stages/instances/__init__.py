@@ -1,12 +1,20 @@
-"""Instances: things of one image as pixel sets with class and score. Every method returns `Instances`."""
+"""Instances: things of one image as pixel sets with class and score.
+
+Every method has the same shape, ``method(semantic, evidence, things, *, settings) -> Instances``; the evidence is depth,
+patch features or somebody's detections.
+"""
 
 from __future__ import annotations
 
 from mbps_dataset.stages.instances.class_vote import vote_classes
 from mbps_dataset.stages.instances.connected_components import connected_components, with_leftover_components
 from mbps_dataset.stages.instances.depth_gradient import split_by_depth
+from mbps_dataset.stages.instances.imported import split_by_detections
+from mbps_dataset.stages.instances.maskcut import split_by_maskcut, split_by_tokencut
 from mbps_dataset.stages.instances.merge import merge_by_depth
+from mbps_dataset.stages.instances.nms import mask_iou, matrix_nms, merge_detections, suppress_overlaps
 from mbps_dataset.stages.instances.types import UNKNOWN_CLASS, Instances
+from mbps_dataset.stages.instances.votecut import split_by_votecut
 from mbps_dataset.stages.instances.watershed import watershed_by_depth
 
 
@@ -14,8 +22,16 @@ __all__ = [
     "UNKNOWN_CLASS",
     "Instances",
     "connected_components",
+    "mask_iou",
+    "matrix_nms",
     "merge_by_depth",
+    "merge_detections",
     "split_by_depth",
+    "split_by_detections",
+    "split_by_maskcut",
+    "split_by_tokencut",
+    "split_by_votecut",
+    "suppress_overlaps",
     "vote_classes",
     "watershed_by_depth",
     "with_leftover_components",
