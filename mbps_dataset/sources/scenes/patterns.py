@@ -6,14 +6,14 @@ alone, so that it is fixed to the object. All shapes and proportions are ours, b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mbps_dataset.sources.scenes.arrays import Places, Values
+from mbps_dataset.sources.scenes.arrays import Mask, Places, Values
 from mbps_dataset.sources.scenes.materials import Pattern
 
 
@@ -76,7 +76,7 @@ class Pixels:
         return formula(self._table).take(self.part)
 
 
-def _put(channels: Channels, mask: NDArray[np.bool_], colour, gain: Values | float = 1.0) -> None:
+def _put(channels: Channels, mask: Mask, colour: Sequence[Values | float], gain: Values | float = 1.0) -> None:
     """Where `mask`, set the channels to `colour` (three numbers or arrays) times `gain`."""
     where = np.flatnonzero(mask)
     for channel, value in zip(channels, colour):
@@ -84,7 +84,7 @@ def _put(channels: Channels, mask: NDArray[np.bool_], colour, gain: Values | flo
         channel[where] = value * (gain[where] if isinstance(gain, np.ndarray) else gain)
 
 
-def _dim(channels: Channels, mask: NDArray[np.bool_], gain: float) -> None:
+def _dim(channels: Channels, mask: Mask, gain: float) -> None:
     """Where `mask`, multiply the channels by `gain`."""
     where = np.flatnonzero(mask)
     for channel in channels:

@@ -96,7 +96,7 @@ def draw_plan(seed: int, traffic: float) -> Plan:
     for side in plan.sides:
         _buildings(populator, side)
         _fronts(populator, side)
-        _furniture(populator, side)
+        _furniture(populator, side, traffic)
         _trees(populator, side)
         _parked(populator, side, traffic)
         _pedestrians(populator, side, traffic)
@@ -143,7 +143,7 @@ def _fronts(p: _Populator, side: Side) -> None:
         along += length + rng.choice((0.0, 1.2, 3.0))
 
 
-def _furniture(p: _Populator, side: Side) -> None:
+def _furniture(p: _Populator, side: Side, traffic: float) -> None:
     rng, plan = p.rng, p.plan
     edge = side.kerb(plan.half_road)
     lateral = side.sign * (edge + 0.5)
@@ -172,7 +172,7 @@ def _furniture(p: _Populator, side: Side) -> None:
     if plan.kind == "outskirts" and rng.random() < 0.4:
         for k in range(10):
             p.add("guard rail", 4 + 8.0 * k, side.sign * (edge + 0.5), size=(8.0,))
-    if rng.random() < 0.35:
+    if rng.random() < 0.35 * min(traffic, 2.0):
         along, count = rng.uniform(6, 35), rng.randint(2, 6)
         for k in range(count):
             if not plan.in_crossing(along + 0.7 * k, 1) and side.pavement > 1:
@@ -256,7 +256,7 @@ def _moving(p: _Populator, traffic: float) -> None:
     """Vehicles and riders in the lanes: ours ahead of us, the other side towards us."""
     rng, plan = p.rng, p.plan
     lane = plan.half_road / max(plan.lanes / 2, 1)
-    if plan.rail and rng.random() < 0.7:
+    if plan.rail and rng.random() < 0.7 * min(traffic, 1.4):
         p.add("tram", rng.uniform(26, 55), -lane * 0.5, turn=math.pi, speed=0.5, label=31)
     lanes = [(lane * (k + 0.5), 1) for k in range(max(plan.lanes // 2, 1))]
     lanes += [(-lateral, -1) for lateral, _ in lanes]

@@ -106,8 +106,8 @@ class ShadowMap:
         draw_cast, draw_under = ImageDraw.Draw(cast), ImageDraw.Draw(under)
         slant = -weather.sun[:2] / max(float(weather.sun[2]), 0.15)
         for footprint in footprints:
-            low, high = footprint.outline + slant * footprint.lift, footprint.outline + slant * footprint.height
-            low, high = self._cells(low), self._cells(high)
+            low = self._cells(footprint.outline + slant * footprint.lift)
+            high = self._cells(footprint.outline + slant * footprint.height)
             for k in range(len(low)):
                 draw_cast.polygon((low[k - 1], low[k], high[k], high[k - 1]), fill=0)
             draw_cast.polygon(high, fill=0)
