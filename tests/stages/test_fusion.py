@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mbps_dataset.stages.fusion import Panoptic, fuse
-from mbps_dataset.stages.instances import Instances, split_by_depth
+from mbps_dataset.stages.instances import Instances, connected_components, split_by_depth
+from mbps_dataset.taxonomy import LABEL_ID_TO_TRAIN_ID
 from tests.stages.instances import full_frame_oracle as oracle
 from tests.stages.instances.golden import THINGS_BY_NAME, load
 from tests.stages.instances.scenes import THINGS
@@ -42,6 +43,50 @@ def test_reproduces_reference_crafted_case(suffix: str) -> None:
     instances = Instances.empty((48, 80)) if suffix else Instances(masks, scores=golden["crafted/scores_in"])
     fused = fuse(golden["crafted/sem"], instances, THINGS_BY_NAME["gtsplit"])
     assert_is_reference(fused, golden[f"crafted/panoptic{suffix}"], golden[f"crafted/segments{suffix}_json"])
+
+
+def true_segments(golden: dict[str, np.ndarray], scene: str) -> list[tuple[int, np.ndarray]]:
+    """Class and mask of each true segment: stuff of at least 64 pixels, things of at least 10, groups left out."""
+    train_ids, instance_ids = LABEL_ID_TO_TRAIN_ID[golden[f"{scene}/gt_labelIds"]], golden[f"{scene}/gt_instanceIds"]
+    found = [(class_id, train_ids == class_id) for class_id in range(11) if (train_ids == class_id).sum() >= 64]
+    for instance_id in np.unique(instance_ids[instance_ids >= 1000]):
+        mask, class_id = instance_ids == instance_id, int(LABEL_ID_TO_TRAIN_ID[instance_id // 1000])
+        if class_id in THINGS and mask.sum() >= 10:
+            found.append((class_id, mask))
+    return found
+
+
+def count_matches(fused: Panoptic, truth: list[tuple[int, np.ndarray]]) -> dict[str, np.ndarray]:
+    """True and false positives, misses and IoU sums per class, each true segment taking its best free match."""
+    counts = {name: np.zeros(19) for name in ("tp", "fp", "fn", "iou_sum")}
+    free = {segment.id: segment.class_id for segment in fused.segments}
+    for class_id, mask in truth:
+        predictions = {number: fused.segment_map == number for number, c in free.items() if c == class_id}
+        overlaps = {number: (mask & p).sum() / (mask | p).sum() for number, p in predictions.items()}
+        best = max(overlaps, key=overlaps.get, default=None)
+        if best is None or overlaps[best] <= 0.5:
+            counts["fn"][class_id] += 1
+            continue
+        counts["tp"][class_id] += 1
+        counts["iou_sum"][class_id] += overlaps[best]
+        del free[best]
+    for class_id in free.values():
+        counts["fp"][class_id] += 1
+    return counts
+
+
+@pytest.mark.parametrize("scene", ["s0", "s2"])
+@pytest.mark.parametrize("method", ["sweep", "cc"])
+def test_the_evaluators_order_gives_the_counts_of_the_reference_evaluator(scene: str, method: str) -> None:
+    inputs, golden = load("depth_instances"), load("pq_eval")
+    semantic, depth = inputs[f"{scene}/sem"], inputs[f"{scene}/depth"]
+    if method == "sweep":
+        instances = split_by_depth(semantic, depth, THINGS, grad_threshold=0.20, min_area=1000)
+    else:
+        instances = connected_components(semantic, depth, THINGS, min_area=10)
+    counts = count_matches(fuse(semantic, instances, THINGS, order="evaluator"), true_segments(golden, scene))
+    for name, values in counts.items():
+        np.testing.assert_allclose(values, golden[f"{scene}/{method}_{name}"], rtol=0, atol=1e-9)
 
 
 def partition(fused: Panoptic) -> set[tuple[int, bool, bytes]]:

@@ -53,8 +53,8 @@ def split_by_depth(semantic, depth, things, *, grad_threshold=0.10, min_area=500
 
 
 def majority(semantic, mask, ignore=None) -> int:
-    counts = np.bincount(semantic[mask].astype(np.int64), minlength=65536)
-    if ignore is not None:
+    counts = np.bincount(semantic[mask])
+    if ignore is not None and ignore < len(counts):
         counts[ignore] = 0
     return int(counts.argmax()) if counts.any() else -1
 

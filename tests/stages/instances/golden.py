@@ -14,7 +14,7 @@ DATA = Path(__file__).parents[2] / "data"
 THINGS_BY_NAME = {"gtsplit": tuple(range(11, 19)), "attnsplit": (3, 11, 13, 14, 15, 18)}
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def load(name: str) -> dict[str, NDArray]:
     """All arrays of ``tests/data/<name>.npz``."""
     with np.load(DATA / f"{name}.npz") as archive:

@@ -37,7 +37,7 @@ def street(
 
 
 def fragmented_street(
-    seed: int, height: int = 512, width: int = 1024, cell: int = 16
+    seed: int, height: int = 512, width: int = 1024, cell: int = 20
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """A street whose things fall apart: depth and class jump from cell to cell over most of the picture."""
     random = np.random.default_rng(seed)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import pickle
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mbps_dataset.stages.instances import UNKNOWN_CLASS, Instances
+from mbps_dataset.stages.instances import UNKNOWN_CLASS, Instances, types
 
 
 MASKS = arrays.arrays(bool, st.tuples(st.integers(0, 5), st.integers(1, 9), st.integers(1, 9)))
@@ -43,6 +44,11 @@ def test_select_takes_the_named_masks_in_that_order(masks: np.ndarray, data: st.
     instances = Instances(masks, class_ids=range(len(masks)))
     np.testing.assert_array_equal(instances.select(chosen).masks(), masks[chosen].reshape(-1, *masks.shape[1:]))
     assert instances.select(chosen).class_ids.tolist() == chosen
+
+
+def test_the_example_in_the_documentation() -> None:
+    failed, tried = doctest.testmod(types)
+    assert tried and not failed
 
 
 def test_defaults_and_types() -> None:
