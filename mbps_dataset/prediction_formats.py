@@ -16,7 +16,7 @@ cityscapesScripts.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from PIL import Image, UnidentifiedImageError
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import InstanceMap, SemanticMap
 from mbps_dataset.errors import InputError
-from mbps_dataset.metrics.overlap import unique_values
+from mbps_dataset.metrics.overlap import run_starts, unique_values
 
 
 VOID = taxonomy.VOID
@@ -88,9 +88,12 @@ def read_map(value: Any, image_id: str) -> NDArray[np.integer]:
         value = _load(Path(value), image_id)
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
+    if isinstance(value, Image.Image) and value.mode == "RGB":  # four bytes a pixel are one number
+        return np.asarray(value.convert("RGBA")).view("<u4")[..., 0] & np.uint32(0xFFFFFF)
     array = np.asarray(value)
     if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
-        return array[..., :3].astype(np.int32) @ np.array([1, 256, 65536], np.int32)
+        red, green, blue = (array[..., channel].astype(np.int32) for channel in range(3))
+        return red + (green << 8) + (blue << 16)
     if array.ndim != 2:
         raise InputError(f"image {image_id!r}: expected a map [H, W], but got shape {array.shape}.")
     return array
@@ -126,7 +129,9 @@ def labels_from_segments(
         raise InputError(
             f"image {image_id!r}: the map of segments holds the negative id {ids.min()}; paint void as 0."
         )
-    present, inverse = unique_values(ids.ravel().astype(np.int64) + 1)  # -1 is a form of void
+    flat = np.ascontiguousarray(ids).ravel()
+    starts = run_starts([flat])
+    present, of_run = unique_values(flat[starts].astype(np.int64) + 1)  # -1 is a form of void
     present = present - 1
     missing = [int(k) for k in present if int(k) not in listed and int(k) not in _UNLISTED_VOID]
     if missing:
@@ -134,15 +139,24 @@ def labels_from_segments(
             f"image {image_id!r}: segment id {missing[0]} is in the map but not in `segments_info` "
             f"({len(missing)} such ids); list it, or paint void as 0."
         )
+    lengths = np.diff(starts, append=flat.size)
+
+    def painted(value_of: Callable[[int], int]) -> NDArray[np.integer]:
+        values = np.array([value_of(k) for k in present.tolist()], np.int64)
+        values = values.astype(np.min_scalar_type(values.max(initial=0)))
+        return np.repeat(values[of_run], lengths).reshape(ids.shape)
+
+    def class_of_segment(k: int) -> int:
+        if k not in listed:
+            return void
+        category = _category(listed[k], image_id)
+        return category if class_of is None else class_of.get(category, void)
+
     crowds = {k: n + 1 for n, k in enumerate(k for k, s in listed.items() if s.get("iscrowd"))}
-    table = np.zeros((len(present), 3), np.int32)
-    for row, k in enumerate(present.tolist()):
-        category = _category(listed[k], image_id) if k in listed else void
-        known = class_of is None or k not in listed
-        table[row] = (category if known else class_of.get(category, void), max(k, 0), crowds.get(k, 0))
-    semantic, instance, crowd = (table[:, column][inverse].reshape(ids.shape) for column in range(3))
     scores = {k: float(s["score"]) for k, s in listed.items() if s.get("score") is not None}
-    return Labels(image_id, semantic, instance, crowd if crowds else None, scores)
+    instance = np.maximum(ids, 0) if present.min(initial=0) < 0 else ids
+    crowd = painted(lambda k: crowds.get(k, 0)) if crowds else None
+    return Labels(image_id, painted(class_of_segment), instance, crowd, scores)
 
 
 def _category(segment: Mapping[str, Any], image_id: str) -> int:

@@ -110,7 +110,7 @@ def overlap_table(
     }
     arrays = {name: as_label_map(labels, name, image) for name, labels in maps.items() if labels is not None}
     _require_same_size(arrays, image)
-    starts = _run_starts([array.ravel() for array in arrays.values()])
+    starts = run_starts([array.ravel() for array in arrays.values()])
     lengths = np.diff(starts, append=next(iter(arrays.values())).size)
     runs = {name: array.ravel()[starts] for name, array in arrays.items()}
     _require_not_negative(runs, image)
@@ -170,7 +170,7 @@ def _require_not_negative(runs: dict[str, NDArray[np.integer]], image: str) -> N
             )
 
 
-def _run_starts(flat_maps: list[NDArray[np.integer]]) -> Int:
+def run_starts(flat_maps: list[NDArray[np.integer]]) -> Int:
     """Flat positions at which any of the maps differs from the pixel before, and 0."""
     size = flat_maps[0].size
     changed, differs = np.empty(min(size, _BLOCK_PX), bool), np.empty(min(size, _BLOCK_PX), bool)
