@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -166,21 +167,26 @@ def test_colour_alone_does_not_tell_the_classes():
     assert np.mean(recalls) < 0.4
 
 
+def warped_error(view: RenderedView, other: RenderedView) -> tuple[float, float]:
+    """Mean difference of `view` and `other` warped into it, and of the two as they are, over still points."""
+    mask, column, row = seen_in_both(view, other)
+    assert mask.mean() > 0.3
+    channels = np.moveaxis(other.image.astype(float), 2, 0)
+    warped = np.stack([map_coordinates(channel, [row, column], order=1, mode="nearest") for channel in channels], -1)
+    return (
+        np.abs(warped - view.image).mean(-1)[mask].mean(),
+        np.abs(other.image.astype(float) - view.image).mean(-1)[mask].mean(),
+    )
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_next_frame_warped_by_depth_and_pose_gives_this_frame(seed):
     current, following = render(seed, CLEAR), render(seed, CLEAR, time=1.0)
-    mask, column, row = seen_in_both(current, following)
-    assert mask.mean() > 0.3
-    warped = np.stack(
-        [
-            map_coordinates(following.image[..., c].astype(float), [row, column], order=1, mode="nearest")
-            for c in range(3)
-        ],
-        -1,
-    )
-    error = np.abs(warped - current.image).mean(-1)[mask].mean()
-    unmoved = np.abs(following.image.astype(float) - current.image).mean(-1)[mask].mean()
+    error, unmoved = warped_error(current, following)
     assert error < 9 and error < 0.6 * unmoved
+    for scale in (0.9, 1.1):
+        views = [replace(view, depth=view.depth * np.float32(scale)) for view in (current, following)]
+        assert warped_error(*views)[0] > error
 
 
 @pytest.mark.parametrize("seed", range(4))
