@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import math
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.metrics import PanopticQuality
+from mbps_dataset.metrics import PanopticQuality, panoptic_quality
 from tests.metrics import golden
 
 
@@ -256,3 +257,8 @@ def test_result_is_ready_for_json() -> None:
     data = golden.load("12_all_empty").metric().compute(bootstrap=5).to_dict()
     text = json.dumps(data, allow_nan=False)
     assert json.loads(text)["convention"] == "coco" and data["predicted_void_share"] == 1.0
+
+
+def test_the_example_of_the_documentation() -> None:
+    outcome = doctest.testmod(panoptic_quality)
+    assert outcome.attempted >= 6 and outcome.failed == 0
