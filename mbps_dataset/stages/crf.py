@@ -11,7 +11,11 @@ distance alone, one by distance and colour. What is decided here, and where it c
 * iterations, temperature and resolution are part of the result, not knobs for speed: 10 iterations are not converged;
 * temperature and working resolution belong to the caller, who resizes and sharpens before calling. `PRESETS` records
   what each published system used;
-* everything off the CPU and CUDA (Apple's MPS) is computed on the CPU and moved back (ours).
+* everything off the CPU and CUDA (Apple's MPS) is computed on the CPU and moved back (ours);
+* memory beside the arrays that come in: 12 bytes per pixel and class (marginals before and after an update, clipped
+  probabilities), 300 to 500 bytes per pixel for index tables, and the bilateral vertices (a quarter of the pixels on
+  street scenes, up to six times the pixels on pure noise) twice per class. 1024 x 2048 x 27 takes 1.5 GB, where pydensecrf
+  takes 2.2. The index tables of the last two image sizes stay in memory for the next image.
 
 Pull two noisy classes onto the edge of a picture:
 
@@ -29,7 +33,6 @@ Pull two noisy classes onto the edge of a picture:
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, Literal, TypeVar
@@ -40,11 +43,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mbps_dataset.errors import InputError, RecipeError
-from mbps_dataset.stages.mean_field import GlobalTerm, LocalTerm, Tiling, mean_field, reach
+from mbps_dataset.stages.crf_presets import PRESETS, ChannelOrder, CrfKernels, CrfPreset
+from mbps_dataset.stages.mean_field import GlobalTerm, LocalTerm, mean_field, reach
+from mbps_dataset.stages.tiling import Tiling
 
+
+__all__ = ["PRESETS", "CrfKernels", "CrfPreset", "dense_crf"]
 
 Array = TypeVar("Array", NDArray[Any], Tensor)
-ChannelOrder = Literal["bgr", "rgb"]
 Backend = Literal["torch", "pydensecrf"]
 
 SMALLEST_PROBABILITY = 1e-5
@@ -55,49 +61,6 @@ LARGEST_COMPOSED = 600_000
 
 SUM_TOLERANCE = 1e-2
 """How far from one a pixel's probabilities may sum; half-precision softmax stays well inside (ours)."""
-
-
-@dataclass(frozen=True)
-class CrfKernels:
-    """The arguments of `dense_crf` that decide its result."""
-
-    gaussian_sxy: float = 1.0  # standard deviation of the distance-only term, pixels
-    gaussian_compat: float = 3.0  # its weight, nats
-    bilateral_sxy: float = 67.0  # standard deviation of the distance-and-colour term, pixels
-    bilateral_srgb: float = 3.0  # and in colour, 8-bit levels
-    bilateral_compat: float = 4.0  # its weight, nats
-    iterations: int = 10
-    channel_order: ChannelOrder = "bgr"
-
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for `dense_crf`."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class CrfPreset:
-    """What a published system does around its CRF: kernels for `dense_crf`, and two steps that its caller takes."""
-
-    kernels: CrfKernels
-    working_hw: tuple[int, int]  # resolution at which the CRF runs (height, width), pixels
-    temperature: float  # p = softmax(temperature * x)
-    applied_to: str  # what x is
-    labels: int  # number of classes K
-
-
-PRESETS: dict[str, CrfPreset] = {
-    # The reference code behind the published labels sharpens twice: its scores are log_softmax(3 cosine) already.
-    "mbps": CrfPreset(CrfKernels(), (322, 644), 3.0, "log_softmax(3 cosine), averaged over windows", 27),
-    # CAUSE's own test protocol: centre crop of 322, softmax of log_softmax(3 cosine) without a further factor.
-    "cause": CrfPreset(CrfKernels(), (322, 322), 1.0, "log_softmax(3 cosine)", 27),
-    # CUPS (Hahn et al., CVPR 2025): Cityscapes scaled by 0.625; softmax of the fused log-probabilities.
-    "cups": CrfPreset(CrfKernels(), (640, 1280), 1.0, "log-probabilities fused by depth", 27),
-    # MaskCut (Wang et al., CVPR 2023): each mask refined alone, its hard 0/1 values through a softmax. The channel order
-    # is not part of its published description; RGB as images are loaded is assumed here.
-    "maskcut": CrfPreset(
-        CrfKernels(3.0, 7.0, 50.0, 5.0, 10.0, 10, "rgb"), (480, 480), 1.0, "(background, foreground) mask as 0 or 1", 2
-    ),
-}
 
 
 def dense_crf(
@@ -162,14 +125,14 @@ def _infer_with_torch(image: Tensor, probs: Tensor, kernels: CrfKernels) -> Tens
     """Marginals [K, H, W] from our own lattice; on the GPU where `probs` is on one, else on the CPU."""
     device = probs.device if probs.device.type == "cuda" else torch.device("cpu")
     K, H, W = probs.shape
-    tiling = _tiling(H, W, _tile_side(K))
+    tiling = Tiling(H, W, _tile_side(K, device))
     terms: list[GlobalTerm | LocalTerm] = []
     if kernels.gaussian_compat:
-        terms.append(_position_term(tiling, kernels.gaussian_sxy, kernels.gaussian_compat).to(device))
+        terms.append(_position_term(tiling, kernels.gaussian_sxy, kernels.gaussian_compat, device))
     if kernels.bilateral_compat:
         colours = _ordered(image, kernels.channel_order)
-        features = _features(tiling, kernels.bilateral_sxy, colours, kernels.bilateral_srgb)
-        terms.append(GlobalTerm.build(_in_tile_order(features, tiling), tiling, kernels.bilateral_compat).to(device))
+        features = _features(H, W, kernels.bilateral_sxy, colours, kernels.bilateral_srgb)
+        terms.append(GlobalTerm.build(features, tiling, kernels.bilateral_compat).to(device))
     rows = tiling.rows(probs.to(device), lambda p: p.clamp_(SMALLEST_PROBABILITY, 1.0))
     return tiling.planes(mean_field(rows, terms, tiling, kernels.iterations))
 
@@ -194,44 +157,33 @@ def _infer_with_pydensecrf(image: Tensor, probs: Tensor, kernels: CrfKernels) ->
     return torch.from_numpy(np.array(model.inference(kernels.iterations), order="C").reshape(K, H, W))
 
 
-def _tile_side(n_classes: int) -> int:
-    """Side of a tile whose marginals take about 1 MB, half a core's cache (measured: 64 to 128 differ by 5 %)."""
+def _tile_side(n_classes: int, device: torch.device) -> int:
+    """Side of a tile whose marginals take about 1 MB, half a core's cache; on a GPU the image is one tile."""
+    if device.type != "cpu":
+        return 2**20
     return next((side for side in (256, 128, 96) if side * side * n_classes <= 2**18), 64)
 
 
 @lru_cache(maxsize=2)
-def _tiling(height: int, width: int, side: int) -> Tiling:
-    return Tiling(height, width, side)
-
-
-@lru_cache(maxsize=2)
-def _position_term(tiling: Tiling, sxy: float, compat: float) -> GlobalTerm | LocalTerm:
+def _position_term(tiling: Tiling, sxy: float, compat: float, device: torch.device) -> GlobalTerm | LocalTerm:
     """The distance-only term: it depends on the size alone, so images of one size share it."""
-    features = _features(tiling, sxy)
+    features = _features(tiling.height, tiling.width, sxy)
     margin = reach(sxy)
     if margin <= tiling.side // 4:
         compose = margin <= 3 and tiling.height * tiling.width <= LARGEST_COMPOSED
-        return LocalTerm.build(features, tiling, margin, compat, compose)
-    return GlobalTerm.build(_in_tile_order(features, tiling), tiling, compat)
+        return LocalTerm.build(features, tiling, margin, compat, compose).to(device)
+    return GlobalTerm.build(features, tiling, compat).to(device)
 
 
 def _features(
-    tiling: Tiling, sxy: float, colours: NDArray[np.uint8] | None = None, srgb: float = 1.0
+    height: int, width: int, sxy: float, colours: NDArray[np.uint8] | None = None, srgb: float = 1.0
 ) -> NDArray[np.float32]:
     """(x / sxy, y / sxy) and, with `colours` [H, W, 3], each colour / srgb: [2 or 5, H, W] float32, in this order."""
-    y, x = np.mgrid[: tiling.height, : tiling.width].astype(np.float32)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
     features = [x / np.float32(sxy), y / np.float32(sxy)]
     if colours is not None:
         features += [colours[..., channel].astype(np.float32) / np.float32(srgb) for channel in range(3)]
     return np.stack(features)
-
-
-def _in_tile_order(planes: NDArray[np.float32], tiling: Tiling) -> NDArray[np.float32]:
-    """[d, H, W] -> [d, H W]."""
-    ordered = np.empty((len(planes), tiling.height * tiling.width), np.float32)
-    for window, places in zip(tiling.windows, tiling.ranges):
-        ordered[:, places] = planes[(slice(None), *window)].reshape(len(planes), -1)
-    return ordered
 
 
 def _ordered(image: Tensor, channel_order: ChannelOrder) -> NDArray[np.uint8]:

@@ -60,8 +60,9 @@ class WeightedSums:
         return csr_matrix((self.weights.numpy(), self.sources.numpy(), self.offsets.numpy()), shape)
 
     def part(self, rows: slice) -> WeightedSums:
-        """Some rows of a matrix whose rows have equally many entries; shares its memory."""
-        entries = slice(int(self.offsets[rows.start]), int(self.offsets[rows.stop]))
+        """Some rows of a map whose rows have equally many entries; shares its memory."""
+        per_row = len(self.sources) // (len(self.offsets) - 1)
+        entries = slice(rows.start * per_row, rows.stop * per_row)
         return WeightedSums(self.sources[entries], self.weights[entries], self.offsets[: rows.stop - rows.start + 1])
 
     def to(self, device: torch.device) -> WeightedSums:
@@ -189,10 +190,13 @@ def _enclosing_simplices(
 def _elevate(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Positions [d, N] -> [d+1, N] on the plane of coordinates summing to zero, unit Gaussian -> lattice's own width."""
     d, n_points = features.shape
+    deviation = float(
+        np.float32(math.sqrt(2 / 3) * (d + 1))
+    )  # of splat, blur and slice together; rounded as pydensecrf
     elevated = np.empty((d + 1, n_points), np.float32)
     total = np.zeros(n_points, np.float32)
     for j in range(d, 0, -1):
-        scale = np.float32(np.float32(math.sqrt(2 / 3) * (d + 1)) / math.sqrt(j * (j + 1)))
+        scale = np.float32(deviation / math.sqrt(j * (j + 1)))
         scaled = features[j - 1] * scale
         elevated[j] = total - np.float32(j) * scaled
         total += scaled
