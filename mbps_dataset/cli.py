@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 from mbps_dataset._version import __version__
 from mbps_dataset.commands import COMMANDS
-from mbps_dataset.errors import CalibrationError, InputError, RecipeError, StoreError, WeightsError
+from mbps_dataset.errors import CalibrationError, InputError, PublishError, RecipeError, StoreError, WeightsError
 
 
-USER_ERRORS = (InputError, RecipeError, WeightsError, CalibrationError, StoreError)
+USER_ERRORS = (InputError, RecipeError, WeightsError, CalibrationError, StoreError, PublishError)
 
 
 def parser() -> argparse.ArgumentParser:

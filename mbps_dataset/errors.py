@@ -21,3 +21,7 @@ class CalibrationError(ValueError):
 
 class StoreError(OSError):
     """A stage result cannot be written or read back."""
+
+
+class PublishError(ValueError):
+    """A label set that cannot be released: the tag exists, images may not be shown, or the Hub says no."""
