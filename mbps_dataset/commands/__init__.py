@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from mbps_dataset.commands import build, convert, evaluate, info, preview
+from mbps_dataset.commands import build, convert, evaluate, info, preview, push
 
 
 COMMANDS: dict[str, ModuleType] = {
     "build": build,
     "eval": evaluate,
     "preview": preview,
+    "push": push,
     "info": info,
     "convert": convert,
 }

@@ -1,0 +1,108 @@
+"""`mbps push`: a label set as a release on the Hub."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from mbps_dataset.publish import DatasetRepository, Plan, RepositoryState
+
+HELP = "release a label set on the Hugging Face Hub: one configuration per recipe, one tag per release"
+EXAMPLE = "mbps push build/mbps org/mbps-pseudo --tag v1.0.0 --dry-run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("label_set", type=Path, metavar="LABELSET", help="folder written by `mbps build`")
+    parser.add_argument("repository", metavar="OWNER/NAME", help="dataset repository; made if it does not exist")
+    parser.add_argument("--tag", required=True, help="name of the release, e.g. v1.0.0; must not exist yet")
+    parser.add_argument("--with-images", action="store_true",
+                        help="send the images too, where their licence allows it (default: labels only)")  # fmt: skip
+    parser.add_argument("--private", action="store_true", help="if the repository is made, make it private")
+    parser.add_argument("--revision", default="main", metavar="BRANCH", help="branch to push to (default: main)")
+    parser.add_argument("--default", action="store_true", dest="make_default",
+                        help="make this recipe the one loaded without a name (default: the first one pushed)")  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="list what would be sent, with sizes; send nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Push, or say what would be pushed."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    from mbps_dataset.built import BuiltLabelSet
+    from mbps_dataset.publish import DatasetRepository, check_target, plan_commit
+    from mbps_dataset.release import prepare
+
+    if arguments.quiet or not sys.stderr.isatty():
+        disable_progress_bars()
+    built = BuiltLabelSet(arguments.label_set)
+    repository = DatasetRepository(arguments.repository, arguments.revision)
+    state = _look(repository, dry_run=arguments.dry_run)
+    check_target(repository, state, arguments.tag, private=arguments.private)
+    with tempfile.TemporaryDirectory(prefix=".release-", dir=_scratch_parent(built.root)) as scratch:
+        release = prepare(built, arguments.tag, Path(scratch), with_images=arguments.with_images)
+        if arguments.dry_run:
+            plan = plan_commit(release, repository.repo_id, state, make_default=arguments.make_default)
+            print_plan(repository, state, plan, arguments)
+            return 0
+        repository.create(state, private=arguments.private)
+        commit, plan = repository.commit(release, make_default=arguments.make_default)
+        repository.tag(arguments.tag, commit, plan.tag_message)
+    images = "with images" if release.with_images else "labels only"
+    print(f"Released {release.recipe} as {arguments.tag} of {repository.repo_id}: {len(plan.additions)} files, "
+          f"{readable_size(plan.size)}, {images}, commit {commit[:7]}.")  # fmt: skip
+    print(f'Load it:  load_dataset("{repository.repo_id}", "{release.recipe}", revision="{arguments.tag}")')
+    return 0
+
+
+def _look(repository: DatasetRepository, *, dry_run: bool) -> RepositoryState:
+    """What is on the Hub; a dry run can do without."""
+    from mbps_dataset.errors import PublishError
+    from mbps_dataset.publish import RepositoryState
+
+    try:
+        return repository.look()
+    except PublishError as error:
+        if not dry_run:
+            raise
+        print(f"{error} So this list supposes an empty repository.", file=sys.stderr)
+        return RepositoryState()
+
+
+def _scratch_parent(root: Path) -> Path | None:
+    """Where copies without images are made: beside the label set, which has room, or in the system's place."""
+    return root if os.access(root, os.W_OK) else None
+
+
+def print_plan(
+    repository: DatasetRepository, state: RepositoryState, plan: Plan, arguments: argparse.Namespace
+) -> None:
+    """The files of a push with their sizes, and where they would go."""
+    kind = "" if state.exists else f" (new, {'private' if arguments.private else 'public'})"
+    print(f"{repository.repo_id}{kind}, branch {repository.branch}, tag {arguments.tag}")
+    for file in plan.additions:
+        print(f"  send    {readable_size(file.size):>9}  {file.path}")
+    for path in plan.deletions:
+        print(f"  remove  {'':>9}  {path}")
+    images = "with images" if arguments.with_images else "labels only, no image"
+    print(f"{len(plan.additions)} files, {readable_size(plan.size)}, {images}; files that the Hub has already are not "
+          "sent again.\nDry run: nothing was sent.")  # fmt: skip
+
+
+def readable_size(size: int) -> str:
+    """
+    >>> readable_size(999), readable_size(1_234_567)
+    ('999 B', '1.2 MB')
+    """
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
