@@ -27,7 +27,7 @@ def add_tree(thing: Thing, parts: PartsBuilder) -> None:
     radius = rng.uniform(0.1, 0.2) * scale
     parts.owner(VEGETATION)
     parts.quads(
-        prism(0, 0, radius, 0, stem + height * 0.7, 4 if thing.far else 6, 0.6), Material.BARK, bark, place=place
+        prism(0, 0, radius, 0, stem + height * 0.7, 3 if thing.far else 6, 0.6), Material.BARK, bark, place=place
     )
     blobs = []
     count = rng.randint(4, 5) if thing.far else rng.randint(6, 8)
@@ -83,7 +83,7 @@ def add_lamp(thing: Thing, parts: PartsBuilder) -> None:
     )
     height = rng.choice((4.5, 6.5, 8.5))
     parts.owner(POLE)
-    parts.quads(prism(0, 0, 0.09, 0, height, 4 if thing.far else 6, 0.6), Material.METAL, colour, place=place)
+    parts.quads(prism(0, 0, 0.09, 0, height, 3 if thing.far else 5, 0.6), Material.METAL, colour, place=place)
     if height < 5:
         parts.ellipsoids(
             [ball((0, 0, height + 0.15), (0.22, 0.22, 0.25))], Material.SHELL, (0.85, 0.84, 0.78), place=place

@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from mbps_dataset.sources.scenes.camera import EgoPath
 
 
-FAR_M = 40.0
+FAR_M = 28.0
+"""What starts farther down the street than this is made of fewer parts; a pixel is then wider than 2.5 cm."""
 
 
 @dataclass(frozen=True)
 class Thing:
     """One object of the plan: its `kind`, place in the world, heading (clockwise from y), velocity and own seed.
 
-    `number` counts objects of a label in this scene; `second` is the number of the vehicle that a rider sits on.
+    `far` things are made of fewer parts. `number` counts objects of a label in this scene; `second` is the number of the vehicle that a rider sits on.
     """
 
     kind: str
@@ -34,11 +35,7 @@ class Thing:
     second: int = -1
     velocity: tuple[float, float] = (0.0, 0.0)
     size: tuple[float, ...] = ()
-
-    @property
-    def far(self) -> bool:
-        """So far down the street that finer parts would not be seen."""
-        return self.y > FAR_M
+    far: bool = False
 
     def at(self, time: float) -> tuple[float, float]:
         """Position on the ground at `time`."""

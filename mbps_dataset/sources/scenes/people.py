@@ -53,15 +53,15 @@ def add_person(thing: Thing, parts: PartsBuilder, time: float) -> None:
     arms = []
     for side in (1, -1):
         hand = (0.02 - side * swing, side * 0.27 * broad, 0.86)
+        if thing.far:
+            arms.append(limb((0, side * 0.215 * broad, 1.42), hand, 0.052))
+            continue
         arms += [limb((0, side * 0.215 * broad, 1.42), ((hand[0] - 0.02) * 0.5, side * 0.26 * broad, 1.12), 0.058),
                  limb(((hand[0] - 0.02) * 0.5, side * 0.26 * broad, 1.12), hand, 0.046)]  # fmt: skip
     parts.ellipsoids(trunk + arms, Material.CLOTH, top, place=place)
-    parts.ellipsoids(
-        [ball((0.02 - s * swing, s * 0.27 * broad, 0.82), (0.045, 0.04, 0.06)) for s in (1, -1)],
-        Material.SKIN,
-        skin,
-        place=place,
-    )
+    hands = [ball((0.02 - side * swing, side * 0.27 * broad, 0.82), (0.045, 0.04, 0.06)) for side in (1, -1)]
+    if not thing.far:
+        parts.ellipsoids(hands, Material.SKIN, skin, place=place)
     legs, shoes = [ball((0, 0, 0.94), (0.125, 0.17 * broad, 0.15))], []
     for side in (1, -1):
         foot = side * swing * 1.1

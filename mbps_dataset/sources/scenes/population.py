@@ -10,7 +10,7 @@ import math
 import random
 from collections import Counter
 
-from mbps_dataset.sources.scenes.layout import Plan, Side, Thing, draw_street
+from mbps_dataset.sources.scenes.layout import FAR_M, Plan, Side, Thing, draw_street
 
 
 CLEAR_M = 7.0
@@ -82,6 +82,7 @@ class _Populator:
                 -1 if second is None else self.number(second),
                 (speed * math.sin(heading), speed * math.cos(heading)),
                 size,
+                y > FAR_M,
             )
         )  # fmt: skip
 

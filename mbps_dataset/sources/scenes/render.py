@@ -52,11 +52,9 @@ class Scene:
         faces, ellipsoids = project_faces(face_parts, screen), project_ellipsoids(ellipsoid_parts, screen)
         visible = rasterise(faces, face_parts, ellipsoids, ellipsoid_parts, screen)
         shadows = ShadowMap(footprints(self.plan, time), self.weather)
-        channels = Shader(
-            visible, faces, face_parts, ellipsoids, ellipsoid_parts, self.weather, shadows, screen
-        ).channels()
+        shader = Shader(visible, (faces, face_parts), (ellipsoids, ellipsoid_parts), self.weather, shadows, screen)
         rng = np.random.default_rng([self.seed, *_bits(time), int(right)])
-        image = expose(channels, self.weather, settings.noise, rng)
+        image = expose(shader.rows, visible.part.shape, self.weather, settings.noise, rng)
         label_ids, instance_ids = _truth(visible, faces, face_parts, ellipsoids, ellipsoid_parts)
         depth = 1.0 / np.maximum(visible.inverse_depth, np.float32(1e-6))
         depth *= visible.part >= 0

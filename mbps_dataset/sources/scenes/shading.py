@@ -85,60 +85,51 @@ def _light(normal: Points, weather: Weather) -> Points:
     return sky * np.array(weather.skylight) + sun * np.array(weather.sunlight)
 
 
-BAND_PIXELS = 80_000
-"""Pixels shaded together: few enough for their arrays to stay in the processor's cache, which doubles the speed."""
-
-
-@dataclass(frozen=True)
 class Shader:
-    """All that is needed to colour the pixels of one view."""
+    """Colours the pixels of one view, some rows at a time."""
 
-    visible: Visible
-    faces: Projected
-    face_parts: Parts
-    ellipsoids: Projected
-    ellipsoid_parts: Parts
-    weather: Weather
-    shadows: ShadowMap
-    screen: Screen
+    def __init__(
+        self,
+        visible: Visible,
+        faces: tuple[Projected, Parts],
+        ellipsoids: tuple[Projected, Parts],
+        weather: Weather,
+        shadows: ShadowMap,
+        screen: Screen,
+    ) -> None:
+        self._visible, self._weather, self._shadows, self._screen = visible, weather, shadows, screen
+        self._first_ball = len(faces[0].source)
+        self._faces = _face_table(*faces, len(ellipsoids[0].source) + 1, weather, screen)
+        self._balls = _ball_table(*ellipsoids, weather)
 
-    def channels(self) -> Values:
-        """Red, green and blue [3, H, W] float32 in display units, about 0 … 255, before the camera."""
-        height, width = self.visible.part.shape
-        result = np.empty((3, height, width), np.float32)
-        padding = len(self.ellipsoids.source) + 1
-        faces = _face_table(self.faces, self.face_parts, padding, self.weather, self.screen)
-        balls = _ball_table(self.ellipsoids, self.ellipsoid_parts, self.weather)
-        step = max(1, BAND_PIXELS // width)
-        for top in range(0, height, step):
-            rows = slice(top, min(top + step, height))
-            for channel, value in zip(result, self._band(rows, faces, balls)):
-                channel[rows] = value.reshape(-1, width)
-        return result
+    def rows(self, top: int, bottom: int) -> list[Values]:
+        """Red, green and blue, each [bottom - top, W] float32 in display units, about 0 … 255, before the lens."""
+        shape = (bottom - top, self._screen.width)
+        return [channel.reshape(shape) for channel in self._colours(slice(top, bottom))]
 
-    def _band(self, rows: slice, faces: _FaceTable, balls: _BallTable) -> list[Values]:
-        """Colour of the pixels of some rows, three flat arrays."""
-        x, y = self.screen.rays()
-        shape = self.visible.part[rows].shape
+    def _colours(self, rows: slice) -> list[Values]:
+        faces = self._faces
+        x, y = self._screen.rays()
+        shape = self._visible.part[rows].shape
         x, y = np.broadcast_to(x, shape).ravel(), np.broadcast_to(y[rows, None], shape).ravel()
-        part = self.visible.part[rows].ravel().astype(np.intp)
-        depth = 1.0 / np.maximum(self.visible.inverse_depth[rows].ravel(), np.float32(1e-5))
+        part = self._visible.part[rows].ravel().astype(np.intp)
+        depth = 1.0 / np.maximum(self._visible.inverse_depth[rows].ravel(), np.float32(1e-5))
         u, v = _surface(faces.forms, part, x, y, depth)
         footprint = depth * np.sqrt(depth)
         footprint *= faces.footprint.take(part)
         grain = sample(faces.texture.take(part), u, v, np.maximum(footprint, np.float32(1), out=footprint))
         grain *= faces.contrast.take(part)
         grain += 1
-        _ground(faces, part, u, v, grain, self.shadows)
+        _ground(faces, part, u, v, grain, self._shadows)
         channels = [channel.take(part) * grain for channel in faces.colour]
         _apply_patterns(faces, part, u, v, grain, channels)
-        pixel = 1 / self.screen.intrinsics.fx
-        _shade_ellipsoids(part - len(self.faces.source), x, y, depth, pixel, balls, self.weather, channels)
-        _haze(channels, depth, self.weather)
+        pixel = 1 / self._screen.intrinsics.fx
+        _shade_ellipsoids(part - self._first_ball, x, y, depth, pixel, self._balls, self._weather, channels)
+        _haze(channels, depth, self._weather)
         sky = np.flatnonzero(part < 0)
         if len(sky):
-            gain, offset = self.weather.display
-            for channel, value in zip(channels, sky_colour(x[sky], y[sky], self.weather, self.screen)):
+            gain, offset = self._weather.display
+            for channel, value in zip(channels, sky_colour(x[sky], y[sky], self._weather, self._screen)):
                 channel[sky] = value * gain + offset
         return channels
 
