@@ -6,7 +6,8 @@ Decisions made here:
   of instances of a class is not limited (ours);
 * the report's ``class_id · 1000 + k`` is offered as a view with a void value of its own; it has room for 999 instances
   of a class, and a 1000th is an error or shares the last id, never the next class's;
-* resizing takes the nearest source pixel by the rule of Pillow's NEAREST, in exact integers.
+* resizing takes the nearest source pixel by the rule of Pillow's NEAREST, in exact integers (where the centre of a
+  pixel lies exactly on a border, Pillow's running sum of fractions may fall to the other side).
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ def test_void_of_other_widths() -> None:
         fuse(np.zeros((1, 4), np.uint8), empty, [], void=300)
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.uint32, np.int64, np.uint64])
 def test_every_integer_type_gives_the_same_map(dtype: type) -> None:
     semantic = np.zeros((10, 20), dtype)
     semantic[:4, :4] = 13

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -59,6 +59,10 @@ def test_segments_describe_the_map(panoptic: Panoptic) -> None:
 @settings(max_examples=50, deadline=None)
 @given(panoptics(), st.integers(1, 20), st.integers(1, 20))
 def test_resized_as_pillow_does(panoptic: Panoptic, height: int, width: int) -> None:
+    for size, target in zip(panoptic.segment_map.shape, (height, width)):
+        # Where a pixel's centre lies on a border exactly, Pillow's running sum falls to either side.
+        on_border = (2 * np.arange(target) + 1) * size % (2 * target) == 0
+        assume(target % size == 0 or size % target == 0 or not on_border.any())
     resized = panoptic.resized(height, width)
     expected = Image.fromarray(panoptic.report_map()).resize((width, height), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(resized.semantic(), np.minimum(np.array(expected) // 1000, 255))

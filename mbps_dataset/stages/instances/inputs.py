@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def semantic_map(semantic: ArrayLike) -> NDArray[np.integer]:
-    """`semantic` as a contiguous [H, W] integer array.
+    """`semantic` as a contiguous [H, W] array of uint8, uint16, or int32 for every other integer type.
 
     Errors: ValueError if it has another rank, is not integer, or holds ids outside 0 … 65535.
     """
@@ -26,11 +26,13 @@ def semantic_map(semantic: ArrayLike) -> NDArray[np.integer]:
         raise ValueError(f"Expected `semantic` to be (H, W), but got shape {labels.shape}; pass one map, not a batch.")
     if labels.dtype.kind not in "iu":
         raise ValueError(f"Expected `semantic` to hold integer class ids, but got {labels.dtype}; cast it first.")
-    if labels.dtype not in (np.uint8, np.uint16) and labels.size and (labels.min() < 0 or labels.max() > 65535):
+    if labels.dtype in (np.uint8, np.uint16):
+        return np.ascontiguousarray(labels)
+    if labels.size and (labels.min() < 0 or labels.max() > 65535):
         raise ValueError(
             f"Expected class ids of 0 to 65535 in `semantic`, but got {labels.min()} to {labels.max()}; mark void as 255."
         )
-    return np.ascontiguousarray(labels, dtype=np.uint8 if labels.dtype == np.int8 else None)
+    return np.ascontiguousarray(labels, dtype=np.int32)
 
 
 def depth_map(depth: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.floating]:
