@@ -40,6 +40,17 @@ STAGE_VERSIONS = {"codes": 1, "pseudo_classes": 1, "depth": 1, "saliency": 1, "l
 """Raised by one whenever a change of code changes that stage's result; part of every key."""
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread, and give the caller its setting back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class Pipeline:
     """The stages of a recipe over frames, with every expensive result kept in `store`.
 
@@ -169,6 +180,7 @@ class Pipeline:
         labels = self.run("pseudo_classes", frame, calibration)["labels"]
         return resize_nearest(calibration.lookup(self.recipe.clusters.count)[labels], height, width)
 
+    @one_thread()
     def depth_map(self, frame: Frame, height: int, width: int) -> np.ndarray:
         """Un-normalised depth float32 [height, width]; 0 (unknown) where the image bottom was cropped."""
         predicted = self.run("depth", frame)["depth"]
@@ -177,6 +189,7 @@ class Pipeline:
         full[:seen] = depth.resize(predicted, seen, width)
         return full
 
+    @one_thread()
     def label(self, frame: Frame, calibration: Calibration) -> LabelledImage:
         """All labels of one frame. Raises `InputError` for an image that cannot be read."""
         image = frame.image()
@@ -253,18 +266,8 @@ class Pipeline:
             return instances.watershed_by_depth(semantic, shape, things, **cut)
         return instances.split_by_depth(semantic, shape, things, **cut, dilation=settings.dilation)
 
+    @one_thread()
     def salient(self, frame: Frame, height: int, width: int) -> np.ndarray:
         """Saliency mask bool [height, width]: CLS attention above its Otsu threshold (report 2.4)."""
         attention = self.run("saliency", frame)["attention"]
         return saliency.salient_mask(saliency.upsample(attention, height, width))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread, and give the caller its setting back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

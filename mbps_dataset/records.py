@@ -19,6 +19,7 @@ import numpy as np
 from datasets import ClassLabel, Features, Image, List, Value
 from numpy.typing import NDArray
 from PIL import Image as PILImage
+from PIL import ImageOps
 
 from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
 
@@ -121,7 +122,11 @@ def encode(
         "depth_scale": scale,
         "instance": {"bytes": encode_ids(labelled.instance), "path": None},
         "panoptic": {"bytes": encode_ids(labelled.panoptic), "path": None},
-        "segments_info": [dict(segment, bbox=list(segment["bbox"])) for segment in labelled.segments],
+        "segments_info": [
+            # rounded to the column's float32, or streaming, which does not cast, would give other digits
+            dict(segment, bbox=list(segment["bbox"]), score=float(np.float32(segment["score"])))
+            for segment in labelled.segments
+        ],
     }
 
 
@@ -193,7 +198,7 @@ def decode(row: Mapping[str, Any]) -> DecodedRow:
     image = row.get("image")
     return DecodedRow(
         image_id=row["image_id"],
-        image=None if image is None else np.array(_open(image).convert("RGB")),
+        image=None if image is None else np.array(ImageOps.exif_transpose(_open(image)).convert("RGB")),
         semantic=np.array(_open(row["semantic"])),
         depth=np.array(_open(row["depth"])).astype(np.float32) * np.float32(row["depth_scale"]),
         instance=np.array(_open(row["instance"])).astype(np.uint16),
