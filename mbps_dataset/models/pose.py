@@ -6,7 +6,7 @@ Decisions and where they come from:
    factor 0.01, so that training starts from "the camera stands still" (SPIdepth reference code, after Monodepth2).
 2. The frames go in as they are, values in [0, 1], in temporal order; no mean or standard deviation.
 3. Modules carry the names of the published checkpoint (timm's ResNet), so it loads without a mapping.
-4. Widths and depths are configuration (ours): the demo weights are trained with a network forty times smaller.
+4. Sizes are configuration (ours): the demo weights are trained with a network forty times smaller, on half-size frames.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mbps_dataset.errors import WeightsError
 
@@ -28,6 +29,7 @@ class PoseConfig:
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of the residual stages
     depths: tuple[int, ...] = (2, 2, 2, 2)  # residual blocks per stage
     hidden: int = 256  # channels of the head
+    shrink: int = 1  # frames are averaged over so many pixels a side first (ours; 1 = as published)
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.depths) or not self.widths:
@@ -37,7 +39,7 @@ class PoseConfig:
             )
 
 
-TINY_POSE = PoseConfig(stem_width=16, widths=(16, 32, 64, 96), depths=(1, 1, 1, 1), hidden=64)
+TINY_POSE = PoseConfig(stem_width=16, widths=(16, 32, 64, 96), depths=(1, 1, 1, 1), hidden=64, shrink=2)
 """0.3 M parameters, for rendered scenes on a processor."""
 
 
@@ -122,6 +124,8 @@ class PoseNetwork(nn.Module):
                 f"Expected two stacked RGB frames [B, 6, H, W], but got {tuple(frames.shape)}; "
                 "concatenate the earlier and the later frame along dimension 1."
             )
+        if self.config.shrink > 1:
+            frames = F.avg_pool2d(frames, self.config.shrink)
         motion = 0.01 * self.decoder(self.squeeze(self.encoder(frames))).mean((2, 3))
         return motion[:, :3], motion[:, 3:]
 

@@ -10,8 +10,14 @@ Decisions and where they come from:
 2. Pose input always in temporal order; the inverse motion leads to frame -1 (reference code).
 3. Adam at 1e-4 with x0.1 steps (reference code), or a short warm-up and a cosine (ours; ten times shorter runs).
 4. Flip 0.5 and colour jitter 0.5; jittered frames go to the networks, original ones to the loss (reference code).
-5. Gradients are clipped to norm 1 (ours): the first steps, with a pose network that knows nothing, are rough.
-6. Everything random is drawn from torch's default generator under one seed, and checkpoints hold its state, so one
+5. Gradients of each network are clipped to norm 1 (ours): the first steps, with a pose network that knows nothing, are rough.
+6. On request, coarse to fine (ours): early steps compare frames of a quarter, then of half the size. A network that
+   knows nothing misses by tens of pixels, and only a coarse picture tells it in which direction.
+7. On request the motion that explains the frames is the pose network's guess after direct image alignment (see
+   `direct_alignment`), and the pose network learns to guess that. While the coarsest frames are compared, alignment
+   changes the forward speed only. Neither depth nor motion then has a scale of its own, so batches are held to a
+   typical depth.
+8. Everything random is drawn from torch's default generator under one seed, and checkpoints hold its state, so one
    seed gives one result, interrupted or not.
 """
 
@@ -29,6 +35,7 @@ from torch.nn import functional as F
 from mbps_dataset.recipe import setting, validate
 from mbps_dataset.training.checkpointing import Checkpoint, seeded
 from mbps_dataset.training.colour_jitter import jitter_colours
+from mbps_dataset.training.direct_alignment import refine_motion
 from mbps_dataset.training.photometric import (
     backproject,
     edge_aware_smoothness,
@@ -44,6 +51,7 @@ from mbps_dataset.training.triplets import ShuffledOrder, TripletBatch, VideoTri
 
 
 TIE_BREAK_NOISE = 1e-5
+SCALE_WEIGHT = 0.1  # of the squared distance of log depth from the typical one
 
 
 @dataclass(frozen=True)
@@ -52,14 +60,26 @@ class SPIdepthTrainingSettings:
 
     steps: int = setting(50_000, "optimiser steps", at_least=1)
     batch_size: int = setting(12, "triplets per step", at_least=1)
-    learning_rate: float = setting(1e-4, "of Adam, for both networks", at_least=0)
+    learning_rate: float = setting(1e-4, "of Adam", at_least=0)
+    pose_rate: float = setting(1.0, "learning rate of the pose network, relative (ours)", at_least=0)
     schedule: str = setting("step", "'step': x0.1 every decay_steps; 'cosine': to zero", choices=("step", "cosine"))
     decay_steps: int = setting(25_000, "for 'step'", at_least=1)
     warmup_steps: int = setting(0, "linear rise of the learning rate (ours)", at_least=0)
     smoothness: float = setting(1e-3, "weight of the edge-aware smoothness of depth", at_least=0)
+    quarter_until: float = setting(
+        0.0, "share of the steps that compare frames of a quarter of the size (ours)", at_least=0, at_most=1
+    )
+    half_until: float = setting(
+        0.0, "share of the steps after which frames are compared at full size (ours)", at_least=0, at_most=1
+    )
+    align: bool = setting(False, "refine the pose network's guess by direct image alignment, and teach it that (ours)")
+    typical_depth: float = setting(
+        0.0, "geometric mean of depth that batches are held to, since aligned motion leaves scale free; 0 = none (ours)",
+        at_least=0,
+    )  # fmt: skip
     flip: float = setting(0.5, "probability of mirroring a triplet", at_least=0, at_most=1)
     jitter: float = setting(0.5, "probability of changing a triplet's colours", at_least=0, at_most=1)
-    clip_norm: float = setting(1.0, "largest gradient norm over both networks (ours)", at_least=0)
+    clip_norm: float = setting(1.0, "largest gradient norm of either network (ours); 0 = any", at_least=0)
     seed: int = setting(0, "seed of order, augmentation, dropout and tie-breaking", at_least=0)
 
     def __post_init__(self) -> None:
@@ -89,10 +109,11 @@ def train_spidepth(
 
     Returns:
         The running means of the losses: ``loss``, ``photometric``, ``smoothness``, ``moving`` (share of pixels that
-        auto-masking leaves on).
+        auto-masking leaves on), and ``motion`` (distance of the pose network's guess) where that is learned.
     """
     with seeded(settings.seed):
-        optimiser = torch.optim.Adam(_parameters(depth_network, pose_network), settings.learning_rate)
+        pose_group = {"params": _parameters(pose_network), "lr": settings.pose_rate * settings.learning_rate}
+        optimiser = torch.optim.Adam([{"params": _parameters(depth_network)}, pose_group], settings.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, settings))
         order = ShuffledOrder(len(triplets))
         checkpoint = Checkpoint(
@@ -107,7 +128,7 @@ def train_spidepth(
                     [triplets[index] for index in order.take(settings.batch_size)],
                     next(depth_network.parameters()).device,
                 )
-                losses = training_step(depth_network, pose_network, batch, optimiser, settings)
+                losses = training_step(depth_network, pose_network, batch, optimiser, settings, step)
                 schedule.step()
                 progress.report(losses)
                 if step + 1 < settings.steps:
@@ -124,16 +145,22 @@ def training_step(
     batch: TripletBatch,
     optimiser: torch.optim.Optimizer,
     settings: SPIdepthTrainingSettings,
+    step: int,
 ) -> dict[str, float]:
     """Augment, compute the loss, move the weights once; returns the losses as numbers."""
     device = batch.frames.device
     batch = batch.mirrored((torch.rand(len(batch.frames)) < settings.flip).to(device))
     seen = jitter_colours(batch.frames, (torch.rand(len(batch.frames)) < settings.jitter).to(device))
-    losses = training_losses(depth_network, pose_network, batch, seen, smoothness_weight=settings.smoothness)
+    factor = shrink_factor(step, settings)
+    losses = training_losses(
+        depth_network, pose_network, batch, seen=seen, shrink=factor, smoothness_weight=settings.smoothness,
+        align=settings.align, forward_only=factor == 4, typical_depth=settings.typical_depth,
+    )  # fmt: skip
     optimiser.zero_grad(set_to_none=True)
     losses["loss"].backward()
     if settings.clip_norm:
-        nn.utils.clip_grad_norm_(_parameters(depth_network, pose_network), settings.clip_norm)
+        for network in (depth_network, pose_network):
+            nn.utils.clip_grad_norm_(_parameters(network), settings.clip_norm)
     optimiser.step()
     return {name: float(value.detach()) for name, value in losses.items()}
 
@@ -142,28 +169,54 @@ def training_losses(
     depth_network: nn.Module,
     pose_network: nn.Module,
     batch: TripletBatch,
-    seen: Tensor | None = None,
     *,
+    seen: Tensor | None = None,
+    shrink: int = 1,
     smoothness_weight: float = 1e-3,
+    align: bool = False,
+    forward_only: bool = False,
+    typical_depth: float = 0.0,
 ) -> dict[str, Tensor]:
     """Photometric error of both neighbours plus weighted smoothness.
 
-    ``seen`` [B, 3, 3, H, W] are the frames as the networks see them (default: as they are). Returns scalars ``loss``,
-    ``photometric``, ``smoothness`` and ``moving``.
+    Args:
+        depth_network, pose_network: as for `train_spidepth`.
+        batch: the frames to compare.
+        seen: [B, 3, 3, H, W], the same frames as the networks see them; default: as they are.
+        shrink: compare frames so many times smaller.
+        smoothness_weight: of the smoothness of depth.
+        align: explain the frames by the aligned motion, and add how far the pose network's guess is from it.
+        forward_only: alignment changes the forward speed only.
+        typical_depth: see `SPIdepthTrainingSettings`.
+
+    Returns:
+        Scalars ``loss``, ``photometric``, ``smoothness``, ``moving`` and, where they are learned, ``motion``, ``scale``.
     """
     seen = batch.frames if seen is None else seen
     depth = depth_network(seen[:, 1])
-    to_previous, to_next = neighbour_transforms(pose_network, seen, depth)
-    depth = F.interpolate(depth, batch.frames.shape[-2:], mode="bilinear", align_corners=False)
-    error, winner = reprojection_error(batch, depth, (to_previous, to_next))
-    smoothness = edge_aware_smoothness(depth, batch.frames[:, 1])
-    photometric = error.mean()
-    return {
-        "loss": photometric + smoothness_weight * smoothness,
-        "photometric": photometric,
-        "smoothness": smoothness,
-        "moving": (winner >= 2).float().mean(),
-    }
+    transforms = neighbour_transforms(pose_network, seen, depth.detach() if align else depth)
+    losses = {}
+    if align:
+        guessed = transforms
+        transforms = aligned_transforms(batch, depth.detach(), guessed, forward_only=forward_only)
+        losses["motion"] = motion_difference(guessed, transforms)
+    if typical_depth:
+        losses["scale"] = (depth.log().mean() - math.log(typical_depth)).square()
+    compared = batch.shrunk(shrink)
+    depth = resized_depth(depth, *compared.frames.shape[-2:])
+    error, winner = reprojection_error(compared, depth, transforms)
+    losses["photometric"] = error.mean()
+    losses["smoothness"] = edge_aware_smoothness(depth, compared.frames[:, 1])
+    loss = losses["photometric"] + smoothness_weight * losses["smoothness"]
+    loss = loss + losses.get("motion", 0.0) + SCALE_WEIGHT * losses.get("scale", 0.0)
+    return {"loss": loss, **losses, "moving": (winner >= 2).float().mean()}
+
+
+def resized_depth(depth: Tensor, height: int, width: int) -> Tensor:
+    """Depth [B, 1, h, w] at the size of the compared frames: bilinear up, averages down."""
+    if depth.shape[-1] > width:
+        return F.interpolate(depth, (height, width), mode="area")
+    return F.interpolate(depth, (height, width), mode="bilinear", align_corners=False)
 
 
 def neighbour_transforms(pose_network: nn.Module, seen: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,6 +226,31 @@ def neighbour_transforms(pose_network: nn.Module, seen: Tensor, depth: Tensor) -
     translation = scale_translation(translation, depth.repeat(2, 1, 1, 1))
     (turn_before, turn_after), (shift_before, shift_after) = axis_angle.chunk(2), translation.chunk(2)
     return rigid_transform(turn_before, shift_before, invert=True), rigid_transform(turn_after, shift_after)
+
+
+def aligned_transforms(
+    batch: TripletBatch, depth: Tensor, guessed: tuple[Tensor, Tensor], *, forward_only: bool
+) -> tuple[Tensor, Tensor]:
+    """The guessed motions after direct image alignment on the frames as they are; no gradient flows."""
+    previous, current, following = batch.frames.unbind(1)
+    refined = refine_motion(
+        torch.cat([current, current]),
+        torch.cat([previous, following]),
+        torch.cat([depth, depth]),
+        torch.cat([batch.intrinsics, batch.intrinsics]),
+        torch.cat(guessed).detach(),
+        forward_only=forward_only,
+    )
+    to_previous, to_next = refined.chunk(2)
+    return to_previous, to_next
+
+
+def motion_difference(guessed: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> Tensor:
+    """Mean distance of two motions: rotation in units of 0.01 radians, translation in units of the wanted one."""
+    guess, want = torch.cat(guessed), torch.cat(wanted)
+    length = want[:, :3, 3:].norm(dim=1, keepdim=True).clamp(min=1e-6)
+    translation = ((guess - want)[:, :3, 3:] / length).abs().mean()
+    return translation + ((guess - want)[:, :3, :3] / 0.01).abs().mean()
 
 
 def reprojection_error(batch: TripletBatch, depth: Tensor, transforms: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -198,5 +276,12 @@ def learning_rate_factor(step: int, settings: SPIdepthTrainingSettings) -> float
     return warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps)))
 
 
-def _parameters(*networks: nn.Module) -> list[nn.Parameter]:
-    return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
+def shrink_factor(step: int, settings: SPIdepthTrainingSettings) -> int:
+    """By how much the compared frames are smaller at ``step``: 4, then 2, then 1."""
+    if step < settings.quarter_until * settings.steps:
+        return 4
+    return 2 if step < settings.half_until * settings.steps else 1
+
+
+def _parameters(network: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]

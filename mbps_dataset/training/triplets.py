@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from mbps_dataset.arrays import RGBImage
 
@@ -80,6 +81,17 @@ class TripletBatch:
         frames = torch.where(chosen[:, None, None, None, None], self.frames.flip(-1), self.frames)
         intrinsics = self.intrinsics.clone()
         intrinsics[chosen, 0, 2] = self.frames.shape[-1] - 1 - intrinsics[chosen, 0, 2]
+        return TripletBatch(frames, intrinsics)
+
+    def shrunk(self, factor: int) -> TripletBatch:
+        """Frames averaged over ``factor`` x ``factor`` pixels, intrinsics to match; what does not fit is cut off."""
+        if factor == 1:
+            return self
+        batch, count = self.frames.shape[:2]
+        frames = F.avg_pool2d(self.frames.flatten(0, 1), factor).unflatten(0, (batch, count))
+        intrinsics = self.intrinsics.clone()
+        intrinsics[:, :2] /= factor
+        intrinsics[:, :2, 2] += 0.5 / factor - 0.5
         return TripletBatch(frames, intrinsics)
 
 
