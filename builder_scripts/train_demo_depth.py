@@ -1,0 +1,182 @@
+"""Train the depth network of the `demo` recipe: rendered street video in, photometric consistency as the only teacher.
+
+    python builder_scripts/train_demo_depth.py --output mbps_dataset/weights/spidepth
+
+1. Renders triplets of frames (-1, 0, +1) of training scenes, shrinks them to the network's size and keeps them in
+   ``--work``. Depth, label and instance maps that the renderer also returns are dropped on the spot: what is kept, and
+   what the trainer accepts, has room for frames and intrinsics only.
+2. Trains depth and pose network together, coarse to fine, saving to ``--work`` every few minutes. Killed? Run the same line again; the
+   result is the same.
+3. Writes ``config.json`` and ``model.safetensors`` (half precision) with what they were trained on. The pose network
+   has done its work and is not kept.
+
+About an hour on one core. `measure_demo_depth.py` says how good the result is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from mbps_dataset.models.pose import TINY_POSE, PoseNetwork
+from mbps_dataset.models.spidepth import SPIdepth, SPIdepthConfig
+from mbps_dataset.sources.rendered import TRAINING_SEEDS
+from mbps_dataset.sources.scenes import APPEARANCE_VERSION, SceneSettings, render_triplet
+from mbps_dataset.training.spidepth import SPIdepthTrainingSettings, train_spidepth
+from mbps_dataset.training.triplets import VideoTriplet
+
+
+RENDERED = SceneSettings(height=512, width=1024)  # the size the demo's pictures have
+NETWORK = SPIdepthConfig(
+    encoder_channels=(24, 48, 96, 128),
+    encoder_depths=(2, 2, 2, 2),
+    decoder_channels=(64, 48, 24, 16),
+    model_dim=16,
+    embedding_dim=24,
+    patch_size=16,
+    queries=24,
+    bins=32,
+    layers=2,
+    feedforward=96,
+    positions=64,
+    min_depth=0.01,
+    max_depth=3.0,  # the scale of depth is free; here frames 1 m apart are moves that the pose network makes easily
+    height=128,
+    width=256,
+)
+BIN_GROWTH = 1.2  # ratio of neighbouring bin widths at the start
+START_DEPTH, START_SPREAD = 0.3, 0.8  # median, and standard deviation of the logarithm
+FORWARD = 0.006  # the camera starts out driving forward by so much per frame, in units of the mean depth
+
+
+class RenderedVideo(Sequence[VideoTriplet]):
+    """Triplets of training scenes, rendered once and then read from ``folder``."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        if count > len(TRAINING_SEEDS):
+            raise ValueError(f"Expected at most {len(TRAINING_SEEDS)} training scenes, but got {count}.")
+        self.folder, self.count = folder, count
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __len__(self) -> int:
+        return self.count
+
+    @overload
+    def __getitem__(self, index: int) -> VideoTriplet: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[VideoTriplet]: ...
+    def __getitem__(self, index: int | slice) -> VideoTriplet | Sequence[VideoTriplet]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(self.count))]
+        path = self.folder / f"{TRAINING_SEEDS[index]:07d}.npz"
+        if not path.exists():
+            self._render(TRAINING_SEEDS[index], path)
+        with np.load(path) as stored:
+            return VideoTriplet(*stored["frames"], stored["intrinsics"])
+
+    @staticmethod
+    def _render(seed: int, path: Path) -> None:
+        views = render_triplet(seed, RENDERED)
+        triplet = VideoTriplet(*(view.image for view in views), views[1].intrinsics.matrix())
+        triplet = triplet.resized(NETWORK.height, NETWORK.width)
+        frames = np.stack([triplet.previous, triplet.current, triplet.next])
+        unfinished = path.with_suffix(".part.npz")
+        np.savez(unfinished, frames=frames, intrinsics=triplet.intrinsics)
+        os.replace(unfinished, path)
+
+
+def new_network(seed: int) -> tuple[SPIdepth, PoseNetwork]:
+    """Untrained networks that start from sensible numbers instead of extreme ones.
+
+    Bins start narrow near the camera and wide far away; every pixel starts with a log-normal distribution over them,
+    so that a pixel becomes nearer or farther by an equal factor for an equal step; the camera starts driving forward.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        depth, pose = SPIdepth(NETWORK), PoseNetwork(TINY_POSE)
+    widths = 0.15 * BIN_GROWTH ** torch.arange(NETWORK.bins)
+    edges = depth.decoder.bin_edges((widths / widths.sum())[None])[0]
+    centres = (edges[:-1] + edges[1:]) / 2
+    log_density = -(((centres / START_DEPTH).log() / START_SPREAD) ** 2) / 2
+    with torch.no_grad():
+        depth.decoder.bins_regressor[-1].bias.copy_(widths - 0.1)  # the network adds 0.1 to every width
+        depth.decoder.convert_to_prob[0].bias.copy_(log_density + (edges.diff() / centres).log())
+        pose.decoder[-1].bias[5] = -FORWARD / 0.01  # the network multiplies its output by 0.01
+    return depth, pose
+
+
+def write_weights(network: SPIdepth, output: Path, *, supervision: str) -> None:
+    """``config.json`` and ``model.safetensors`` in half precision; read back as single precision."""
+    output.mkdir(parents=True, exist_ok=True)
+    config = asdict(replace(network.config, supervision=supervision))
+    (output / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    tensors = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
+        raise ValueError("A weight is not finite in half precision; training has diverged, lower the learning rate.")
+    save_file(tensors, str(output / "model.safetensors"), metadata={"format": "pt"})
+
+
+def record_of(settings: SPIdepthTrainingSettings, scenes: int) -> str:
+    """What the weights saw, and the line that makes them."""
+    return (
+        f"photometric consistency of {scenes} rendered three-frame street videos (appearance {APPEARANCE_VERSION}, "
+        f"seeds {TRAINING_SEEDS[0]}-{TRAINING_SEEDS[scenes - 1]}), {settings.steps} steps of {settings.batch_size}, "
+        f"seed {settings.seed}; no depth, label or instance map entered training; python "
+        f"builder_scripts/train_demo_depth.py --triplets {scenes} --steps {settings.steps} --batch-size "
+        f"{settings.batch_size} --learning-rate {settings.learning_rate} --seed {settings.seed}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--output", type=Path, required=True, help="folder for config.json and model.safetensors")
+    parser.add_argument("--work", type=Path, default=Path("build/demo_depth"), help="rendered frames and checkpoint")
+    parser.add_argument("--triplets", type=int, default=1000, help="training scenes")
+    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="0 = as many as torch likes")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+
+    video = RenderedVideo(arguments.work / f"frames_v{APPEARANCE_VERSION}", arguments.triplets)
+    for index in tqdm(range(len(video)), desc="render", unit="triplet", mininterval=10):
+        video[index]
+    settings = SPIdepthTrainingSettings(
+        steps=arguments.steps,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        pose_rate=0.25,
+        schedule="cosine",
+        warmup_steps=50,
+        smoothness=3e-4,
+        quarter_until=0.02,
+        half_until=0.4,
+        align=True,
+        typical_depth=START_DEPTH,
+        jitter=0.2,
+        seed=arguments.seed,
+    )
+    depth, pose = new_network(arguments.seed)
+    losses = train_spidepth(depth, pose, video, settings, checkpoint_path=arguments.work / "checkpoint.pt")
+    write_weights(depth, arguments.output, supervision=record_of(settings, len(video)))
+    print(f"wrote {arguments.output}; losses at the end: " + ", ".join(f"{k} {v:.4f}" for k, v in losses.items()))
+
+
+if __name__ == "__main__":
+    main()
