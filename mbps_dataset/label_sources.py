@@ -36,6 +36,9 @@ class LabelSource(Mapping[str, Labels]):
     def __getitem__(self, image_id: str) -> Labels:
         return self._readers[image_id]()
 
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._readers  # without reading the labels, as Mapping would
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._readers)
 

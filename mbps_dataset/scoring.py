@@ -1,139 +1,199 @@
-"""Scoring a built label set against the ground truth of its source."""
+"""Scoring one set of labels against another: a built label set, its source, or any form that `label_sources` reads.
+
+Unnamed pseudo-classes are matched to classes by the Hungarian method unless told otherwise; named classes are compared
+as they are. Predictions of another size are brought to that of the truth by nearest neighbour (Pillow's rule).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow.parquet as parquet
 from tqdm import tqdm
 
 from mbps_dataset import taxonomy
 from mbps_dataset.built import BuiltLabelSet
 from mbps_dataset.errors import InputError
-from mbps_dataset.metrics import PanopticQuality, PanopticResult
-from mbps_dataset.records import DecodedRow
-from mbps_dataset.sources import Frame, Truth
+from mbps_dataset.label_sources import LabelSource, check_pairs, class_names, open_pair
+from mbps_dataset.metrics import PanopticQuality, PanopticResult, format_table
+from mbps_dataset.prediction_formats import Labels, as_labels, cityscapes_labels
+from mbps_dataset.records import decode
+from mbps_dataset.sources import Frame
 from mbps_dataset.stages.resizing import resize_nearest
+
+
+_TABLES = {27: taxonomy.LABEL_ID_TO_27, 19: taxonomy.LABEL_ID_TO_TRAIN_ID, 7: taxonomy.LABEL_ID_TO_7}
+_SPLITS = {
+    27: (taxonomy.THINGS_27, taxonomy.STUFF_27),
+    19: (taxonomy.THINGS_19, taxonomy.STUFF_19),
+    7: (taxonomy.THINGS_7, taxonomy.STUFF_7),
+}
 
 
 @dataclass(frozen=True)
 class Score:
-    """A metric result with what it was taken on."""
+    """A metric result with what it was taken on; `identity` is that of the scored label set, if it is one."""
 
     result: PanopticResult
     images: int
-    splits: tuple[str, ...]
+    classes: int
+    splits: tuple[str, ...] = ()
     skipped: list[str] = field(default_factory=list)
+    identity: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python, ready for JSON."""
-        return {"images": self.images, "splits": list(self.splits), "skipped": self.skipped, **self.result.to_dict()}
+        about = {
+            "images": self.images,
+            "splits": list(self.splits),
+            "skipped": self.skipped,
+            "identity": self.identity,
+        }
+        return about | self.result.to_dict()
 
     def table(self) -> str:
         """The result as text for a terminal, in percent."""
-        result = self.result
-        lines = [
-            f"{self.images} images ({', '.join(self.splits)}), 19 classes; convention {result.convention}, "
-            f"matching {result.matching}",
-            "",
-            f"{'':10}{'PQ':>8}{'SQ':>8}{'RQ':>8}",
-        ]
-        for title, suffix in (("all", ""), ("things", "_things"), ("stuff", "_stuff")):
-            values = (getattr(result, key + suffix) for key in ("pq", "sq", "rq"))
-            lines.append(f"{title:10}" + "".join(_percent(value) for value in values))
-        lines += ["", f"mIoU {_percent(result.miou).strip()}   pixel accuracy {_percent(result.accuracy).strip()}   "
-                  f"predicted void {_percent(result.predicted_void_share).strip()} (percent)", ""]  # fmt: skip
-        lines.append(f"{'class':16}{'PQ':>8}{'SQ':>8}{'RQ':>8}{'TP':>7}{'FP':>7}{'FN':>7}")
-        for class_id, counts in result.per_class.items():
-            name = taxonomy.NAMES_19[class_id]
-            numbers = "".join(_percent(counts[key]) for key in ("pq", "sq", "rq"))
-            lines.append(f"{name:16}{numbers}{counts['tp']:7}{counts['fp']:7}{counts['fn']:7}")
-        return "\n".join(lines)
-
-
-def _percent(value: float) -> str:
-    return f"{'–':>8}" if value is None or np.isnan(value) else f"{100 * value:8.2f}"
+        where = f" ({', '.join(self.splits)})" if self.splits else ""
+        names = class_names(self.classes)
+        return f"{self.images} images{where}, {self.classes} classes\n{format_table(self.result, class_names=names)}"
 
 
 def score(
-    built: BuiltLabelSet,
+    predictions: Path,
+    truth: Path | None = None,
     *,
-    splits: Sequence[str],
+    splits: Sequence[str] = (),
     convention: str = "coco",
     matching: str | None = None,
+    classes: int = 19,
+    bootstrap: int = 0,
     progress: bool = False,
 ) -> Score:
-    """Panoptic quality over the 19 Cityscapes classes of every row that has ground truth.
+    """Panoptic quality of `predictions` over 27, 19 or 7 Cityscapes classes.
 
-    `matching` None means "hungarian" for unnamed pseudo-classes and "none" for named classes. Raises `InputError` if no
-    row has ground truth; rows whose truth cannot be used are listed in `skipped`.
+    `predictions` is a folder written by `mbps build` or anything `label_sources.open_labels` reads; `truth` likewise,
+    or None for the ground truth of the label set's own source. `matching` None means "hungarian" for unnamed
+    pseudo-classes and "none" otherwise. `bootstrap` resamples give confidence intervals. Raises `InputError` if nothing
+    can be scored; images of a label set whose truth cannot be used are listed in `skipped`.
     """
-    calibration = built.calibration
-    named = calibration.cluster_to_class is not None
-    metric = PanopticQuality(
-        taxonomy.THINGS_19,
-        taxonomy.STUFF_19,
-        pseudo_things=None if named else calibration.things,
-        pseudo_stuff=None
-        if named
-        else tuple(k for k in range(len(calibration.classes)) if k not in calibration.things),
-        convention=convention,
-        matching=matching or ("none" if named else "hungarian"),
-        pred_void=calibration.void,
-    )
-    source, skipped = built.open_source(), []
-    for split in splits:
-        frames = {frame.image_id: frame for frame in source.frames(split)} if source.has_truth else {}
-        bar = tqdm(built.rows(split), total=built.row_count(split), desc=f"{'scoring':>16} ({split})", unit="img",
-                   disable=not progress)  # fmt: skip
-        for row in bar:
-            try:
-                truth = _usable_truth(frames.get(row.image_id), row)
-            except InputError as error:
-                skipped.append(str(error))
-                continue
-            if truth is not None:
-                _update(metric, row, truth, calibration.void, f"{split}/{row.image_id}")
+    built = BuiltLabelSet(predictions) if (predictions / "labelset.json").is_file() else None
+    if built is None and truth is None:
+        BuiltLabelSet(predictions)  # raises: without a label set there must be a truth
+    splits = tuple(splits or (built.splits if built else ()))
+    metric = _metric(built, convention, matching, classes)
+    if built is None:
+        predicted, true = open_pair(predictions, truth, classes=classes)
+    else:
+        predicted = _rows_of(built, splits, classes)
+        true = _frames_of(built, splits, classes) if truth is None else open_pair(predicted, truth, classes=classes)[1]
+    if truth is not None:
+        check_pairs(predicted, true, only_predicted=True)
+    skipped = _update_all(metric, predicted, true, progress)
     if not len(metric):
         raise InputError(
-            f"{built.root}: no row of {', '.join(splits)} has ground truth to score against; "
-            "labelling does not need it, scoring does (gtFine of Cityscapes, or --truth-dir for a folder)."
+            f"{predictions}: no image has ground truth to score against; labelling does not need it, scoring does "
+            "(gtFine of Cityscapes, --truth-dir for a folder, or --truth)."
         )
-    return Score(metric.compute(), len(metric), tuple(splits), skipped)
+    identity = built.document["identity"] if built else None
+    return Score(metric.compute(bootstrap=bootstrap), len(metric), classes, splits, skipped, identity)
 
 
-def _usable_truth(frame: Frame | None, row: DecodedRow) -> Truth | None:
-    if frame is None:
-        raise InputError(f"{row.image_id}: not in the source any more; not scored.")
-    return frame.truth()
-
-
-def _update(metric: PanopticQuality, row: DecodedRow, truth: Truth, void: int, image_id: str) -> None:
-    shape = truth.label_ids.shape
-    true_semantic = taxonomy.LABEL_ID_TO_TRAIN_ID[truth.label_ids]
-    is_thing = np.isin(true_semantic, taxonomy.THINGS_19)
-    is_instance = truth.instance_ids >= 1000
-    metric.update(
-        resize_nearest(_panoptic_semantic(row, void), *shape),
-        resize_nearest(row.instance.astype(np.int32), *shape),
-        true_semantic,
-        np.where(is_instance, truth.instance_ids, 0).astype(np.int32),
-        true_crowd=_crowd_regions(true_semantic, is_thing & ~is_instance),
-        image_id=image_id,
+def _metric(built: BuiltLabelSet | None, convention: str, matching: str | None, classes: int) -> PanopticQuality:
+    things, stuff = _SPLITS[classes]
+    unnamed = built is not None and built.calibration.cluster_to_class is None
+    chosen = matching or ("hungarian" if unnamed else "none")
+    if built is None or not unnamed:
+        return PanopticQuality(things, stuff, convention=convention, matching=chosen)
+    calibration = built.calibration
+    return PanopticQuality(
+        things,
+        stuff,
+        pseudo_things=calibration.things,
+        pseudo_stuff=tuple(k for k in range(len(calibration.classes)) if k not in calibration.things),
+        convention=convention,
+        matching=chosen,
+        pred_void=calibration.void,
     )
 
 
-def _panoptic_semantic(row: DecodedRow, void: int) -> NDArray[np.int32]:
-    """Class per pixel as the panoptic map has it: what fusion dropped is void here, though not in `semantic`."""
-    table = np.full(int(row.panoptic.max(initial=0)) + 1, void, dtype=np.int32)
-    for segment in row.segments:
-        table[segment["id"]] = segment["category_id"]
-    return table[row.panoptic]
+def _update_all(metric: PanopticQuality, predicted: LabelSource, true: LabelSource, progress: bool) -> list[str]:
+    skipped = []
+    for image_id in tqdm(predicted, desc=f"{'scoring':>16}", unit="img", disable=not progress):
+        if image_id not in true:
+            continue
+        try:
+            truth = true[image_id]
+        except InputError as error:
+            skipped.append(str(error))
+            continue
+        labels = _resized(predicted[image_id], *truth.semantic.shape)
+        metric.update(**labels.as_prediction(), **truth.as_truth(), image_id=image_id)
+    return skipped
 
 
-def _crowd_regions(true_semantic: NDArray[np.uint8], crowd: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Cityscapes' groups: one crowd region per thing class, numbered class + 1; 0 elsewhere."""
-    return np.where(crowd, true_semantic.astype(np.int32) + 1, 0)
+def _resized(labels: Labels, height: int, width: int) -> Labels:
+    instance = None if labels.instance is None else resize_nearest(np.asarray(labels.instance), height, width)
+    return replace(labels, semantic=resize_nearest(np.asarray(labels.semantic), height, width), instance=instance)
+
+
+def _rows_of(built: BuiltLabelSet, splits: Sequence[str], classes: int) -> LabelSource:
+    """Predictions of a built label set; named classes are reduced to 7 if that is asked for."""
+    to_classes = None
+    if built.calibration.cluster_to_class is not None and classes != 19:
+        if classes == 27:
+            raise InputError(f"{built.root}: its 19 named classes cannot be scored as 27; use --classes 19 or 7.")
+        to_classes = taxonomy.TRAIN_ID_TO_7
+    readers: dict[str, Callable[[], Labels]] = {}
+    for split in splits:
+        for path in built.files(split):
+            for index, image_id in enumerate(parquet.read_table(path, columns=["image_id"])["image_id"].to_pylist()):
+                readers[f"{split}/{image_id}"] = partial(
+                    _row, path, index, f"{split}/{image_id}", built.calibration.void, to_classes
+                )
+    return LabelSource(readers, str(built.root))
+
+
+def _row(path: Path, index: int, image_id: str, void: int, to_classes: np.ndarray | None) -> Labels:
+    labels = as_labels(
+        decode(_row_group(path, index // _group_rows(path))[index % _group_rows(path)]), image_id, void=void
+    )
+    return labels if to_classes is None else replace(labels, semantic=to_classes[labels.semantic])
+
+
+@lru_cache(maxsize=1)
+def _row_group(path: Path, group: int) -> list[dict[str, Any]]:
+    columns = ["image_id", "semantic", "depth", "depth_scale", "instance", "panoptic", "segments_info"]
+    return parquet.ParquetFile(path).read_row_group(group, columns=columns).to_pylist()
+
+
+@lru_cache(maxsize=64)
+def _group_rows(path: Path) -> int:
+    return max(parquet.read_metadata(path).row_group(0).num_rows, 1)
+
+
+def _frames_of(built: BuiltLabelSet, splits: Sequence[str], classes: int) -> LabelSource:
+    """Ground truth of the source a label set was built from."""
+    source = built.open_source()
+    readers: dict[str, Callable[[], Labels]] = {}
+    for split in splits if source.has_truth else ():
+        for frame, has_truth in _with_truth(source.frames(split)):
+            if has_truth:
+                readers[f"{split}/{frame.image_id}"] = partial(_truth, frame, _TABLES[classes])
+    return LabelSource(readers, f"the ground truth of {source.name}")
+
+
+def _with_truth(frames: Sequence[Frame]) -> Iterator[tuple[Frame, bool]]:
+    for frame in frames:
+        yield frame, getattr(frame, "label_path", frame) is not None
+
+
+def _truth(frame: Frame, table: np.ndarray) -> Labels:
+    truth = frame.truth()
+    if truth is None:
+        raise InputError(f"{frame.image_id}: its ground truth has gone.")
+    return cityscapes_labels(truth.label_ids, truth.instance_ids, table, frame.image_id)

@@ -56,7 +56,7 @@ def test_mistakes_are_one_line_without_a_traceback(arguments, message, capsys):
 def test_eval_prints_and_writes_quality(built, tmp_path, capsys):
     assert main(["eval", str(built.root), "--split", "validation", "--json", str(tmp_path / "q.json")]) == 0
     out = capsys.readouterr().out
-    assert "2 images (validation), 19 classes; convention coco, matching hungarian" in out
+    assert "2 images (validation), 19 classes" in out and "convention coco" in out and "hungarian" in out
     quality = json.loads((tmp_path / "q.json").read_text())
     assert quality["images"] == 2 and f"{100 * quality['pq']:.2f}" in out
 

@@ -1,4 +1,4 @@
-"""`mbps eval`: a label set against ground truth."""
+"""`mbps eval`: labels against ground truth, or a look at published rows."""
 
 from __future__ import annotations
 
@@ -7,42 +7,122 @@ import json
 import sys
 from pathlib import Path
 
+from mbps_dataset.errors import InputError
+from mbps_dataset.metrics import CONVENTIONS, MATCHINGS
 
-HELP = "score a label set against ground truth"
-EXAMPLE = "mbps eval build/demo --split validation --json build/demo/quality.json"
+
+HELP = "score labels against ground truth, or check published rows"
+EXAMPLE = (
+    "mbps eval build/demo --split validation --json build/demo/quality.json\n"
+    "  mbps eval predictions.json --truth cityscapes/gtFine/val --convention cups\n"
+    "  mbps eval --lint results.md"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("label_set", type=Path, metavar="LABELSET", help="folder written by `mbps build`")
-    parser.add_argument("--split", metavar="NAME", help="split to score (default: all)")
+    parser.add_argument("predictions", nargs="?", type=Path, metavar="PREDICTIONS",
+                        help="folder written by `mbps build`, COCO panoptic .json, Cityscapes tree, or folder of maps")  # fmt: skip
+    parser.add_argument("--truth", type=Path, help="likewise (default: the truth of the label set's own source)")
     parser.add_argument(
-        "--convention", default="coco", choices=("coco", "cups"), help="void and crowd rules (default: coco)"
+        "--split", action="append", metavar="NAME", help="split of a label set; may be repeated (default: all)"
     )
-    parser.add_argument("--matching", choices=("none", "hungarian", "hungarian_split", "majority"),
+    parser.add_argument(
+        "--convention", default="coco", choices=tuple(CONVENTIONS), help="void and crowd rules (default: coco)"
+    )
+    parser.add_argument("--matching", choices=tuple(MATCHINGS),
                         help="pseudo-class to class (default: hungarian for unnamed clusters, else none)")  # fmt: skip
+    parser.add_argument(
+        "--classes", type=int, default=19, choices=(27, 19, 7), help="Cityscapes classes (default: 19)"
+    )
+    parser.add_argument("--bootstrap", type=int, default=0, metavar="N", help="N resamples for 95 %% intervals")
+    parser.add_argument("--bars", action="store_true", help="PQ per class as bars")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result as JSON")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="also write PQ per class as a bar chart")
+    parser.add_argument(
+        "--eval-results", type=Path, metavar="FILE.yaml", help="also write the Hub's .eval_results entry"
+    )
+    parser.add_argument(
+        "--dataset-id", default="mbps-pseudo", metavar="ORG/NAME", help="benchmark named in that entry"
+    )
+    parser.add_argument(
+        "--lint", type=Path, metavar="FILE", help="check the rows of a .json or Markdown table instead"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score and print."""
-    from mbps_dataset.built import BuiltLabelSet
+    """Score and print, or check rows."""
+    if arguments.lint:
+        return _lint(arguments.lint)
+    if arguments.predictions is None:
+        raise InputError("Give PREDICTIONS to score, or --lint FILE to check published rows.")
+    from mbps_dataset import taxonomy
+    from mbps_dataset.label_sources import class_names
+    from mbps_dataset.metrics import bar_chart_svg, format_bars
     from mbps_dataset.scoring import score
     from mbps_dataset.store import write_atomically
 
-    built = BuiltLabelSet(arguments.label_set)
-    progress = not arguments.quiet and sys.stderr.isatty()
     scored = score(
-        built,
-        splits=(arguments.split,) if arguments.split else built.splits,
+        arguments.predictions,
+        arguments.truth,
+        splits=arguments.split or (),
         convention=arguments.convention,
         matching=arguments.matching,
-        progress=progress,
+        classes=arguments.classes,
+        bootstrap=arguments.bootstrap,
+        progress=not arguments.quiet and sys.stderr.isatty(),
     )
+    names = class_names(arguments.classes)
     print(scored.table())
+    if arguments.bars:
+        print("\n" + format_bars(scored.result, class_names=names))
     for reason in scored.skipped:
         print(f"  not scored: {reason}", file=sys.stderr)
+    written = {}
     if arguments.json:
-        write_atomically(arguments.json, (json.dumps(scored.to_dict(), indent=2) + "\n").encode())
-        print(f"written: {arguments.json}")
+        written[arguments.json] = json.dumps(scored.to_dict(), indent=2) + "\n"
+    if arguments.chart:
+        colours = {c.train_id: c.colour for c in taxonomy.CLASSES_19} if arguments.classes == 19 else None
+        written[arguments.chart] = bar_chart_svg(scored.result, class_names=names, colours=colours)
+    if arguments.eval_results:
+        written[arguments.eval_results] = _hub_entries(scored, arguments.dataset_id)
+    for path, text in written.items():
+        write_atomically(path, text.encode())
+        print(f"written: {path}")
     return 0
+
+
+def _hub_entries(scored, dataset_id: str) -> str:  # type: ignore[no-untyped-def]
+    """PQ, SQ, RQ and mIoU as the Hub's evaluation results, with convention and matching in the notes."""
+    import yaml
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+    result = scored.result
+    notes = (
+        f"convention {result.convention}, matching {result.matching}, {scored.classes} classes, {scored.images} images"
+    )
+    entries = [
+        EvalResultEntry(dataset_id=dataset_id, task_id=name, value=round(100 * getattr(result, name), 4), notes=notes)
+        for name in ("pq", "pq_things", "pq_stuff", "sq", "rq", "miou")
+        if getattr(result, name) == getattr(result, name)  # not NaN
+    ]
+    return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
+
+
+def _lint(path: Path) -> int:
+    from mbps_dataset.metrics import lint_rows, rows_from_json, rows_from_markdown
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        rows = rows_from_json(json.loads(text), path.stem) if path.suffix == ".json" else rows_from_markdown(text)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as rows of results ({error}).") from None
+    if not rows:
+        raise InputError(
+            f"{path}: holds no row with a PQ; give a .json of results or a Markdown table with a PQ column."
+        )
+    findings = lint_rows(rows)
+    for finding in findings:
+        print(finding)
+    print(f"{len(rows)} rows checked, {len(findings)} findings")
+    return 1 if findings else 0
