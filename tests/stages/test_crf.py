@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import doctest
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.stages import crf
@@ -30,7 +34,7 @@ def small(tiny) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "name, settings",
+    "name, options",
     [
         ("Q0", {"iterations": 0}),
         ("Q1", {"iterations": 1}),
@@ -44,8 +48,8 @@ def small(tiny) -> tuple[np.ndarray, np.ndarray]:
         ("Q10_alt", PRESETS["maskcut"].kernels.arguments()),
     ],
 )
-def test_equals_pydensecrf_step_by_step(tiny, name, settings):
-    q = dense_crf(tiny["img"], tiny["p"], **{"channel_order": "rgb", **settings})
+def test_equals_pydensecrf_step_by_step(tiny, name, options):
+    q = dense_crf(tiny["img"], tiny["p"], **{"channel_order": "rgb", **options})
     np.testing.assert_allclose(q, tiny[name], atol=5e-5 if name == "Q10_alt" else 1e-5)
     assert (q.argmax(0) == tiny[name].argmax(0)).all()
 
@@ -72,7 +76,7 @@ def test_equals_pydensecrf_on_27_classes(order, labels):
 
 
 @pytest.mark.parametrize(
-    "name, settings",
+    "name, options",
     [
         ("q_iter0", {"iterations": 0}),
         ("q_iter1", {"iterations": 1}),
@@ -81,9 +85,9 @@ def test_equals_pydensecrf_on_27_classes(order, labels):
         ("q_bilateral_only_iter1", {"iterations": 1, **BILATERAL_ONLY}),
     ],
 )
-def test_equals_the_reference_pipeline_with_its_bgr_images(name, settings):
+def test_equals_the_reference_pipeline_with_its_bgr_images(name, options):
     vectors = np.load(DATA / "crf_bgr_46x92.npz")
-    q = dense_crf(vectors["image_rgb"], vectors["probs"], **settings)
+    q = dense_crf(vectors["image_rgb"], vectors["probs"], **options)
     np.testing.assert_allclose(q[:, ::2, ::2], vectors[name], atol=1e-5)
     if name == "q_iter10":
         assert (q.argmax(0) == vectors["argmax_iter10"]).all()
@@ -174,12 +178,12 @@ PARITY = [
 ]
 
 
-@pytest.mark.parametrize("kind, height, width, n_classes, settings", PARITY)
-def test_parity_with_pydensecrf(kind, height, width, n_classes, settings):
+@pytest.mark.parametrize("kind, height, width, n_classes, options", PARITY)
+def test_parity_with_pydensecrf(kind, height, width, n_classes, options):
     pytest.importorskip("pydensecrf", reason="pydensecrf is not installed (pip install 'mbps-dataset[crf-parity]')")
     image, p = procedural(kind, height, width), smooth_probs(n_classes, height, width)
-    ours = dense_crf(image, p, **settings)
-    theirs = dense_crf(image, p, backend="pydensecrf", **settings)
+    ours = dense_crf(image, p, **options)
+    theirs = dense_crf(image, p, backend="pydensecrf", **options)
     np.testing.assert_allclose(ours, theirs, atol=2e-4)
     runner_up, best = np.sort(theirs, axis=0)[-2:]
     assert not ((ours.argmax(0) != theirs.argmax(0)) & (best - runner_up > 1e-3)).any()
@@ -205,6 +209,27 @@ def test_presets_run_as_they_are(small, name):
 def test_smallest_images(image):
     p = np.full((2, *image.shape[:2]), 0.5, np.float32)
     np.testing.assert_allclose(dense_crf(image, p), 0.5, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=10)
+@given(height=st.integers(1, 30), width=st.integers(1, 30), n_classes=st.integers(2, 9), seed=st.integers(0, 99))
+def test_marginals_are_probabilities_and_classes_have_no_order(height, width, n_classes, seed):
+    image, p = procedural("boxes", height, width, seed), smooth_probs(n_classes, height, width, seed)
+    order = np.random.default_rng(seed).permutation(n_classes)
+    q = dense_crf(image, p)
+    np.testing.assert_allclose(q.sum(axis=0), 1, atol=1e-5)
+    assert q.min() >= 0
+    np.testing.assert_allclose(dense_crf(image, np.ascontiguousarray(p[order])), q[order], atol=1e-4)
+
+
+def test_works_where_datasets_and_transformers_are_not_installed():
+    program = (
+        "import sys; sys.modules['datasets'] = sys.modules['transformers'] = None; import numpy as np\n"
+        "from mbps_dataset.stages.crf import dense_crf\n"
+        "print(dense_crf(np.zeros((4, 6, 3), np.uint8), np.full((2, 4, 6), 0.5, np.float32)).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=DATA.parents[1], capture_output=True, text=True)
+    assert done.stdout.strip() == "(2, 4, 6)", done.stderr
 
 
 def test_module_example_runs():
@@ -247,7 +272,7 @@ def test_unusable_arrays_are_explained(image, probs, sentence):
 
 
 @pytest.mark.parametrize(
-    "settings, sentence",
+    "options, sentence",
     [
         ({"gaussian_sxy": 0.0}, "`gaussian_sxy` to be a positive finite number, but got 0.0"),
         ({"bilateral_srgb": float("nan")}, "`bilateral_srgb` to be a positive"),
@@ -258,9 +283,9 @@ def test_unusable_arrays_are_explained(image, probs, sentence):
         ({"backend": "cuda"}, "`backend`"),
     ],
 )
-def test_unusable_settings_are_explained(settings, sentence):
+def test_unusable_settings_are_explained(options, sentence):
     with pytest.raises(RecipeError, match=sentence):
-        dense_crf(IMAGE, PROBS, **settings)
+        dense_crf(IMAGE, PROBS, **options)
 
 
 def test_a_missing_pydensecrf_is_named_with_its_install_line(monkeypatch):
