@@ -85,6 +85,10 @@ def _light(normal: Points, weather: Weather) -> Points:
     return sky * np.array(weather.skylight) + sun * np.array(weather.sunlight)
 
 
+CHUNK_PIXELS = 16_384
+"""Pixels textured together: few enough for all the arrays in use to stay in the processor's cache."""
+
+
 class Shader:
     """Colours the pixels of one view, some rows at a time."""
 
@@ -108,21 +112,18 @@ class Shader:
         return [channel.reshape(shape) for channel in self._colours(slice(top, bottom))]
 
     def _colours(self, rows: slice) -> list[Values]:
-        faces = self._faces
+        width, count = self._screen.width, (rows.stop - rows.start) * self._screen.width
         x, y = self._screen.rays()
-        shape = self._visible.part[rows].shape
-        x, y = np.broadcast_to(x, shape).ravel(), np.broadcast_to(y[rows, None], shape).ravel()
+        x, y = np.tile(x, rows.stop - rows.start), np.repeat(y[rows], width)
         part = self._visible.part[rows].ravel().astype(np.intp)
-        depth = 1.0 / np.maximum(self._visible.inverse_depth[rows].ravel(), np.float32(1e-5))
-        u, v = _surface(faces.forms, part, x, y, depth)
-        footprint = depth * np.sqrt(depth)
-        footprint *= faces.footprint.take(part)
-        grain = sample(faces.texture.take(part), u, v, np.maximum(footprint, np.float32(1), out=footprint))
-        grain *= faces.contrast.take(part)
-        grain += 1
-        _ground(faces, part, u, v, grain, self._shadows)
-        channels = [channel.take(part) * grain for channel in faces.colour]
-        _apply_patterns(faces, part, u, v, grain, channels)
+        depth, u, v, grain, *channels = np.empty((7, count), np.float32)
+        step = max(1, CHUNK_PIXELS // width) * width
+        inverse = self._visible.inverse_depth[rows].ravel()
+        for start in range(0, count, step):
+            chunk = slice(start, start + step)
+            np.divide(1.0, np.maximum(inverse[chunk], np.float32(1e-5)), out=depth[chunk])
+            self._texture(chunk, part, x, y, depth, u, v, grain, channels)
+        _apply_patterns(self._faces, part, u, v, grain, channels)
         pixel = 1 / self._screen.intrinsics.fx
         _shade_ellipsoids(part - self._first_ball, x, y, depth, pixel, self._balls, self._weather, channels)
         _haze(channels, depth, self._weather)
@@ -133,20 +134,44 @@ class Shader:
                 channel[sky] = value * gain + offset
         return channels
 
+    def _texture(
+        self,
+        chunk: slice,
+        part: Places,
+        x: Values,
+        y: Values,
+        depth: Values,
+        u: Values,
+        v: Values,
+        grain: Values,
+        channels: list[Values],
+    ) -> None:
+        """Fill in surface coordinates, texture with shadows, and textured colour for the pixels of a chunk."""
+        faces, part, depth = self._faces, part[chunk], depth[chunk]
+        _surface(faces.forms[:3], part, x[chunk], y[chunk], depth, u[chunk])
+        _surface(faces.forms[3:], part, x[chunk], y[chunk], depth, v[chunk])
+        footprint = np.sqrt(depth)
+        footprint *= depth
+        footprint *= faces.footprint.take(part)
+        np.maximum(footprint, np.float32(1), out=footprint)
+        fine = sample(faces.texture.take(part), u[chunk], v[chunk], footprint)
+        fine *= faces.contrast.take(part)
+        fine += 1
+        _ground(faces, part, u[chunk], v[chunk], fine, self._shadows)
+        grain[chunk] = fine
+        for channel, colour in zip(channels, faces.colour):
+            np.multiply(colour.take(part), fine, out=channel[chunk])
 
-def _surface(forms: list[Values], part: Places, x: Values, y: Values, depth: Values) -> list[Values]:
-    """Surface coordinates u and v in texels."""
-    result = []
-    for a, b, c in (forms[:3], forms[3:]):
-        value = a.take(part)
-        value *= x
-        other = b.take(part)
-        other *= y
-        value += other
-        value += c.take(part)
-        value *= depth
-        result.append(value)
-    return result
+
+def _surface(form: list[Values], part: Places, x: Values, y: Values, depth: Values, out: Values) -> None:
+    """One surface coordinate in texels: (a x + b y + c) depth, with a, b, c by part."""
+    a, b, c = form
+    np.multiply(a.take(part), x, out=out)
+    other = b.take(part)
+    other *= y
+    out += other
+    out += c.take(part)
+    out *= depth
 
 
 def _ground(table: _FaceTable, part: Places, u: Values, v: Values, grain: Values, shadows: ShadowMap) -> None:
