@@ -1,4 +1,4 @@
-"""Views: square windows of a picture at several zooms, mirrored and recoloured, and where two of them meet.
+"""Views: square windows of a picture at several zooms, mirrored and recoloured, and which spots their tokens show.
 
 Decisions, ours:
 
@@ -39,12 +39,22 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Windows(NamedTuple):
     """Square windows cut from pictures: `pixels` [B, 3, S, S] float in [0, 1] and where each lay.
 
-    `box` [B, 3]: top, left and side in pixels of its picture; `mirrored` [B] bool.
+    `box` [B, 3]: top, left and side in pixels of its picture, `picture_hw` [B, 2]; `mirrored` [B] bool.
     """
 
     pixels: Tensor
     box: Tensor
+    picture_hw: Tensor
     mirrored: Tensor
+
+    def spots(self, side: int) -> Tensor:
+        """Centres of `side` x `side` tokens as shares of the picture's height and width: [B, side^2, 2], (row, column)."""
+        centre = (torch.arange(side, dtype=torch.float32) + 0.5) / side
+        down, across = (item.reshape(1, -1) for item in torch.meshgrid(centre, centre, indexing="ij"))
+        across = torch.where(self.mirrored[:, None], 1 - across, across)
+        rows = down * self.box[:, 2:3] + self.box[:, 0:1]
+        columns = across * self.box[:, 2:3] + self.box[:, 1:2]
+        return torch.stack([rows, columns], dim=-1) / self.picture_hw[:, None]
 
 
 def draw_picture_indices(count: int, pictures: Pictures) -> list[int]:
@@ -65,7 +75,8 @@ def draw_windows(
     pixels = torch.stack([window for window, _ in cut])
     mirrored = torch.rand(len(indices)) < (0.5 if mirror else 0.0)
     pixels = torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
-    return Windows(pixels, torch.tensor([box for _, box in cut]), mirrored)
+    sizes = torch.tensor([pictures[index].shape[:2] for index in indices], dtype=torch.float32)
+    return Windows(pixels, torch.tensor([box for _, box in cut]), sizes, mirrored)
 
 
 def _draw_window(
@@ -76,8 +87,8 @@ def _draw_window(
     draws = torch.rand(3).tolist()
     side = max(1, min(round(min(height, width) * float(np.exp(low + (high - low) * draws[0]))), height, width))
     top, left = int(draws[1] * (height - side + 1)), int(draws[2] * (width - side + 1))
-    part = np.ascontiguousarray(picture[top : top + side, left : left + side])
-    pixels = torch.from_numpy(part).permute(2, 0, 1)[None].float() / 255
+    part = picture[top : top + side, left : left + side]
+    pixels = torch.tensor(np.asarray(part)).permute(2, 0, 1)[None].float() / 255
     if side != size_px:
         pixels = F.interpolate(pixels, (size_px, size_px), mode="bilinear", antialias=side > size_px)
     return pixels[0], (float(top), float(left), float(side))
@@ -111,21 +122,3 @@ def normalise(pixels: Tensor) -> Tensor:
     """ImageNet mean and deviation, as the published backbones expect: [B, 3, H, W] in [0, 1] -> about N(0, 1)."""
     mean = pixels.new_tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1)
     return (pixels - mean) / pixels.new_tensor(IMAGENET_STD).reshape(1, 3, 1, 1)
-
-
-def matching_tokens(of: Windows, among: Windows, side: int) -> tuple[Tensor, Tensor]:
-    """For each token of `of`, the token of `among` that covers the same spot of the same picture.
-
-    Both are cut into `side` x `side` tokens. Returns (index int64 [B, side^2] into `among`'s tokens, row by row, and
-    bool [B, side^2]: whether the spot lies inside `among` at all; index 0 where it does not).
-    """
-    centre = (torch.arange(side, dtype=torch.float32) + 0.5) / side
-    down, across = torch.meshgrid(centre, centre, indexing="ij")
-    down, across = down.reshape(1, -1), across.reshape(1, -1)
-    x = torch.where(of.mirrored[:, None], 1 - across, across)
-    row = (down * of.box[:, 2:3] + of.box[:, 0:1] - among.box[:, 0:1]) / among.box[:, 2:3]
-    column = (x * of.box[:, 2:3] + of.box[:, 1:2] - among.box[:, 1:2]) / among.box[:, 2:3]
-    column = torch.where(among.mirrored[:, None], 1 - column, column)
-    inside = (row >= 0) & (row < 1) & (column >= 0) & (column < 1)
-    index = (row * side).long().clamp(0, side - 1) * side + (column * side).long().clamp(0, side - 1)
-    return torch.where(inside, index, 0), inside

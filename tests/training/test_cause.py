@@ -15,7 +15,7 @@ import mbps_dataset.training
 from mbps_dataset.models.cause import CauseConfig, CauseSegmenter
 from mbps_dataset.training import cause
 from mbps_dataset.training.cause import CauseTrainingSettings, train_cause
-from mbps_dataset.training.self_distillation import train_self_distillation
+from mbps_dataset.training.visual_words import train_visual_words
 from tests.training.pictures import street_like_pictures
 
 
@@ -107,11 +107,11 @@ def test_labels_shuffled_or_absent_give_the_same_weights(labels: str | None) -> 
     assert not _changed(_train(), trained.state_dict(), "")
 
 
-@pytest.mark.parametrize("train", [train_cause, train_self_distillation])
+@pytest.mark.parametrize("train", [train_cause, train_visual_words])
 def test_trainers_have_no_parameter_for_labels(train: Callable[..., object]) -> None:
     names = set(inspect.signature(train).parameters)
     assert names <= {
-        "segmenter", "network", "pictures", "settings", "width", "patch_px", "checkpoint_path", "checkpoint_folder",
+        "segmenter", "network", "pictures", "settings", "width", "patch_px", "checkpoint_folder",
         "show_progress",
     }  # fmt: skip
 

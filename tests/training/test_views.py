@@ -1,4 +1,4 @@
-"""Windows lie where they say, meeting tokens meet, colours stay colours."""
+"""Windows lie where they say, tokens show the spots they say, colours stay colours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from mbps_dataset.training.views import (
     draw_picture_indices,
     draw_windows,
     jitter_colours,
-    matching_tokens,
     normalise,
 )
 
@@ -26,25 +25,11 @@ def _coordinates(height: int, width: int) -> np.ndarray:
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10_000))
-def test_meeting_tokens_show_the_same_spot(seed: int) -> None:
+def test_tokens_show_the_spots_they_say(seed: int) -> None:
     torch.manual_seed(seed)
-    pictures = [_coordinates(96, 160)]
-    one, other = (draw_windows(pictures, [0, 0], 48, share=(0.4, 1.0)) for _ in range(2))
-    index, inside = matching_tokens(one, other, 6)
-    spot = [
-        torch.nn.functional.avg_pool2d(view.pixels * 255, 8).flatten(2)[:, :2].transpose(1, 2) for view in (one, other)
-    ]
-    met = torch.gather(spot[1], 1, index[..., None].expand(-1, -1, 2))
-    reach = other.box[:, 2] / 6 / 2 + 1.5  # half a token of the other window, and resampling
-    away = (met - spot[0]).abs().amax(-1)
-    assert (away[inside] <= reach[:, None].expand_as(away)[inside]).all()
-    lies_in = _inside(spot[0], other)
-    assert (inside == lies_in).float().mean() > 0.8  # but for tokens at the border
-
-
-def _inside(spot: torch.Tensor, window: object) -> torch.Tensor:
-    start, side = window.box[:, None, :2], window.box[:, None, 2:]
-    return ((spot >= start) & (spot < start + side)).all(-1)
+    view = draw_windows([_coordinates(96, 160)], [0], 48, share=(0.4, 1.0))
+    shown = torch.nn.functional.avg_pool2d(view.pixels * 255, 8).flatten(2)[0, :2].T + 0.5
+    torch.testing.assert_close(shown, view.spots(6)[0] * torch.tensor([96.0, 160.0]), rtol=0, atol=1.5)
 
 
 def test_window_without_choice_is_the_picture_itself() -> None:

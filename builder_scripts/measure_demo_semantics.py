@@ -1,0 +1,180 @@
+"""How good are the demo network's semantics on scenes it has never seen? Prints mean IoU, next to two baselines.
+
+    python builder_scripts/measure_demo_semantics.py                    # 60 scenes, about 3 minutes on one core
+    python builder_scripts/measure_demo_semantics.py --weights FOLDER --scenes 20
+
+For each way of making clusters it prints the mean over the true classes present of the IoU per class, in percent.
+Every cluster is named after the class it covers most pixels of (majority naming, which uses the renderer's truth: this
+is a measurement, nothing is trained here). All rows are made by the same code in one run:
+
+* ``probe``: the network's own 27 clusters, as the pipeline uses them;
+* ``codes``: k-means on the network's codes, label-free, fitted on the measured images;
+* ``random backbone``: k-means on the tokens of an untrained backbone of the same size (three seeds);
+* ``patch colour``: k-means on the mean colour of every patch.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.cluster.vq import kmeans2
+from torch.nn import functional
+from tqdm import tqdm
+
+from mbps_dataset import taxonomy
+from mbps_dataset.models.cause import CauseConfig, CauseSegmenter
+from mbps_dataset.networks import WEIGHTS_ROOT
+from mbps_dataset.sources import scenes
+from mbps_dataset.stages import overclustering, semantics
+
+
+FIRST_SEED = 5_000_000  # apart from the seeds of training and of the scenes source
+SCENE = scenes.SceneSettings(height=512, width=1024)
+
+
+@dataclass(frozen=True)
+class MeasuredScene:
+    """A resized, normalised image [3, h, w] and the true 19-class map at the size it was rendered at."""
+
+    pixels: torch.Tensor
+    train_ids: NDArray[np.uint8]
+
+
+def measured_scenes(count: int, first_seed: int = FIRST_SEED) -> list[MeasuredScene]:
+    """`count` unseen scenes, rendered."""
+    return [_scene(first_seed + k) for k in tqdm(range(count), desc="rendering")]
+
+
+def _scene(seed: int) -> MeasuredScene:
+    view = scenes.render(seed, SCENE)
+    pixels = semantics.normalise(semantics.resize_for_windows(view.image))
+    return MeasuredScene(pixels, taxonomy.LABEL_ID_TO_TRAIN_ID[view.label_ids])
+
+
+def iou_per_class(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """IoU of each of the 19 classes after majority naming; NaN where the class is absent. `counts` [k, 19]."""
+    named = np.zeros((19, 19), dtype=np.int64)
+    np.add.at(named, counts.argmax(axis=1), counts)
+    hit = np.diag(named)
+    union = named.sum(axis=0) + named.sum(axis=1) - hit
+    return np.where(named.sum(axis=0) > 0, hit / np.maximum(union, 1), np.nan)
+
+
+def count_pixels(
+    labels: Iterator[NDArray[np.integer]], measured: Sequence[MeasuredScene], k: int
+) -> NDArray[np.int64]:
+    """Pixels of each cluster on each class, over all scenes: int64 [k, 19]; labels are brought to the truth's size."""
+    counts = np.zeros((k, 19), dtype=np.int64)
+    for cluster_ids, scene in zip(labels, measured):
+        cluster_ids = semantics.resize_labels(cluster_ids, scene.train_ids.shape)
+        known = scene.train_ids != taxonomy.VOID
+        pairs = cluster_ids[known].astype(np.int64) * 19 + scene.train_ids[known]
+        counts += np.bincount(pairs, minlength=k * 19).reshape(k, 19)
+    return counts
+
+
+def encode(network: semantics.CodeModel, measured: Sequence[MeasuredScene]) -> list[semantics.WindowCodes]:
+    """The codes of every scene through the pipeline's sliding window and mirror averaging."""
+    return [semantics.sliding_window_codes(network, scene.pixels) for scene in tqdm(measured, desc="encoding")]
+
+
+def kmeans_counts(
+    encoded: Sequence[semantics.WindowCodes], measured: Sequence[MeasuredScene], k: int
+) -> NDArray[np.int64]:
+    """Spherical k-means on one token per patch, label-free; pixels assigned by cosine: counts [k, 19]."""
+    tokens = [
+        overclustering.collect_tokens(
+            semantics.merge_codes(windows), grid_hw=tuple(side // 14 for side in windows.image_hw), limit=None
+        )
+        for windows in encoded
+    ]
+    centres = overclustering.fit_kmeans(np.concatenate(tokens), k, seed=0, restarts=3)
+    labels = (
+        semantics.label_map(overclustering.cluster_logits(semantics.merge_codes(windows), centres))
+        for windows in tqdm(encoded, desc=f"k-means {k}")
+    )
+    return count_pixels(labels, measured, k)
+
+
+def colour_counts(measured: Sequence[MeasuredScene], k: int) -> NDArray[np.int64]:
+    """Euclidean k-means on the mean colour of each patch: counts [k, 19]."""
+    maps = [functional.avg_pool2d(scene.pixels[None], 14)[0] for scene in measured]
+    tokens = torch.cat([map.flatten(1).T for map in maps]).double().numpy()
+    runs = [kmeans2(tokens, k, minit="++", iter=50, seed=seed, missing="warn") for seed in range(3)]
+    centres = min(runs, key=lambda run: float(((tokens - run[0][run[1]]) ** 2).sum()))[0]
+
+    def _labels() -> Iterator[NDArray[np.integer]]:
+        for map, scene in zip(maps, measured):
+            pixels = functional.interpolate(map[None], scene.pixels.shape[1:], mode="bilinear")[0]
+            distance = torch.cdist(pixels.flatten(1).T, torch.from_numpy(centres).float())
+            yield distance.argmin(dim=1).reshape(pixels.shape[1:]).numpy().astype(np.uint8)
+
+    return count_pixels(_labels(), measured, k)
+
+
+class BackboneTokens:
+    """A backbone in the place of a network with codes: its tokens are the codes."""
+
+    def __init__(self, config: CauseConfig, seed: int) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.backbone = CauseSegmenter(config).backbone.eval()
+
+    def codes(self, pixels: torch.Tensor) -> torch.Tensor:
+        """[B, 3, S, S] -> [B, P, D]."""
+        return self.backbone.features(pixels)
+
+
+def probe_counts(network: CauseSegmenter, measured: Sequence[MeasuredScene]) -> NDArray[np.int64]:
+    """The network's own clusters, as the pipeline makes them without CRF: counts [clusters, 19]."""
+    labels = (
+        semantics.label_map(semantics.sliding_window_log_probs(network, scene.pixels))
+        for scene in tqdm(measured, desc="probe")
+    )
+    return count_pixels(labels, measured, network.config.clusters)
+
+
+def _report(name: str, counts: NDArray[np.int64]) -> float:
+    iou = iou_per_class(counts)
+    mean = float(np.nanmean(iou))
+    winning = int((counts.sum(axis=1) > 0).sum())
+    print(f"{name:32s} {100 * mean:6.1f}   {winning:3d} of {len(counts)} clusters win")
+    return mean
+
+
+def _per_class(counts: NDArray[np.int64]) -> str:
+    values = (f"{n} {100 * v:.0f}" for n, v in zip(taxonomy.NAMES_19, iou_per_class(counts)) if not np.isnan(v))
+    return ", ".join(values)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", type=Path, default=WEIGHTS_ROOT / "cause")
+    parser.add_argument("--scenes", type=int, default=60)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    network = CauseSegmenter.from_pretrained(arguments.weights)
+    measured = measured_scenes(arguments.scenes)
+    present = np.unique(np.concatenate([np.unique(scene.train_ids) for scene in measured]))
+    print(f"{arguments.scenes} unseen scenes, {int((present != taxonomy.VOID).sum())} classes present; mean IoU in %")
+    _report("probe, 27", probe_counts(network, measured))
+    rows = {"codes": encode(network, measured)}
+    rows |= {f"random backbone {s}": encode(BackboneTokens(network.config, s), measured) for s in range(3)}
+    for k in (27, 80):
+        counts = {name: kmeans_counts(encoded, measured, k) for name, encoded in rows.items()}
+        for name, count in counts.items():
+            _report(f"{name}, k-means {k}", count)
+        _report(f"patch colour, k-means {k}", colour_counts(measured, k))
+    print("per class, codes, 80 clusters:", _per_class(counts["codes"]))
+
+
+if __name__ == "__main__":
+    main()
