@@ -36,7 +36,7 @@ from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import Store, digest_of
 
 
-STAGE_VERSIONS = {"codes": 1, "pseudo_classes": 1, "depth": 1, "saliency": 1, "labels": 1}
+STAGE_VERSIONS = {"codes": 1, "pseudo_classes": 1, "depth": 1, "saliency": 1, "labels": 2}
 """Raised by one whenever a change of code changes that stage's result; part of every key."""
 
 

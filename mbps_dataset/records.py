@@ -27,8 +27,8 @@ from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
 FORMAT_VERSION = "1.0.0"
 """Version of the columns; a release that changes their meaning raises the first number."""
 
-DEPTH_STEP = 1.0 / 256.0
-"""Default units per step of the 16-bit depth PNG: 256 steps a metre, up to 255.99."""
+DEPTH_LEVELS = 20_480
+"""Least number of steps between 0 and the farthest depth of an image: 256 a metre at 80 m."""
 
 VOID_REPORT = 255_000
 """Void in the report's ``class_id * 1000 + instance_id`` encoding, where 0 would be road."""
@@ -173,14 +173,15 @@ def encode_ids(ids: InstanceMap) -> bytes:
 def encode_depth(depth: DepthMap) -> tuple[bytes, float]:
     """16-bit PNG and its scale: ``depth = png * scale``, 0 = unknown (also for NaN and infinite depth).
 
-    The scale is `DEPTH_STEP` unless the farthest point would not fit; a valid depth never becomes 0.
+    The scale is the power of two that gives the farthest depth between `DEPTH_LEVELS` and twice as many steps: 1/256 at
+    80 m, and as fine for depth up to an unknown scale. The error is at most half a step; a valid depth never becomes 0.
     """
     finite = np.nan_to_num(depth.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     farthest = float(finite.max(initial=0.0))
-    scale = float(np.float32(max(DEPTH_STEP, farthest / 65_535)))
+    scale = 2.0 ** np.floor(np.log2(farthest / DEPTH_LEVELS)) if farthest > 0 else 1.0
     steps = np.clip(np.round(finite / scale), 0, 65_535).astype(np.uint16)
     steps[(steps == 0) & (finite > 0)] = 1
-    return _png(PILImage.fromarray(steps), level=6), scale
+    return _png(PILImage.fromarray(steps), level=6), float(scale)
 
 
 def _png(image: PILImage.Image, level: int) -> bytes:

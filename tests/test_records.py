@@ -43,7 +43,7 @@ def check(decoded: records.DecodedRow, record: LabelledImage) -> None:
     assert np.array_equal(decoded.semantic, record.semantic)
     assert np.array_equal(decoded.panoptic, record.panoptic)
     assert np.array_equal(decoded.instance, record.instance)
-    assert np.abs(decoded.depth - record.depth).max() <= records.DEPTH_STEP / 2 + 1e-6
+    assert np.abs(decoded.depth - record.depth).max() <= record.depth.max() / records.DEPTH_LEVELS / 2 + 1e-6
     assert decoded.segments == [dict(segment) for segment in record.segments]
 
 
@@ -87,13 +87,19 @@ def test_more_than_254_classes_are_sixteen_bit():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.floats(0, 1e5, width=32, allow_nan=False), min_size=1, max_size=30))
+@given(st.lists(st.one_of(st.just(0.0), st.floats(2.0**-20, 1e5, width=32)), min_size=1, max_size=30))
 def test_depth_survives_within_half_a_step(values):
     depth = np.array([values], dtype=np.float32)
     data, scale = records.encode_depth(depth)
     back = np.array(Image.open(io.BytesIO(data))).astype(np.float64) * scale
     assert (np.abs(back - depth) <= np.maximum(scale / 2, np.where(depth < scale, scale, 0)) * 1.001 + 1e-9).all()
     assert ((back > 0) == (depth > 0)).all()
+
+
+@pytest.mark.parametrize(("farthest", "scale"), [(80.0, 1 / 256), (3.0, 2.0**-13), (1e5, 4.0), (0.0, 1.0)])
+def test_depth_scale_is_a_power_of_two_that_fits_the_range(farthest, scale):
+    data, found = records.encode_depth(np.array([[farthest]], dtype=np.float32))
+    assert found == scale and np.array(Image.open(io.BytesIO(data))).max() <= 65_535
 
 
 def test_unknown_depth_is_zero():
