@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
-
 from mbps_dataset.sources.scenes import palette
 from mbps_dataset.sources.scenes.layout import Thing
 from mbps_dataset.sources.scenes.materials import Material
-from mbps_dataset.sources.scenes.primitives import Colour, PartsBuilder, Placement, box, hexahedron, prism
+from mbps_dataset.sources.scenes.primitives import TOP, Colour, PartsBuilder, Placement, box, hexahedron, prism
 
 
 BUILDING, WALL, FENCE, GUARD_RAIL, VEGETATION = 11, 12, 13, 14, 21
@@ -189,7 +187,7 @@ def add_hedge(thing: Thing, parts: PartsBuilder) -> None:
     parts.owner(VEGETATION)
     faces = box(-x, x, -depth, depth, 0, height)
     parts.quads(faces[:4], Material.HEDGE, colour, place=place)
-    faces[4, :, 2] -= 0.12
+    faces[TOP] = [(px, py, pz - 0.12) for px, py, pz in faces[TOP]]
     parts.quads(faces[4:], Material.HEDGE_TOP, palette.shade(colour, 1.15), place=place)
 
 
@@ -203,4 +201,4 @@ def add_guard_rail(thing: Thing, parts: PartsBuilder) -> None:
         box(-x, x, -0.02, 0.02, 0.55, 0.65),
     ]
     posts = [box(k - 0.05, k + 0.05, -0.04, 0.04, 0, 0.7) for k in (-x / 2, x / 2)]
-    parts.quads(np.concatenate(beams + posts), Material.METAL, (0.6, 0.61, 0.62), place=place)
+    parts.quads([face for faces in beams + posts for face in faces], Material.METAL, (0.6, 0.61, 0.62), place=place)

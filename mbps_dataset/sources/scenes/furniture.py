@@ -10,7 +10,19 @@ import numpy as np
 from mbps_dataset.sources.scenes import palette
 from mbps_dataset.sources.scenes.layout import Thing
 from mbps_dataset.sources.scenes.materials import Material
-from mbps_dataset.sources.scenes.primitives import Colour, PartsBuilder, Placement, ball, bar, box, prism
+from mbps_dataset.sources.scenes.primitives import (
+    FRONT,
+    LEFT,
+    RIGHT,
+    TOP,
+    Colour,
+    PartsBuilder,
+    Placement,
+    ball,
+    bar,
+    box,
+    prism,
+)
 
 
 POLE, SIGNAL, SIGN, VEGETATION, STATIC = 17, 19, 20, 21, 4
@@ -171,7 +183,7 @@ def add_signal(thing: Thing, parts: PartsBuilder) -> None:
             place=place,
         )
         faces = box(-0.22, -0.02, y - 0.17, y + 0.17, z, z + 0.95)
-        parts.quads(faces[[0, 2, 3, 4]], Material.METAL, (0.09, 0.1, 0.09), place=place)
+        parts.quads([faces[k] for k in (FRONT, LEFT, RIGHT, TOP)], Material.METAL, (0.09, 0.1, 0.09), place=place)
 
 
 def add_bin(thing: Thing, parts: PartsBuilder) -> None:

@@ -36,9 +36,8 @@ def _head(parts: PartsBuilder, rng: random.Random, place: Placement, x: float, z
 def add_person(thing: Thing, parts: PartsBuilder, time: float) -> None:
     """A pedestrian; walks if the plan gives a speed. `time` swings arms and legs."""
     rng = random.Random(thing.seed)
-    place = Placement(thing.x, thing.y, thing.z, thing.heading)
     scale = rng.uniform(0.92, 1.06) * (0.7 if rng.random() < 0.1 else 1.0)
-    place.rotation = place.rotation * scale
+    place = Placement(thing.x, thing.y, thing.z, thing.heading, scale)
     top, trousers = palette.vary(rng, rng.choice(palette.CLOTHES)), palette.vary(rng, rng.choice(palette.TROUSERS))
     skin = rng.choice(palette.SKIN)
     walking = abs(thing.velocity[0]) + abs(thing.velocity[1]) > 0

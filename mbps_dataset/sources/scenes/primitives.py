@@ -10,8 +10,8 @@ coordinates start at the first corner: u in metres towards the second corner, v 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -44,42 +44,67 @@ class Parts:
     instance: NDArray[np.int32]
 
 
+class Placement:
+    """Where an object stands: local axes x forward, y left, z up → world. `heading` clockwise from the y axis.
+
+    `matrix` holds the rows of the rotation, times `scale`, and then the origin: 12 numbers.
+    """
+
+    def __init__(self, x: float, y: float, z: float = 0.0, heading: float = 0.0, scale: float = 1.0) -> None:
+        s, c = math.sin(heading) * scale, math.cos(heading) * scale
+        self.matrix = (s, c, 0.0, -c, s, 0.0, 0.0, 0.0, scale, x, y, z)
+
+
+_WORLD = Placement(0.0, 0.0, 0.0, math.pi / 2)
+_WORLD.matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+
+
 @dataclass
 class _Column:
-    shape: list[NDArray[np.float64]] = field(default_factory=list)
+    """Parts of one shape as they are added: lists, turned into arrays once at the end."""
+
+    shape: Corners = field(default_factory=list)
     count: list[int] = field(default_factory=list)
+    place: list[tuple[float, ...]] = field(default_factory=list)
     material: list[int] = field(default_factory=list)
     colour: list[Colour] = field(default_factory=list)
     accent: list[Colour] = field(default_factory=list)
-    parameters: list[Sequence[float]] = field(default_factory=list)
+    parameters: list[tuple[float, ...]] = field(default_factory=list)
     label: list[int] = field(default_factory=list)
     instance: list[int] = field(default_factory=list)
 
     def add(
         self,
-        shape: NDArray[np.float64],
+        shape: Corners,
         material: Material,
         colour: Colour,
         accent: Colour,
-        parameters: Sequence[float],
-        label: int,
-        instance: int,
+        parameters: tuple[float, ...],
+        place: Placement,
+        owner: tuple[int, int],
     ) -> None:
-        self.shape.append(shape)
+        self.shape.extend(shape)
         self.count.append(len(shape))
+        self.place.append(place.matrix)
         self.material.append(int(material))
         self.colour.append(colour)
         self.accent.append(accent)
-        self.parameters.append(tuple(parameters) + (0.0,) * (PARAMETERS - len(parameters)))
-        self.label.append(label)
-        self.instance.append(instance)
+        self.parameters.append(parameters + (0.0,) * (PARAMETERS - len(parameters)))
+        self.label.append(owner[0])
+        self.instance.append(owner[1])
 
-    def gather(self) -> Parts:
+    def gather(self, are_axes: bool) -> Parts:
+        """Arrays in world coordinates; `are_axes`: only the first of the four vectors of a shape is a position."""
+
         def spread(values: list, dtype: DTypeLike, width: int = 0) -> NDArray:
             array = np.array(values, dtype).reshape(-1, width) if width else np.array(values, dtype)
             return np.repeat(array, self.count, axis=0)
 
-        shape = np.concatenate(self.shape) if self.shape else np.zeros((0, 4, 3))
+        numbers = chain.from_iterable(chain.from_iterable(self.shape))
+        shape = np.fromiter(numbers, np.float64, 12 * len(self.shape)).reshape(-1, 4, 3)
+        place = spread(self.place, np.float64, 12)
+        shape = shape @ place[:, :9].reshape(-1, 3, 3)
+        shape[:, : 1 if are_axes else 4] += place[:, None, 9:]
         return Parts(
             shape,
             spread(self.material, np.int32),
@@ -91,64 +116,45 @@ class _Column:
         )
 
 
-class Placement:
-    """Where an object stands: local axes x forward, y left, z up → world. `heading` clockwise from the y axis."""
-
-    def __init__(self, x: float, y: float, z: float = 0.0, heading: float = 0.0) -> None:
-        s, c = math.sin(heading), math.cos(heading)
-        self.rotation = np.array([[s, c, 0.0], [-c, s, 0.0], [0.0, 0.0, 1.0]])
-        self.origin = np.array([x, y, z])
-
-    def __call__(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return points @ self.rotation + self.origin
-
-
 class PartsBuilder:
     """Collects the parts of a scene. `label` and `instance` apply to everything added until they change."""
 
     def __init__(self) -> None:
         self._quads = _Column()
         self._ellipsoids = _Column()
-        self.label = 0
-        self.instance = -1
+        self._owner = (0, -1)
 
     def owner(self, label: int, instance: int = -1) -> None:
         """From now on parts belong to this label id and object number (−1: stuff)."""
-        self.label, self.instance = label, instance
+        self._owner = (label, instance)
 
     def quads(
         self,
-        corners: NDArray[np.float64] | Sequence,
+        corners: Corners,
         material: Material,
         colour: Colour,
         accent: Colour = (0.0, 0.0, 0.0),
-        parameters: Sequence[float] = (),
-        place: Placement | None = None,
+        parameters: tuple[float, ...] = (),
+        place: Placement = _WORLD,
     ) -> None:
         """Add quadrilaterals [N, 4, 3], in world axes or in those of `place`."""
-        corners = np.asarray(corners, np.float64).reshape(-1, 4, 3)
-        corners = corners if place is None else place(corners)
-        self._quads.add(corners, material, colour, accent, parameters, self.label, self.instance)
+        self._quads.add(corners, material, colour, accent, parameters, place, self._owner)
 
     def ellipsoids(
         self,
-        shape: NDArray[np.float64] | Sequence,
+        shape: Corners,
         material: Material,
         colour: Colour,
         accent: Colour = (0.0, 0.0, 0.0),
-        parameters: Sequence[float] = (),
-        place: Placement | None = None,
+        parameters: tuple[float, ...] = (),
+        place: Placement = _WORLD,
     ) -> None:
         """Add ellipsoids [N, 4, 3]: centre, then the three semi-axes as vectors."""
-        shape = np.asarray(shape, np.float64).reshape(-1, 4, 3)
-        if place is not None:
-            shape = shape @ place.rotation
-            shape[:, 0] += place.origin
-        self._ellipsoids.add(shape, material, colour, accent, parameters, self.label, self.instance)
+        self._ellipsoids.add(shape, material, colour, accent, parameters, place, self._owner)
 
     def gather(self) -> tuple[Parts, Parts]:
         """All quadrilaterals and all ellipsoids added so far."""
-        return self._quads.gather(), self._ellipsoids.gather()
+        return self._quads.gather(are_axes=False), self._ellipsoids.gather(are_axes=True)
 
 
 FRONT, REAR, LEFT, RIGHT, TOP = range(5)
@@ -156,22 +162,20 @@ FRONT, REAR, LEFT, RIGHT, TOP = range(5)
 
 def hexahedron(
     bottom: tuple[float, float, float, float, float], top: tuple[float, float, float, float, float]
-) -> NDArray[np.float64]:
+) -> Corners:
     """Front, rear, left, right and top face [5, 4, 3] of a box whose top and bottom (x0, x1, y0, y1, z) differ."""
     a0, a1, b0, b1, z0 = bottom
     c0, c1, d0, d1, z1 = top
-    return np.array(
-        [
-            [(a1, b0, z0), (a1, b1, z0), (c1, d1, z1), (c1, d0, z1)],
-            [(a0, b1, z0), (a0, b0, z0), (c0, d0, z1), (c0, d1, z1)],
-            [(a1, b1, z0), (a0, b1, z0), (c0, d1, z1), (c1, d1, z1)],
-            [(a0, b0, z0), (a1, b0, z0), (c1, d0, z1), (c0, d0, z1)],
-            [(c0, d0, z1), (c1, d0, z1), (c1, d1, z1), (c0, d1, z1)],
-        ]
-    )
+    return [
+        [(a1, b0, z0), (a1, b1, z0), (c1, d1, z1), (c1, d0, z1)],
+        [(a0, b1, z0), (a0, b0, z0), (c0, d0, z1), (c0, d1, z1)],
+        [(a1, b1, z0), (a0, b1, z0), (c0, d1, z1), (c1, d1, z1)],
+        [(a0, b0, z0), (a1, b0, z0), (c1, d0, z1), (c0, d0, z1)],
+        [(c0, d0, z1), (c1, d0, z1), (c1, d1, z1), (c0, d1, z1)],
+    ]
 
 
-def box(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float) -> NDArray[np.float64]:
+def box(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float) -> Corners:
     """Front, rear, left, right and top face [5, 4, 3] of an upright box."""
     return hexahedron((x0, x1, y0, y1, z0), (x0, x1, y0, y1, z1))
 

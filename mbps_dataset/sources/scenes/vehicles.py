@@ -8,8 +8,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-import numpy as np
-
 from mbps_dataset.sources.scenes import palette
 from mbps_dataset.sources.scenes.layout import Thing
 from mbps_dataset.sources.scenes.materials import Material
@@ -90,16 +88,17 @@ def _car(parts: PartsBuilder, thing: Thing, body: _Body, colour: Colour, rng: ra
     # the nose falls away from the windscreen
     for face, corners in ((FRONT, (2, 3)), (TOP, (1, 2)), (LEFT, (3,)), (RIGHT, (2,))):
         for corner in corners:
-            upper[face, corner, 2] -= 0.14 * min(body.bonnet, 1.0)
+            px, py, pz = upper[face][corner]
+            upper[face][corner] = (px, py, pz - 0.14 * min(body.bonnet, 1.0))
     arches = [(x - front_axle, x - rear_axle), (rear_axle + x, front_axle + x)]
     for face, axles in ((LEFT, arches[0]), (RIGHT, arches[1])):
         side = (axles[0] - 0.05, axles[1] - 0.05, radius, waist - floor)
-        parts.quads(lower[face], Material.CAR_SIDE, colour, palette.shade(colour, 0.5), side, place)
-    parts.quads(upper[[LEFT, RIGHT, TOP]], Material.CAR_PAINT, palette.shade(colour, 1.06), place=place)
+        parts.quads([lower[face]], Material.CAR_SIDE, colour, palette.shade(colour, 0.5), side, place)
+    parts.quads([upper[LEFT], upper[RIGHT], upper[TOP]], Material.CAR_PAINT, palette.shade(colour, 1.06), place=place)
     plate: Colour = (0.85, 0.85, 0.83)
-    parts.quads(lower[[FRONT, REAR]], Material.CAR_BUMPER, colour, plate, (0.0,), place)
-    parts.quads(upper[FRONT], Material.CAR_LAMPS, colour, (0.88, 0.88, 0.84), (1.0,), place)
-    parts.quads(upper[REAR], Material.CAR_LAMPS, colour, (0.6, 0.05, 0.05), (0.0,), place)
+    parts.quads([lower[FRONT], lower[REAR]], Material.CAR_BUMPER, colour, plate, (0.0,), place)
+    parts.quads([upper[FRONT]], Material.CAR_LAMPS, colour, (0.88, 0.88, 0.84), (1.0,), place)
+    parts.quads([upper[REAR]], Material.CAR_LAMPS, colour, (0.6, 0.05, 0.05), (0.0,), place)
     _cabin(parts, place, body, colour, belt, x, y, panel)
     _wheels(parts, place, (front_axle, rear_axle), y, radius)
 
@@ -113,11 +112,11 @@ def _cabin(
         (rear, front, -y + inset, y - inset, belt - 0.03),
         (rear + body.rake_rear, front - body.rake_front, -y + inset + 0.15, y - inset - 0.15, body.height),
     )
-    parts.quads(cabin[[FRONT, REAR]], Material.CAR_SCREEN, colour, (0.1, 0.12, 0.14), (0.0,), place)
+    parts.quads([cabin[FRONT], cabin[REAR]], Material.CAR_SCREEN, colour, (0.1, 0.12, 0.14), (0.0,), place)
     blind = 1.0 if panel else 0.0
     reach = front - rear
     parts.quads(
-        cabin[LEFT],
+        [cabin[LEFT]],
         Material.CAR_CABIN,
         colour,
         (0.09, 0.1, 0.12),
@@ -125,14 +124,14 @@ def _cabin(
         place,
     )
     parts.quads(
-        cabin[RIGHT],
+        [cabin[RIGHT]],
         Material.CAR_CABIN,
         colour,
         (0.09, 0.1, 0.12),
         (blind, body.rake_rear, body.rake_front, -reach),
         place,
     )
-    parts.quads(cabin[TOP], Material.CAR_PAINT, palette.shade(colour, 1.05), place=place)
+    parts.quads([cabin[TOP]], Material.CAR_PAINT, palette.shade(colour, 1.05), place=place)
     mirrors = [ball((front - 0.35, side * (y + 0.02), belt + 0.06), (0.08, 0.11, 0.08)) for side in (1, -1)]
     parts.ellipsoids(mirrors, Material.SHELL, palette.shade(colour, 0.85), place=place)
 
@@ -148,11 +147,16 @@ def add_truck(thing: Thing, parts: PartsBuilder) -> None:
     cab = x - 1.9
     parts.owner(TRUCK, thing.number)
     faces = hexahedron((cab, x, -y, y, 0.45), (cab, x - 0.15, -y + 0.06, y - 0.06, 2.6))
-    parts.quads(faces[FRONT], Material.COACH_FRONT, colour, (0.1, 0.12, 0.14), (0.0,), place)
+    parts.quads([faces[FRONT]], Material.COACH_FRONT, colour, (0.1, 0.12, 0.14), (0.0,), place)
     parts.quads(
-        faces[[LEFT, RIGHT]], Material.COACH_SIDE, colour, palette.shade(cargo, 0.8), (1.9, 0.45, 0.85, 0.0), place
+        [faces[LEFT], faces[RIGHT]],
+        Material.COACH_SIDE,
+        colour,
+        palette.shade(cargo, 0.8),
+        (1.9, 0.45, 0.85, 0.0),
+        place,
     )
-    parts.quads(faces[[REAR, TOP]], Material.CAR_PAINT, colour, place=place)
+    parts.quads([faces[REAR], faces[TOP]], Material.CAR_PAINT, colour, place=place)
     style = float(rng.randrange(4))
     parts.quads(
         box(-x, cab - 0.15, -y, y, 0.95, height), Material.CARGO, cargo, palette.shade(colour, 0.9), (style,), place
@@ -185,10 +189,10 @@ def _coach(
     place = Placement(thing.x, thing.y, thing.z, thing.heading)
     x, y = length / 2, width / 2
     faces = hexahedron((-x, x, -y, y, 0.32), (-x + 0.05, x - 0.18, -y + 0.08, y - 0.08, height))
-    parts.quads(faces[FRONT], Material.COACH_FRONT, colour, accent, (1.0,), place)
-    parts.quads(faces[REAR], Material.COACH_FRONT, colour, accent, (2.0,), place)
-    parts.quads(faces[[LEFT, RIGHT]], Material.COACH_SIDE, colour, accent, (1.35, *windows, style), place)
-    parts.quads(faces[TOP], Material.CAR_PAINT, palette.shade(colour, 0.9), place=place)
+    parts.quads([faces[FRONT]], Material.COACH_FRONT, colour, accent, (1.0,), place)
+    parts.quads([faces[REAR]], Material.COACH_FRONT, colour, accent, (2.0,), place)
+    parts.quads([faces[LEFT], faces[RIGHT]], Material.COACH_SIDE, colour, accent, (1.35, *windows, style), place)
+    parts.quads([faces[TOP]], Material.CAR_PAINT, palette.shade(colour, 0.9), place=place)
     return place
 
 
@@ -210,7 +214,7 @@ def add_tram(thing: Thing, parts: PartsBuilder) -> None:
     parts.owner(TRAIN, thing.number)
     place = _coach(parts, thing, (rng.uniform(24, 30), 2.4, 3.4), colour, accent, (0.38, 0.8), 2.0)
     parts.quads(
-        np.concatenate([box(k, k + 0.5, -1.23, 1.23, 0.3, 3.36) for k in (-4.5, 4.0)]),
+        [face for k in (-4.5, 4.0) for face in box(k, k + 0.5, -1.23, 1.23, 0.3, 3.36)],
         Material.METAL,
         palette.DARK,
         place=place,
