@@ -4,8 +4,9 @@
 
 Per size and number of classes: seconds from picture and probabilities to labels (median over rounds; the tables kept per
 image size are made before), ratio to pydensecrf (median of the ratios of each round), peak memory beyond the inputs
-(own process each), and the share of equal labels. Wall time is printed, and for one thread CPU time too, which other
-load on the machine disturbs less. Then pictures per second with one and with two processes of one thread.
+(own process each), and the share of equal labels. Next to wall time stands the CPU time of the calling thread: what wall
+time would be on a machine without other load, if waiting is not counted (``OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0``).
+Then pictures per second with one and with two processes of one thread.
 
 Without pydensecrf only our own columns are printed. `--photo FILE` takes the place of the rendered picture.
 """
@@ -61,10 +62,10 @@ def labels(image: np.ndarray, probs: np.ndarray, backend: str) -> np.ndarray:
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall and CPU seconds."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    """Wall seconds, and CPU seconds of the calling thread."""
+    wall, cpu = time.perf_counter(), time.thread_time()
     work()
-    return time.perf_counter() - wall, time.process_time() - cpu
+    return time.perf_counter() - wall, time.thread_time() - cpu
 
 
 def compare(height: int, width: int, n_classes: int, rounds: int, threads: list[int], photo: Path | None) -> None:
@@ -84,18 +85,17 @@ def compare(height: int, width: int, n_classes: int, rounds: int, threads: list[
     torch.set_num_threads(1)
     memory = {b: peak_megabytes(b, height, width, n_classes) for b in sorted({b for b, _ in rivals.values()})}
     print(f"\n{height} x {width}, K = {n_classes}{equal}")
-    for name, (backend, n_threads) in rivals.items():
-        print(f"  {name:11s}{row(seconds, name, n_threads)}  peak {memory[backend]:5d} MB")
+    for name, (backend, _) in rivals.items():
+        print(f"  {name:11s}{row(seconds, name)}  peak {memory[backend]:5d} MB")
 
 
-def row(seconds: dict[str, list[tuple[float, float]]], name: str, n_threads: int) -> str:
-    wall, cpu = (statistics.median(s[k] for s in seconds[name]) for k in (0, 1))
-    text = f"wall {wall:7.3f} s" + (f"  CPU {cpu:7.3f} s" if n_threads == 1 else " " * 15)
-    if "pydensecrf" in seconds:
-        for kind, which in (("wall", 0), ("CPU", 1)):
-            if which == 0 or n_threads == 1:
-                ratio = statistics.median(p[which] / s[which] for p, s in zip(seconds["pydensecrf"], seconds[name]))
-                text += f"  {ratio:5.2f}x {kind}"
+def row(seconds: dict[str, list[tuple[float, float]]], name: str) -> str:
+    text = ""
+    for kind, which in (("wall", 0), ("CPU", 1)):
+        text += f"  {kind} {statistics.median(s[which] for s in seconds[name]):7.3f} s"
+        if "pydensecrf" in seconds:
+            ratios = [theirs[which] / ours[which] for theirs, ours in zip(seconds["pydensecrf"], seconds[name])]
+            text += f" {statistics.median(ratios):5.2f}x"
     return text
 
 
