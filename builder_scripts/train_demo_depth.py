@@ -165,7 +165,7 @@ def main() -> None:
         schedule="cosine",
         warmup_steps=50,
         smoothness=3e-4,
-        quarter_until=0.02,
+        quarter_until=0.05,
         half_until=0.4,
         align=True,
         typical_depth=START_DEPTH,

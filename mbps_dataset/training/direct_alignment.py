@@ -45,12 +45,14 @@ def refine_motion(
         intrinsics: [B, 3, 3] in pixels of the frames.
         transform: first guess [B, 4, 4].
         levels: (how often smaller the pictures, number of steps), coarse to fine.
-        forward_only: change only how far the camera drives along its axis; with depth that is still mostly wrong,
-            all six numbers would explain the errors of depth instead of the motion.
+        forward_only: find only how far the camera drives along its axis, without turning; with depth that is still
+            mostly wrong, all six numbers would explain the errors of depth instead of the motion.
 
     Returns:
         [B, 4, 4]; the first guess where the refined motion does not fit better.
     """
+    if forward_only:
+        transform = _straight_ahead(transform)
     guess = transform
     for factor, steps in levels:
         first, second = (_grey(frames, factor) for frames in (current, neighbour))
@@ -60,6 +62,12 @@ def refine_motion(
             transform = _gauss_newton_step(first, second, points, scaled, transform, forward_only)
     better = _misfit(first, second, points, scaled, transform) < _misfit(first, second, points, scaled, guess)
     return torch.where(better[:, None, None], transform, guess)
+
+
+def _straight_ahead(transform: Tensor) -> Tensor:
+    straight = torch.eye(4, dtype=transform.dtype, device=transform.device).repeat(len(transform), 1, 1)
+    straight[:, 2, 3] = transform[:, 2, 3]
+    return straight
 
 
 def _gauss_newton_step(

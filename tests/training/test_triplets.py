@@ -46,6 +46,18 @@ def test_mirroring_moves_the_principal_point() -> None:
     assert torch.equal(back.frames, batch.frames) and torch.equal(back.intrinsics, batch.intrinsics)
 
 
+def test_shrinking_moves_pixel_centres_with_the_picture() -> None:
+    batch = TripletBatch.of([_triplet(25, 64)])
+    small = batch.shrunk(4)
+    assert small.frames.shape == (1, 3, 3, 6, 16)
+    torch.testing.assert_close(small.frames[0, 1, :, 0, 0], batch.frames[0, 1, :, :4, :4].mean((1, 2)))
+    point = torch.tensor([0.3, -0.2, 2.0])
+    u, v = (batch.intrinsics[0] @ point / 2)[:2].tolist()
+    small_u, small_v = (small.intrinsics[0] @ point / 2)[:2].tolist()
+    assert (small_u + 0.5, small_v + 0.5) == pytest.approx(((u + 0.5) / 4, (v + 0.5) / 4), rel=1e-4)
+    assert batch.shrunk(1) is batch
+
+
 def test_every_pass_sees_every_triplet_once_and_resumes() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
