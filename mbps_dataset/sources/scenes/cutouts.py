@@ -6,11 +6,14 @@ Where the openings become smaller than a pixel, the face is taken as closed.
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
-from mbps_dataset.sources.scenes.arrays import Mask, Values
+import numpy as np
+from numpy.typing import NDArray
+
+from mbps_dataset.sources.scenes.arrays import Mask, Points, Values
 from mbps_dataset.sources.scenes.materials import Cutout
-from mbps_dataset.sources.scenes.textures import LEAVES, sample, sample_volume
+from mbps_dataset.sources.scenes.textures import LEAVES, LEVELS_3D, sample, volume_level
 
 
 def face_cutout(
@@ -65,20 +68,29 @@ def _grid(kind: int, mask: Mask, u: Values, v: Values, height: float, pixel_m: f
         mask &= (cell - np.floor(cell) < bar) | rail
 
 
+LEAF_M = 0.022
+"""Size of a texel of the leaves, in metres."""
+
+
 def foliage_cutout(
-    mask: Mask,
-    rim: Values,
-    u: Values,
-    v: Values,
-    w: Values,
-    radius: float,
-    pixel_m: float,
+    mask: Mask, rim: Values, x: Values, y: Values, inverse: Values, to_unit: Points, radius: float, pixel_m: float
 ) -> None:
-    """Open a blob of leaves towards its `rim` (0) and keep its middle (1); `u`, `v`, `w` are unit-sphere coordinates."""
-    texel = 0.022
-    scale = np.float32(radius / texel)
-    where = np.flatnonzero(mask)
-    place = [axis.ravel().take(where) * scale for axis in (u, v, w)]
-    leaves = sample_volume(*place, np.full(len(where), max(float(pixel_m) / texel, 1.0), np.float32))
-    open_ = leaves <= 0.62 - 1.7 * rim.ravel().take(where)
-    mask.ravel()[where[open_]] = False
+    """Open a blob of leaves of `radius` metres towards its `rim` [h, w] (0) and keep its middle (1).
+
+    `x` [w], `y` [h] and `inverse` depth [h, w] give the point that a pixel shows, `to_unit` [3, 4] takes it to the unit
+    sphere. All pixels read one level of the leaf volume, the one whose texel is about `pixel_m`.
+    """
+    level = min(max(math.frexp(pixel_m / LEAF_M)[1] - 1, 0), LEVELS_3D - 1)
+    table, bits = volume_level(level)
+    scale = radius / LEAF_M / (1 << level)
+    depth = 1.0 / inverse
+    index: NDArray[np.int32] | int = 0
+    for a, b, c, d in (to_unit[::-1] * scale).tolist():
+        place = (y * b + c)[:, None] + x * a
+        place *= depth
+        place += d + 4096.0
+        cell = place.astype(np.int32)
+        cell &= (1 << bits) - 1
+        index = (index << bits) + cell
+    leaves = table.take(index.astype(np.intp))
+    mask &= leaves > np.float32(128 + 72 * 0.62) - np.float32(72 * 1.7) * rim

@@ -99,9 +99,10 @@ class _Cells:
     """The grid of windows of façade pixels: cell `i`, `j`, position `x`, `y` in it (−0.5 … 0.5), a number per cell."""
 
     def __init__(self, p: Pixels) -> None:
-        self.pitch, self.storey = p.parameter(0), p.parameter(1)
+        self.storey = p.parameter(1)
         with np.errstate(divide="ignore", invalid="ignore"):
             across = p.per_part(lambda t: np.maximum(np.floor(t.width / t.parameters[0]), 1) / t.width)
+            self.frame_x, self.frame_y = (p.per_part(lambda t, k=k: 0.07 / t.parameters[k]) for k in (0, 1))
         self.x, self.y = p.u * across, p.v / self.storey
         i, self.j = np.floor(self.x), np.floor(self.y)
         self.x -= i
@@ -121,7 +122,7 @@ def facade(p: Pixels) -> Channels:
     half_width, half_height = p.parameter(2), p.parameter(3)
     ground = cells.j < 0.5
     ax, y = np.abs(cells.x), cells.y - np.float32(0.02)
-    frame_x, frame_y = 0.07 / cells.pitch, 0.07 / cells.storey
+    frame_x, frame_y = cells.frame_x, cells.frame_y
     below_top = p.height - p.v - np.float32(0.75)
     inside = (ax < half_width) & (np.abs(y) < half_height) & (below_top > 0) & ~ground
     sill = (ax < half_width + frame_x) & (np.abs(y + half_height + frame_y * 0.8) < frame_y * 0.8) & ~ground
@@ -174,7 +175,7 @@ def _windows(
 ) -> None:
     """Glass that mirrors the sky, the shade of the lintel, curtains and blinds, frames; at pixels `where`."""
     dice, light = cells.dice[where], p.light[where]
-    frame_x, frame_y = 0.07 / cells.pitch[where], 0.07 / cells.storey[where]
+    frame_x, frame_y = cells.frame_x[where], cells.frame_y[where]
     tone = (dice & 255).astype(np.float32) * np.float32(1 / 255)
     sky = np.clip(0.2 + 0.9 * y / half_height * tone, 0, 1) * 0.35 + 0.06 + 0.12 * tone * tone
     sky[y > half_height - 0.2 / cells.storey[where]] *= 0.55

@@ -196,11 +196,9 @@ class _Painter:
         inverse += root
         mask = inverse > stored
         if leafy:
-            u, v, w = _coordinates(ellipsoids.coordinates[row], x, y[:, 0], inverse)
             rim = root * (1 / max(float(np.fmax.reduce(root, axis=None)), 1e-12))
-            foliage_cutout(
-                mask, rim, u, v, w, float(ellipsoids.size[row].mean()), self.pixel / ellipsoids.nearest[row]
-            )
+            radius, pixel_m = float(ellipsoids.size[row].mean()), float(self.pixel / ellipsoids.nearest[row])
+            foliage_cutout(mask, rim, x, y[:, 0], inverse, ellipsoids.coordinates[row], radius, pixel_m)
         np.copyto(stored, inverse, where=mask)
         np.copyto(self.part[rows, columns], part, where=mask)
 

@@ -187,16 +187,16 @@ def _apply_patterns(
 ) -> None:
     """Replace the colour of pixels whose surface has a pattern."""
     kinds = table.pattern.take(part)
-    patterned = np.flatnonzero(kinds)
-    kinds = kinds[patterned]
-    order = np.argsort(kinds, kind="stable")
-    ends = np.searchsorted(kinds[order], np.arange(max(FACES) + 2))
+    facade = np.flatnonzero(kinds == Pattern.FACADE)  # by far the most pixels: not worth sorting
+    others = np.flatnonzero(kinds > Pattern.FACADE)
+    others = others[np.argsort(kinds[others], kind="stable")]
+    ends = np.searchsorted(kinds[others], np.arange(max(FACES) + 2))
     for kind, pattern in FACES.items():
-        where = patterned[order[ends[kind] : ends[kind + 1]]]
+        where = facade if kind == Pattern.FACADE else others[ends[kind] : ends[kind + 1]]
         if len(where):
-            own = part[where]
+            own = part.take(where)
             texel = table.texel.take(own)
-            pixels = Pixels(own, u[where] * texel, v[where] * texel, grain[where], table)
+            pixels = Pixels(own, u.take(where) * texel, v.take(where) * texel, grain.take(where), table)
             for channel, value in zip(channels, pattern(pixels)):
                 channel[where] = value
 

@@ -20,7 +20,7 @@ def sky_colour(
     blend = 1 - (1 - elevation) ** 4
     reach = 1 / (np.maximum(elevation, 0) + np.float32(0.12))
     p, q = east * reach + np.float32(weather.drift[0]), north * reach + np.float32(weather.drift[1])
-    broad, fine = _smooth(p * 12, q * 12), _smooth(p * 55, q * 55)
+    broad, fine = _smooth(p * 12, q * 12), _nearest(p * 55, q * 55)
     cover = broad + 0.35 * fine + np.float32(2.4 * weather.cloudiness - 1.4)
     cover = np.clip(cover * np.float32(0.55), 0, 1)
     cover *= np.clip(elevation * 6, 0.25, 1)
@@ -42,3 +42,9 @@ def _smooth(p: NDArray[np.float32], q: NDArray[np.float32]) -> NDArray[np.float3
     near = table.take(row + left) * (1 - p) + table.take(row + right) * p
     far = table.take(below + left) * (1 - p) + table.take(below + right) * p
     return near + (far - near) * q
+
+
+def _nearest(p: NDArray[np.float32], q: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The smooth noise at the texel of (p, q): enough for what is faint."""
+    i, j = (p + np.float32(8192)).astype(np.intp), (q + np.float32(8192)).astype(np.intp)
+    return smooth_table().ravel().take(((j & 511) << 9) + (i & 511))

@@ -98,6 +98,13 @@ def volume_table() -> NDArray[np.uint8]:
     return _pyramid(1.15 * fractal_noise(shape, 1.35, 2, 21), LEVELS_3D)
 
 
+def volume_level(level: int) -> tuple[NDArray[np.uint8], int]:
+    """One level of the 3-d tile, flat in the order z, y, x, and the bits of its side (its side is 2 to that power)."""
+    side = TILE_3D >> level
+    start = int(_OFFSETS_3D[level])
+    return volume_table()[start : start + side**3], side.bit_length() - 1
+
+
 @lru_cache(maxsize=1)
 def smooth_table() -> NDArray[np.float32]:
     """Slowly varying noise [512, 512] float32, mean 0, deviation 1: stains on the ground, clouds."""

@@ -105,14 +105,12 @@ class ShadowMap:
         cast, under = Image.new("L", shape, 255), Image.new("L", shape, 255)
         draw_cast, draw_under = ImageDraw.Draw(cast), ImageDraw.Draw(under)
         slant = -weather.sun[:2] / max(float(weather.sun[2]), 0.15)
-        for footprint in footprints:
-            low = self._cells(footprint.outline + slant * footprint.lift)
-            high = self._cells(footprint.outline + slant * footprint.height)
+        for footprint, foot, low, high in zip(footprints, *self._outlines(footprints, slant)):
             for k in range(len(low)):
                 draw_cast.polygon((low[k - 1], low[k], high[k], high[k - 1]), fill=0)
             draw_cast.polygon(high, fill=0)
             if footprint.lift == 0.0:
-                draw_under.polygon(self._cells(footprint.outline), fill=60)
+                draw_under.polygon(foot, fill=60)
         share = weather.share_of_sun()
         sunlit = np.asarray(cast.filter(ImageFilter.BoxBlur(1)), np.float32)
         sunlit *= np.float32(share / 255)
@@ -130,9 +128,22 @@ class ShadowMap:
         x = ((np.arange(columns) + 0.5) * cls.CELL_M * 24).astype(np.intp) % TILE
         return (1 + np.float32(0.09) * smooth_table()[y[:, None], x]) * np.float32(1 / 255)
 
-    def _cells(self, points: NDArray[np.float64]) -> list[tuple[float, float]]:
-        cells = (points - (self.LEFT_M, self.NEAR_M)) * (1 / self.CELL_M)
-        return [(x, y) for x, y in cells.tolist()]
+    def _outlines(
+        self, footprints: list[Footprint], slant: NDArray[np.float64]
+    ) -> list[list[list[tuple[float, float]]]]:
+        """Where the outlines lie, and where the shadows of their lower and upper edges fall, in cells."""
+        if not footprints:
+            return [[], [], []]
+        sizes = [len(footprint.outline) for footprint in footprints]
+        points = np.concatenate([footprint.outline for footprint in footprints])
+        heights = np.array([(0.0, footprint.lift, footprint.height) for footprint in footprints]).repeat(sizes, axis=0)
+        ends = np.cumsum(sizes).tolist()
+        result = []
+        for height in heights.T:
+            cells = (points + height[:, None] * slant - (self.LEFT_M, self.NEAR_M)) * (1 / self.CELL_M)
+            pairs = list(map(tuple, cells.tolist()))
+            result.append([pairs[end - size : end] for size, end in zip(sizes, ends)])
+        return result
 
     def at(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
         """Light at ground points `x`, `y` in metres, [N] float32, interpolated; 1 outside the map."""
