@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from mbps_dataset.commands import build, convert, evaluate, info, preview, push
+from mbps_dataset.commands import build, convert, evaluate, info, preview, push, train
 
 
 COMMANDS: dict[str, ModuleType] = {
@@ -14,4 +14,5 @@ COMMANDS: dict[str, ModuleType] = {
     "push": push,
     "info": info,
     "convert": convert,
+    "train": train,
 }

@@ -55,6 +55,7 @@ class CauseConfig:
     clusters: int = 27  # K, rows of the cluster probe
     dropout: float = 0.1  # in the head, while training
     linear_classes: int | None = None  # classes of the ground-truth probe a published checkpoint carries along
+    supervision: str = "unknown"  # what the weights saw in training; travels into the label set
 
     def __post_init__(self) -> None:
         sizes = ("hidden_size", "layers", "heads", "mlp_ratio", "patch_size", "position_grid", "crop", "code_dim")

@@ -1,0 +1,104 @@
+"""`mbps train`: networks from images alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+
+HELP = "train CAUSE or SPIdepth on the images of a source, without labels"
+EXAMPLE = (
+    "mbps train spidepth --source cityscapes --data-dir cityscapes --output weights/spidepth --steps 50000\n"
+    "  mbps train cause --start weights/cause --source cityscapes --data-dir cityscapes --output weights/cause-label-free"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("network", choices=("cause", "spidepth"))
+    parser.add_argument("--source", choices=("scenes", "cityscapes", "folder"), default="scenes")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the source")
+    parser.add_argument("--split", default="train", help="split to learn from (default: train)")
+    parser.add_argument("--start", default="builtin", metavar="WEIGHTS",
+                        help="folder or Hub id to start from: its sizes, and for cause its frozen backbone")  # fmt: skip
+    parser.add_argument("--fresh", action="store_true", help="spidepth: keep the sizes of --start, not its weights")
+    parser.add_argument("--steps", type=int, help="optimiser steps (spidepth), or contrastive steps (cause)")
+    parser.add_argument("--batch-size", type=int, help="triplets (spidepth) or windows (cause) per step")
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR",
+                        help="folder for the weights; also holds the checkpoint from which the same command continues")  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, save, and say how to use the result."""
+    from mbps_dataset.builder import default_device
+    from mbps_dataset.sources import open_source
+
+    source = open_source(arguments.source, data_dir=arguments.data_dir)
+    device = arguments.device or default_device()
+    checkpoints = arguments.output / "checkpoints"
+    train = _train_cause if arguments.network == "cause" else _train_spidepth
+    network, seen, settings = train(arguments, source, device, checkpoints)
+    network.cpu().save_pretrained(arguments.output)
+    _state_supervision(arguments.output, seen)
+    (arguments.output / "training.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    setting = "semantics.weights" if arguments.network == "cause" else "depth.weights"
+    print(f"written: {arguments.output}\nuse it:  mbps build --recipe demo --set {setting}={arguments.output}")
+    return 0
+
+
+def _train_cause(arguments, source, device, checkpoints):  # type: ignore[no-untyped-def]
+    from mbps_dataset.models.cause import CauseSegmenter
+    from mbps_dataset.networks import weights_folder
+    from mbps_dataset.training.cause import CauseTrainingSettings, train_cause
+    from mbps_dataset.training_data import SourcePictures
+
+    segmenter = CauseSegmenter.from_pretrained(weights_folder("cause", arguments.start)).to(device)
+    backbone = segmenter.backbone.state_dict()
+    segmenter = CauseSegmenter(segmenter.config)  # a fresh head, codebook and probe on the given backbone
+    segmenter.backbone.load_state_dict(backbone)
+    pictures = SourcePictures(source.frames(arguments.split), segmenter.config.crop, segmenter.config.patch_size)
+    given = {"contrastive_steps": arguments.steps, "windows_per_step": arguments.batch_size,
+             "learning_rate": arguments.learning_rate}  # fmt: skip
+    settings = replace(CauseTrainingSettings(seed=arguments.seed), **{k: v for k, v in given.items() if v is not None})
+    train_cause(segmenter.to(device), pictures, settings, checkpoint_folder=checkpoints)
+    seen = f"head, codebook and probe: {len(pictures)} images of {source.name} {arguments.split}, no labels; backbone of {arguments.start}"
+    return segmenter, seen, asdict(settings)
+
+
+def _train_spidepth(arguments, source, device, checkpoints):  # type: ignore[no-untyped-def]
+    import torch
+
+    from mbps_dataset.models.pose import PoseConfig, PoseNetwork
+    from mbps_dataset.models.spidepth import SPIdepth
+    from mbps_dataset.networks import weights_folder
+    from mbps_dataset.training.spidepth import SPIdepthTrainingSettings, train_spidepth
+    from mbps_dataset.training_data import SourceTriplets
+
+    torch.manual_seed(arguments.seed)
+    depth = SPIdepth.from_pretrained(weights_folder("spidepth", arguments.start))
+    if arguments.fresh:
+        depth = SPIdepth(depth.config)
+    pose = PoseNetwork(PoseConfig())
+    triplets = SourceTriplets(source, arguments.split, depth.config.height, depth.config.width)
+    given = {"steps": arguments.steps, "batch_size": arguments.batch_size, "learning_rate": arguments.learning_rate}
+    settings = replace(
+        SPIdepthTrainingSettings(seed=arguments.seed), **{k: v for k, v in given.items() if v is not None}
+    )
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    train_spidepth(depth.to(device).requires_grad_(True).train(), pose.to(device), triplets, settings,
+                   checkpoint_path=checkpoints / "spidepth.pt")  # fmt: skip
+    start = "fresh weights" if arguments.fresh else f"started from {arguments.start}"
+    seen = f"photometric consistency of {len(triplets)} video triplets of {source.name} {arguments.split}, no depth maps; {start}"
+    return depth.eval(), seen, asdict(settings)
+
+
+def _state_supervision(output: Path, seen: str) -> None:
+    """Write what the weights saw into their ``config.json``, from where it travels into every label set."""
+    path = output / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {"supervision": seen}
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
