@@ -321,7 +321,7 @@ DEMO = Recipe(
     name="demo",
     summary="tiny networks shipped with the package; no download, no GPU; label-free throughout",
     semantics=SemanticsSettings(weights="builtin"),
-    depth=DepthSettings(weights="builtin", height=160, width=320),
+    depth=DepthSettings(weights="builtin", height=128, width=256),
     saliency=SaliencySettings(weights="builtin"),
     supervision=(
         ("semantic backbone", _SCENES_ONLY),
