@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.bench_scenes
 
-Prints images per second of processor time and of wall-clock time, on one thread, for several sizes, and the share of
-the stages at the default size. On a busy machine the wall-clock rate says little; the processor rate says more.
+Prints images per second of processor time and of wall-clock time, on one thread, for several sizes. On a busy machine
+the wall-clock rate says little; the processor rate says more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def rates(settings: SceneSettings, scenes: int, repeats: int) -> tuple[float, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", type=int, default=12)
+    parser.add_argument("--scenes", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     render(0, SceneSettings(64, 128))  # makes the texture tables

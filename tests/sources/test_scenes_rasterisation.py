@@ -82,7 +82,8 @@ def test_boxes_and_ellipsoids_match_a_ray_caster(objects, heading, pitch):
     parts = PartsBuilder()
     for k, (x, y, turn, size, is_ball) in enumerate(objects):
         parts.owner(k + 1)
-        place = Placement(4 * x, 9 + 5 * y, 0.0, 3 * turn)
+        # apart by a little, for of two coincident surfaces either may be seen
+        place = Placement(4 * x + 0.01 * k, 9 + 5 * y + 0.03 * k, 0.0, 3 * turn)
         half = 0.8 + 0.5 * size
         if is_ball:
             parts.ellipsoids(
