@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from mbps_dataset import taxonomy
