@@ -42,7 +42,7 @@ def fit_centroids(pipeline: Pipeline, frames: Sequence[Frame], progress: Progres
         return None
     if settings.method == "centroids":
         return read_centroids(str(settings.centroids)).centroids
-    tokens = [_tokens(pipeline, frame) for frame in progress(usable(frames), "reading codes")]
+    tokens = [_tokens(pipeline, frame) for frame in usable(progress(frames, "reading codes"))]
     if not tokens:
         raise CalibrationError("No image could be read, so clusters cannot be fitted; see the failures above.")
     return overclustering.fit_kmeans(
@@ -127,7 +127,7 @@ def _name_clusters(
     classes, table = (27, taxonomy.LABEL_ID_TO_27) if hungarian else (19, taxonomy.LABEL_ID_TO_TRAIN_ID)
     counts = np.zeros((pipeline.recipe.clusters.count, classes), dtype=np.int64)
     with_truth = 0
-    for frame in progress(usable(frames), "naming clusters"):
+    for frame in usable(progress(frames, "naming clusters")):
         truth = frame.truth()
         if truth is None:
             continue
@@ -158,7 +158,7 @@ def _count_classes(
     if method not in ("attention", "depth-split"):
         return None, None
     counts, splits = saliency.ClassCounts.zeros(classes), saliency.SplitCounts.zeros(classes)
-    for frame in progress(usable(frames), "finding things"):
+    for frame in usable(progress(frames, "finding things")):
         height, width = pipeline.working_size(*frame.image().shape[:2])
         semantic = pipeline.class_map(frame, calibration, height, width)
         if method == "attention":
