@@ -23,6 +23,9 @@ from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import digest_of
 
 
+_LOOKED_THROUGH = ("cause", "attention", "spidepth", "depth_estimation")
+"""Networks that a calibration may depend on; what makes instances comes after it."""
+
 Progress = Callable[[Iterable[Frame], str], Iterable[Frame]]
 
 
@@ -96,7 +99,8 @@ def calibration_key(pipeline: Pipeline, frames: Sequence[Frame]) -> str:
         chosen |= {k: settings[k] for k in ("depth", "instances")}
     images = [(frame.image_id, content_digest(pipeline, frame)) for frame in frames]
     truth = [] if pipeline.recipe.naming.method == "none" else [_truth_digest(frame) for frame in frames]
-    return digest_of("calibration", STAGE_VERSIONS, chosen, sorted(pipeline.weights.items()), images, truth)
+    weights = sorted(item for item in pipeline.weights.items() if item[0] in _LOOKED_THROUGH)
+    return digest_of("calibration", STAGE_VERSIONS, chosen, weights, images, truth)
 
 
 def usable(frames: Iterable[Frame]) -> Iterable[Frame]:

@@ -43,7 +43,7 @@ class LabelSet:
         self.splits = tuple(self.splits) or self.source.splits()
         if self.limit is not None and self.limit < 1:
             raise InputError(f"limit must be at least 1, but is {self.limit}.")
-        self.pipeline = Pipeline(self.recipe, self.store, self.device)
+        self.pipeline = Pipeline(self.recipe, self.store, self.device, self.source)
         for split in self.splits:
             self.frames(split)
 

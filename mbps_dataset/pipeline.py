@@ -2,9 +2,10 @@
 
     codes ──► pseudo-classes ─┐
     depth ────────────────────┼──► calibration (once) ──► instances ──► fusion ──► LabelledImage
-    saliency ─────────────────┘
+    saliency ─────────────────┘        cuts, detections ──┘
 
-The four left-hand results are expensive, per image, and kept in the store; what follows is cheap and is not. A result's
+The left-hand results are expensive, per image, and kept in the store, and so are objects cut from patch features, where
+a recipe asks for them; what follows is cheap and is not. A result's
 key holds the settings of its own stage, the digest of its weights, the version of its code and the key of what it is
 made from, so changing one setting recomputes that stage and what follows, and nothing before it.
 
@@ -23,20 +24,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mbps_dataset import networks
+from mbps_dataset import instance_methods, networks
 from mbps_dataset.arrays import RGBImage, SemanticMap
 from mbps_dataset.calibration import Calibration
-from mbps_dataset.recipe import Recipe
+from mbps_dataset.detections import Detections
+from mbps_dataset.errors import InputError
+from mbps_dataset.recipe import CUT_METHODS, Recipe
 from mbps_dataset.records import LabelledImage
-from mbps_dataset.sources import Frame
+from mbps_dataset.sources import Frame, Source
 from mbps_dataset.sources.depth_files import DepthFiles
 from mbps_dataset.sources.images import DIGESTS
-from mbps_dataset.stages import crf, depth, fusion, instances, overclustering, saliency, semantics
+from mbps_dataset.stages import crf, depth, fusion, overclustering, saliency, semantics
+from mbps_dataset.stages.instances import Instances
 from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import Store, digest_of
 
 
-STAGE_VERSIONS = {"codes": 1, "pseudo_classes": 1, "depth": 1, "saliency": 1, "labels": 2}
+STAGE_VERSIONS = {"codes": 1, "pseudo_classes": 1, "depth": 1, "saliency": 1, "cuts": 1, "labels": 2}
 """Raised by one whenever a change of code changes that stage's result; part of every key."""
 
 
@@ -55,24 +59,32 @@ class Pipeline:
     """The stages of a recipe over frames, with every expensive result kept in `store`.
 
     `device` is a torch device; results on a GPU may differ from the CPU's in the last digit, so the device type is
-    part of the keys.
+    part of the keys. `source` is needed for imported detections only, which must not name images that it does not have.
     """
 
-    def __init__(self, recipe: Recipe, store: Store, device: str = "cpu") -> None:
+    def __init__(self, recipe: Recipe, store: Store, device: str = "cpu", source: Source | None = None) -> None:
         self.recipe = recipe
         self.store = store
         self.device = device
+        self.source = source
 
     @cached_property
     def weights(self) -> dict[str, str]:
-        """Digest of the weights of every network that the recipe runs. Raises `WeightsError`."""
-        return {
+        """Digest of the weights of every network that the recipe runs, and of detections that it imports.
+
+        Raises `WeightsError`, or `InputError` for missing detections.
+        """
+        made = {}
+        if self.recipe.instances.method == "detections":
+            made["detections"] = instance_methods.detections_digest(self.recipe.detections)
+        return made | {
             name: networks.weights_digest(name, ref) for name, ref in networks.recipe_networks(self.recipe).items()
         }
 
     def stages(self) -> tuple[str, ...]:
         """The stored stages this recipe runs, in order."""
-        return ("codes", "pseudo_classes", "depth") + (("saliency",) if "attention" in self.weights else ())
+        optional = {"saliency": "attention" in self.weights, "cuts": self.recipe.instances.method in CUT_METHODS}
+        return ("codes", "pseudo_classes", "depth") + tuple(name for name, wanted in optional.items() if wanted)
 
     def key(self, stage: str, calibration: Calibration | None = None) -> str:
         """Digest of everything but the image that decides a stored stage's result."""
@@ -89,6 +101,10 @@ class Pipeline:
             settings = {k: v for k, v in asdict(recipe.depth).items() if k not in ("inverse", "files")}
             weights = self.weights.get("spidepth") or self.weights.get("depth_estimation")
             return digest_of(stage, version, device, settings | {"weights": weights})
+        if stage == "cuts":
+            settings = {k: v for k, v in asdict(recipe.cuts).items() if k != "weights"}
+            weights = [digest for name, digest in self.weights.items() if name.startswith("features")]
+            return digest_of(stage, version, device, recipe.instances.method, settings, weights)
         return digest_of(stage, version, device, asdict(recipe.saliency) | {"weights": self.weights["attention"]})
 
     @cached_property
@@ -175,6 +191,39 @@ class Pipeline:
         attention = model.attention(pixels[None].to(self.device), variant=settings.variant)[0]
         return {"attention": attention.float().cpu().numpy()}
 
+    def _compute_cuts(self, frame: Frame, _: Calibration | None) -> dict[str, np.ndarray]:
+        used = [name for name in networks.recipe_networks(self.recipe) if name.startswith("features")]
+        found = instance_methods.cut(
+            self.recipe.instances.method,
+            self.recipe.cuts,
+            frame.image(),
+            [self._network(name) for name in used],
+            self.device,
+        )
+        return found.to_arrays()
+
+    @cached_property
+    def detections(self) -> Detections:
+        """Masks that someone else's detector made, by image id. Raises `InputError`, also without a `source`."""
+        source = self.source
+        if source is None:
+            raise InputError("Detections are matched to the images of a source, but this pipeline was given none.")
+        image_ids = frozenset(frame.image_id for split in source.splits() for frame in source.frames(split))
+        return instance_methods.open_detections(self.recipe.detections, image_ids)
+
+    def objects(self, frame: Frame, height: int, width: int) -> Instances | None:
+        """Objects that the instance method gives classes to, masks [height, width]; None if it needs none."""
+        method = self.recipe.instances.method
+        if not instance_methods.needs_objects(method):
+            return None
+        if method == "detections":
+            found = self.detections.instances(
+                frame.image_id, frame.image().shape[:2], min_score=self.recipe.detections.min_score
+            )
+        else:
+            found = Instances.from_arrays(self.run("cuts", frame))
+        return found if found.shape == (height, width) else found.resized(height, width)
+
     def class_map(self, frame: Frame, calibration: Calibration, height: int, width: int) -> SemanticMap:
         """Class ids [height, width], named if the calibration names clusters; void where a cluster has no class."""
         labels = self.run("pseudo_classes", frame, calibration)["labels"]
@@ -197,7 +246,10 @@ class Pipeline:
         working_hw = self.working_size(height, width)
         semantic = self.class_map(frame, calibration, height, width)
         panoptic = self.panoptic(
-            resize_nearest(semantic, *working_hw), self.depth_map(frame, *working_hw), calibration
+            resize_nearest(semantic, *working_hw),
+            self.depth_map(frame, *working_hw),
+            calibration.things,
+            self.objects(frame, *working_hw),
         )
         output_hw = (height, width) if self.recipe.output.size == "image" else working_hw
         panoptic = panoptic.resized(*output_hw)
@@ -231,21 +283,17 @@ class Pipeline:
         known = depth.fill_unknown(depth_map)
         return depth.normalise(depth.invert(known) if self.recipe.depth.inverse else known)
 
-    def panoptic(self, semantic: SemanticMap, depth_map: np.ndarray, calibration: Calibration) -> fusion.Panoptic:
-        """Instances and fusion of a class map and a depth map of one size (report 2.3, 2.5)."""
+    def panoptic(
+        self,
+        semantic: SemanticMap,
+        depth_map: np.ndarray,
+        things: tuple[int, ...],
+        objects: Instances | None = None,
+    ) -> fusion.Panoptic:
+        """Instances and fusion of a class map and a depth map of one size (report 2.3, 2.5); `objects` as of `objects`."""
         settings, merging = self.recipe.instances, self.recipe.fusion
-        things = calibration.things
         shape = self.depth_shape(depth_map)
-        found = self._find_instances(semantic, shape, things)
-        if settings.merge:
-            found = instances.merge_by_depth(
-                found,
-                semantic,
-                shape,
-                things,
-                max_depth_gap=settings.max_depth_gap,
-                min_area=settings.merge_min_area,
-            )
+        found = instance_methods.find(settings, self.recipe.detections, semantic, shape, things, objects)
         return fusion.fuse(
             semantic,
             found,
@@ -254,17 +302,6 @@ class Pipeline:
             min_instance_area=merging.min_instance_area,
             order=merging.order,
         )
-
-    def _find_instances(
-        self, semantic: SemanticMap, shape: np.ndarray, things: tuple[int, ...]
-    ) -> instances.Instances:
-        settings = self.recipe.instances
-        if settings.method == "connected-components":
-            return instances.connected_components(semantic, None, things, min_area=settings.min_area)
-        cut = {"grad_threshold": settings.grad_threshold, "min_area": settings.min_area, "sigma": settings.sigma}
-        if settings.method == "watershed":
-            return instances.watershed_by_depth(semantic, shape, things, **cut)
-        return instances.split_by_depth(semantic, shape, things, **cut, dilation=settings.dilation)
 
     @one_thread()
     def salient(self, frame: Frame, height: int, width: int) -> np.ndarray:

@@ -78,7 +78,22 @@ def supervision(recipe: Recipe) -> dict[str, str]:
         for component in COMPONENTS["spidepth"]:
             statements.pop(component, None)
         statements["depth"] = _supervision_of_other_depth(recipe)
-    return statements
+    return statements | _supervision_of_objects(recipe)
+
+
+def _supervision_of_objects(recipe: Recipe) -> dict[str, str]:
+    """What made objects for instance methods that look at neither depth nor classes."""
+    if recipe.instances.method == "detections":
+        files = ", ".join(Path(file).name for file in recipe.detections.files)
+        return {"imported detections": f"unknown: {files}; what their detector saw is not known here"}
+    builtin = {"builtin-semantics": "semantic backbone", "builtin-saliency": "saliency backbone"}
+    shipped = dict(RECIPES["demo"].supervision)
+    made = {}
+    for network, reference in recipe_networks(recipe).items():
+        if network.startswith("features"):
+            stated = shipped[builtin[reference]] if reference in builtin else _stated_by_weights(network, reference)
+            made[f"network {network[9:]} of the cuts"] = stated or f"unknown: the weights {reference} do not say"
+    return made
 
 
 def _supervision_of_other_depth(recipe: Recipe) -> str:

@@ -10,55 +10,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
-import types
 import typing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import RecipeError
-
-
-def setting(default: Any, help: str, *, at_least: float | None = None, at_most: float | None = None,
-            choices: tuple[str, ...] | None = None) -> Any:  # fmt: skip
-    """A dataclass field that carries its description and range; see `validate`."""
-    return field(default=default, metadata={"help": help, "min": at_least, "max": at_most, "choices": choices})
-
-
-def validate(settings: Any, prefix: str = "") -> None:
-    """Raise `RecipeError` naming the first setting of a settings dataclass whose type or range is wrong."""
-    hints = typing.get_type_hints(type(settings))
-    for declared in fields(settings):
-        name, value = prefix + declared.name, getattr(settings, declared.name)
-        if not _has_type(value, hints[declared.name]):
-            raise RecipeError(f"{name} must be of type {_type_name(hints[declared.name])}, but is {value!r}.")
-        choices, low, high = (declared.metadata.get(key) for key in ("choices", "min", "max"))
-        if choices and value not in choices:
-            raise RecipeError(f"{name} must be one of {', '.join(map(repr, choices))}, but is {value!r}.")
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, bool) or not isinstance(number, (int, float)):
-                continue
-            if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high):
-                span = f"at least {low}" if high is None else f"between {low} and {high}"
-                raise RecipeError(f"{name} must be {span}, but is {number}.")
-
-
-def _has_type(value: Any, hint: Any) -> bool:
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_has_type(value, option) for option in typing.get_args(hint))
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_has_type(item, typing.get_args(hint)[0]) for item in value)
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, type(None) if hint in (None, type(None)) else hint)
-
-
-def _type_name(hint: Any) -> str:
-    return getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
+from mbps_dataset.settings import parse_setting, setting, validate
 
 
 @dataclass(frozen=True)
@@ -156,10 +114,20 @@ class ThingsSettings:
 
 @dataclass(frozen=True)
 class InstancesSettings:
-    """Depth-gradient instances (report 2.3, Table 5)."""
+    """What makes instances: depth gradients (report 2.3, Table 5), or a method it is compared with (Table 6)."""
 
     method: str = setting(
-        "depth-gradient", "what makes instances", choices=("depth-gradient", "watershed", "connected-components")
+        "depth-gradient",
+        "what makes instances; the cuts and detections have settings of their own",
+        choices=(
+            "depth-gradient",
+            "watershed",
+            "connected-components",
+            "maskcut",
+            "tokencut",
+            "votecut",
+            "detections",
+        ),
     )
     short_side: int = setting(512, "pixels of the shorter side at which instances are cut", at_least=64)
     grad_threshold: float = setting(0.10, "tau on |grad D| (Sobel, depth in [0, 1])", at_least=0)
@@ -169,6 +137,58 @@ class InstancesSettings:
     merge: bool = setting(False, "join neighbouring instances of a class at similar depth; not in the headline run")
     max_depth_gap: float = setting(0.05, "mean normalised depth difference below which neighbours merge", at_least=0)
     merge_min_area: int = setting(50, "pixels below which a merged instance is dropped", at_least=0)
+    fallback: str = setting(
+        "none",
+        "what fills thing pixels that the method left, at score 0.1: the report's hybrid rows",
+        choices=("none", "connected-components"),
+    )
+    fallback_min_area: int = setting(10, "pixels below which such a component is left out", at_least=0)
+
+
+CUT_METHODS = ("maskcut", "tokencut", "votecut")
+"""Instance methods that cut patch features; they need networks of their own."""
+
+
+@dataclass(frozen=True)
+class CutsSettings:
+    """Normalised cuts of patch features, for the instance methods maskcut, tokencut and votecut."""
+
+    weights: tuple[str, ...] = setting(
+        (),
+        "networks of the features: folders or Hub ids of transformers ViTs, 'builtin-semantics', 'builtin-saliency'; "
+        "maskcut and tokencut take the first, votecut all",
+    )
+    features: str = setting(
+        "published",
+        "what is cut; 'published' is the last tokens of DINOv2 networks and the last keys of others",
+        choices=("published", "keys", "tokens"),
+    )
+    size: int = setting(480, "pixels to which the image is squeezed, both sides", at_least=64)
+    keep_aspect: bool = setting(False, "size is the shorter side and the aspect stays; not in the publications")
+    threshold: float | None = setting(
+        None, "tau on the cosine; none is the published 0.15, 0.2 for tokencut", at_least=-1, at_most=1
+    )
+    masks: int | None = setting(
+        None, "N, masks at most; none is the published 3 (maskcut) or 10 (votecut)", at_least=1
+    )
+    tiles: tuple[int, ...] = setting(
+        (1, 1), "for maskcut: rows, columns of parts cut on their own; not in the publications", at_least=1
+    )
+    crf: bool = setting(True, "refine each mask with a two-label DenseCRF, as published")
+
+
+@dataclass(frozen=True)
+class DetectionsSettings:
+    """Masks that somebody's detector made, for the instance method detections (CutLER, CuVLER, detectron2, SAM …)."""
+
+    files: tuple[str, ...] = setting((), "COCO result or annotation .json, or folders of .npz or 16-bit .png; joined")
+    names: str | None = setting(None, "COCO image list .json that turns a result file's image numbers into names")
+    min_score: float = setting(0.0, "least score of a mask; the report takes 0.35", at_least=0, at_most=1)
+    min_area: int = setting(0, "least pixels of a mask", at_least=0)
+    max_iou: float = setting(
+        1.0, "of two masks that overlap by more the lower-scored goes; the report joins at 0.3; 1 = keep all",
+        at_least=0, at_most=1,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -177,7 +197,12 @@ class FusionSettings:
 
     min_stuff_area: int = setting(64, "pixels below which a stuff segment becomes void", at_least=0)
     min_instance_area: int = setting(10, "pixels below which an instance becomes void", at_least=0)
-    order: str = setting("report", "who wins an overlap: 'report' = high score", choices=("report", "evaluator"))
+    order: str = setting(
+        "report",
+        "who wins an overlap: 'report' high scores, and components fill what is left; the two evaluators of the "
+        "reference code paint stuff first: 'evaluator' then as given, 'overwrite' then each over those before",
+        choices=("report", "evaluator", "overwrite"),
+    )
 
 
 @dataclass(frozen=True)
@@ -215,6 +240,8 @@ class Recipe:
     saliency: SaliencySettings = SaliencySettings()
     things: ThingsSettings = ThingsSettings()
     instances: InstancesSettings = InstancesSettings()
+    cuts: CutsSettings = CutsSettings()
+    detections: DetectionsSettings = DetectionsSettings()
     fusion: FusionSettings = FusionSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     output: OutputSettings = OutputSettings()
@@ -235,6 +262,13 @@ class Recipe:
             raise RecipeError(
                 "depth.method is 'files' but depth.files is not set; give a folder with --set depth.files=…"
             )
+        if self.instances.method == "detections" and not self.detections.files:
+            raise RecipeError(
+                "instances.method is 'detections' but detections.files is not set; give COCO .json files or folders "
+                "with --set detections.files=…"
+            )
+        if len(self.cuts.tiles) != 2:
+            raise RecipeError(f"cuts.tiles must be two numbers, rows and columns, but is {self.cuts.tiles!r}.")
 
     def digest(self) -> str:
         """SHA-256 (hex) of the resolved settings; the name and the summary do not enter."""
@@ -261,7 +295,7 @@ class Recipe:
             hints = typing.get_type_hints(type(getattr(self, stage)))
             if name not in hints:
                 raise RecipeError(f"Unknown setting {key.strip()!r}; {stage} has {', '.join(hints)}.")
-            changes.setdefault(stage, {})[name] = _parse(text.strip(), hints[name], key.strip())
+            changes.setdefault(stage, {})[name] = parse_setting(text.strip(), hints[name], key.strip())
         return replace(self, **{stage: replace(getattr(self, stage), **values) for stage, values in changes.items()})
 
     def to_json(self) -> dict[str, Any]:
@@ -300,21 +334,6 @@ def stage_names() -> tuple[str, ...]:
     return tuple(f.name for f in fields(Recipe) if f.name not in ("name", "summary", "supervision"))
 
 
-def _parse(text: str, hint: Any, key: str) -> Any:
-    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    if type(None) in options and text.lower() in ("none", "null", ""):
-        return None
-    target = next(option for option in options if option is not type(None))
-    try:
-        if target is bool:
-            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
-        if typing.get_origin(target) is tuple:
-            return tuple(typing.get_args(target)[0](item) for item in text.strip("()[] ").split(",") if item.strip())
-        return target(text)
-    except (ValueError, KeyError):
-        raise RecipeError(f"{key} must be of type {_type_name(target)}, but {text!r} was given.") from None
-
-
 _SCENES_ONLY = "self-supervised on rendered street scenes only; no label, depth or instance map entered training"
 
 DEMO = Recipe(
@@ -323,6 +342,7 @@ DEMO = Recipe(
     semantics=SemanticsSettings(weights="builtin"),
     depth=DepthSettings(weights="builtin", height=128, width=256),
     saliency=SaliencySettings(weights="builtin"),
+    cuts=CutsSettings(weights=("builtin-semantics", "builtin-saliency")),
     supervision=(
         ("semantic backbone", _SCENES_ONLY),
         ("CAUSE head and cluster probe", _SCENES_ONLY),

@@ -36,6 +36,7 @@ STAGE_TITLES = {
     "pseudo_classes": "pseudo-classes",
     "depth": "depth",
     "saliency": "saliency",
+    "cuts": "objects by cuts",
 }
 _FATAL = {cls.__name__: cls for cls in (RecipeError, WeightsError, CalibrationError, StoreError)}
 

@@ -56,3 +56,23 @@ def test_a_recipe_names_only_the_networks_it_runs():
     assert set(networks.recipe_networks(changed)) == {"cause"}
     changed = demo.with_settings(["depth.method=transformers", "depth.weights=apple/DepthPro-hf"])
     assert networks.recipe_networks(changed)["depth_estimation"] == "apple/DepthPro-hf"
+
+
+def test_networks_of_cuts_are_named_where_a_recipe_cuts():
+    demo = get_recipe("demo")
+    changed = demo.with_settings(["instances.method=maskcut"])
+    assert networks.recipe_networks(changed)["features_1"] == "builtin-semantics"
+    changed = demo.with_settings(["instances.method=votecut"])
+    assert networks.recipe_networks(changed)["features_2"] == "builtin-saliency"
+    for settings, message in (
+        (["cuts.weights="], "needs weights for features: pass --set cuts.weights="),
+        (["cuts.weights=builtin"], "builtin is neither a folder nor a Hub id .*nor builtin-semantics or"),
+    ):
+        wrong = networks.recipe_networks(changed.with_settings(settings))["features_1"]
+        with pytest.raises(WeightsError, match=message):
+            networks.weights_folder("features_1", wrong)
+
+
+@pytest.mark.parametrize(("reference", "kind"), [("builtin-semantics", "dinov2"), ("builtin-saliency", "dinov3_vit")])
+def test_shipped_networks_of_cuts_load(reference, kind):
+    assert networks.load("features_1", reference, "cpu").config.model_type == kind

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from mbps_dataset.errors import InputError
 from mbps_dataset.pipeline import Pipeline, one_thread
 from mbps_dataset.recipe import get_recipe
 from mbps_dataset.sources import FolderSource, ScenesSource
@@ -13,6 +16,7 @@ from mbps_dataset.store import Store
 from tests.conftest import SMALL_SCENES
 
 
+METHODS = ("depth-gradient", "watershed", "connected-components", "maskcut", "tokencut", "votecut")
 STAGES = ("codes", "pseudo_classes", "depth", "saliency")
 
 
@@ -31,6 +35,8 @@ def keys(*settings: str) -> dict[str, str]:
         ("depth.inverse=true", set()),
         ("saliency.variant=true", {"saliency"}),
         ("instances.grad_threshold=0.2", set()),
+        ("instances.method=maskcut", set()),
+        ("cuts.masks=5", set()),
         ("things.n_things=3", set()),
         ("fusion.min_stuff_area=1", set()),
         ("output.size=working", set()),
@@ -66,14 +72,93 @@ def test_working_size_follows_the_short_side(small_label_set):
     assert small_label_set.pipeline.working_size(800, 600) == (683, 512)
 
 
-@pytest.mark.parametrize("method", ["depth-gradient", "watershed", "connected-components"])
+QUICK_CUTS = ["cuts.size=128", "things.method=all", "fusion.order=overwrite"]
+
+
+def labelled_by(label_set, *settings: str):
+    recipe = get_recipe("demo").with_settings(settings)
+    pipeline = Pipeline(recipe, label_set.store, source=label_set.source)
+    calibration = replace(label_set, recipe=recipe, _calibration=None).calibration()
+    return pipeline.label(label_set.frames("train")[0], calibration)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_instance_methods_fit_the_pipeline(small_label_set, method):
-    recipe = get_recipe("demo").with_settings(
-        [f"instances.method={method}", "instances.merge=true", "things.method=all"]
+    labelled = labelled_by(small_label_set, f"instances.method={method}", "instances.merge=true", *QUICK_CUTS)
+    assert all(segment["isthing"] for segment in labelled.segments)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_fallback_fills_what_a_method_leaves(small_label_set, method):
+    plain = labelled_by(small_label_set, f"instances.method={method}", *QUICK_CUTS)
+    hybrid = labelled_by(
+        small_label_set,
+        f"instances.method={method}",
+        "instances.fallback=connected-components",
+        "instances.fallback_min_area=1",
+        *QUICK_CUTS,
     )
-    pipeline = Pipeline(recipe, small_label_set.store)
-    labelled = pipeline.label(small_label_set.frames("train")[0], small_label_set.calibration())
-    assert labelled.segments
+    assert (hybrid.panoptic > 0).mean() > 0.98 > (plain.panoptic > 0).mean()
+    assert {segment["score"] for segment in hybrid.segments} >= {0.1}
+
+
+@pytest.mark.parametrize("order", ["report", "evaluator", "overwrite"])
+def test_every_order_of_fusion_can_be_asked_for(small_label_set, order):
+    assert labelled_by(small_label_set, f"fusion.order={order}", "things.method=all").segments
+
+
+def test_cuts_are_kept_in_the_store_and_follow_their_settings(tmp_path):
+    def pipeline(*settings: str) -> Pipeline:
+        recipe = get_recipe("demo").with_settings(["instances.method=votecut", "cuts.size=240", *settings])
+        return Pipeline(recipe, Store(tmp_path))
+
+    assert pipeline().stages() == (*STAGES, "cuts")
+    key = pipeline().key("cuts")
+    assert key == pipeline("instances.short_side=256", "instances.fallback=connected-components").key("cuts")
+    for changed in ("instances.method=maskcut", "cuts.masks=2", "cuts.threshold=0.3", "cuts.weights=builtin-saliency"):
+        assert pipeline(changed).key("cuts") != key
+    frame = ScenesSource(**SMALL_SCENES).frames("train")[0]
+    found = pipeline("cuts.crf=false", "instances.method=tokencut").objects(frame, 512, 1024)
+    assert found.shape == (512, 1024) and len(found)
+    again = pipeline("cuts.crf=false", "instances.method=tokencut")
+    again._compute = None  # what is stored is not computed again
+    assert np.array_equal(again.objects(frame, 512, 1024).masks(), found.masks())
+
+
+def test_imported_detections_become_instances(small_label_set, tmp_path):
+    frame = small_label_set.frames("train")[0]
+    masks = np.zeros((3, SMALL_SCENES["height"], SMALL_SCENES["width"]), dtype=bool)
+    masks[0, 10:60, 20:90], masks[1, 12:60, 20:90], masks[2, 70:120, 100:200] = True, True, True
+    np.savez(tmp_path / f"{frame.image_id}.npz", masks=masks, scores=np.array([0.9, 0.8, 0.3]))
+    asked = ["instances.method=detections", f"detections.files={tmp_path}", "things.method=all"]
+
+    def things(*settings: str) -> list[float]:
+        segments = labelled_by(small_label_set, *asked, "fusion.order=evaluator", *settings).segments
+        return sorted(segment["score"] for segment in segments)
+
+    assert things("detections.max_iou=0.5") == pytest.approx([0.3, 0.9])
+    assert things("detections.min_score=0.5", "detections.max_iou=0.5") == pytest.approx([0.9])
+    twice = ",".join([str(tmp_path)] * 2)
+    assert things(f"detections.files={twice}", "detections.max_iou=0.5") == pytest.approx([0.3, 0.9])
+    recipe = get_recipe("demo").with_settings(asked)
+    before = Pipeline(recipe, small_label_set.store).weights["detections"]
+    np.savez(tmp_path / f"{frame.image_id}.npz", masks=masks[:1])
+    assert Pipeline(recipe, small_label_set.store).weights["detections"] != before
+
+
+def test_detections_that_do_not_fit_are_named(small_label_set, tmp_path):
+    asked = ["instances.method=detections", f"detections.files={tmp_path}"]
+    np.savez(tmp_path / "somebody_else.npz", masks=np.ones((1, 128, 256), bool))
+    with pytest.raises(InputError, match="somebody_else"):
+        labelled_by(small_label_set, *asked)
+    (tmp_path / "somebody_else.npz").unlink()
+    np.savez(tmp_path / f"{small_label_set.frames('train')[0].image_id}.npz", masks=np.ones((1, 128, 255), bool))
+    with pytest.raises(InputError, match="the image is 128 x 256"):
+        labelled_by(small_label_set, *asked)
+    with pytest.raises(InputError, match="no such file or folder of detections"):
+        Pipeline(get_recipe("demo").with_settings([*asked[:1], "detections.files=/nope.json"]), Store("x")).weights  # noqa: B018
+    with pytest.raises(InputError, match="matched to the images of a source"):
+        Pipeline(get_recipe("demo").with_settings(asked), Store("x")).detections  # noqa: B018
 
 
 def test_depth_from_files_is_used_and_follows_their_content(small_store, tmp_path):

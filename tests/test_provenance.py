@@ -40,3 +40,15 @@ def test_depth_networks_of_transformers_state_their_labels(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "depth_pro"}))
     recipe = get_recipe("demo").with_settings(["depth.method=transformers", f"depth.weights={tmp_path}"])
     assert supervision(recipe)["depth"].startswith("supervised")
+
+
+def test_what_cuts_and_detections_come_from_is_stated(tmp_path):
+    cutting = get_recipe("demo").with_settings(["instances.method=votecut"])
+    stated = supervision(cutting)
+    assert "rendered street scenes only" in stated["network 1 of the cuts"] and "network 2 of the cuts" in stated
+    (tmp_path / "config.json").write_text("{}")
+    foreign = supervision(cutting.with_settings(["instances.method=maskcut", f"cuts.weights={tmp_path}"]))
+    assert foreign["network 1 of the cuts"] == f"unknown: the weights {tmp_path} do not say"
+    importing = get_recipe("demo").with_settings(["instances.method=detections", "detections.files=a/cutler.json"])
+    assert supervision(importing)["imported detections"].startswith("unknown: cutler.json")
+    assert not {name for name in supervision(get_recipe("demo")) if "cuts" in name or "detections" in name}

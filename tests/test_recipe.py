@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields, replace
 
 import pytest
@@ -53,11 +54,15 @@ def test_demo_uses_no_ground_truth():
         ("crf.channel_order=gbr", "crf.channel_order must be one of 'bgr', 'rgb'"),
         ("naming.method=file", "naming.file is not set"),
         ("clusters.method=centroids", "clusters.centroids is not set"),
+        ("instances.method=detections", "detections.files is not set"),
+        ("instances.method=cuvler", "instances.method must be one of 'depth-gradient', 'watershed'"),
+        ("cuts.tiles=2", "cuts.tiles must be two numbers, rows and columns, but is (2,)"),
+        ("cuts.tiles=0,2", "cuts.tiles must be at least 1"),
         ("semantics.stride=400", "semantics.stride must not exceed semantics.crop"),
     ],
 )
 def test_bad_settings_are_named(assignment, message):
-    with pytest.raises(RecipeError, match=message.replace("(", r"\(")):
+    with pytest.raises(RecipeError, match=re.escape(message)):
         get_recipe("demo").with_settings([assignment])
 
 
@@ -79,6 +84,16 @@ def test_unknown_keys_of_a_file_are_refused(tmp_path):
     path.write_text("{")
     with pytest.raises(RecipeError, match="not a recipe"):
         get_recipe(str(path))
+
+
+def test_recipes_written_before_a_setting_existed_can_be_read():
+    document = get_recipe("demo").to_json()
+    for stage in ("cuts", "detections"):
+        del document["settings"][stage]
+    for setting in ("fallback", "fallback_min_area"):
+        del document["settings"]["instances"][setting]
+    read = Recipe.from_json(document)
+    assert read.instances == get_recipe("demo").instances and read.detections.files == ()
 
 
 def test_unknown_recipe_lists_the_known_ones():

@@ -10,18 +10,20 @@ from mbps_dataset.stages.instances.class_vote import vote_classes
 from mbps_dataset.stages.instances.connected_components import connected_components, with_leftover_components
 from mbps_dataset.stages.instances.depth_gradient import split_by_depth
 from mbps_dataset.stages.instances.imported import split_by_detections
-from mbps_dataset.stages.instances.maskcut import split_by_maskcut, split_by_tokencut
+from mbps_dataset.stages.instances.maskcut import cut_objects, split_by_maskcut, split_by_tokencut, things_by_area
 from mbps_dataset.stages.instances.merge import merge_by_depth
 from mbps_dataset.stages.instances.nms import mask_iou, matrix_nms, merge_detections, suppress_overlaps
 from mbps_dataset.stages.instances.types import UNKNOWN_CLASS, Instances
-from mbps_dataset.stages.instances.votecut import split_by_votecut
+from mbps_dataset.stages.instances.votecut import agreed_objects, split_by_votecut, things_by_votes
 from mbps_dataset.stages.instances.watershed import watershed_by_depth
 
 
 __all__ = [
     "UNKNOWN_CLASS",
     "Instances",
+    "agreed_objects",
     "connected_components",
+    "cut_objects",
     "mask_iou",
     "matrix_nms",
     "merge_by_depth",
@@ -32,6 +34,8 @@ __all__ = [
     "split_by_tokencut",
     "split_by_votecut",
     "suppress_overlaps",
+    "things_by_area",
+    "things_by_votes",
     "vote_classes",
     "watershed_by_depth",
     "with_leftover_components",

@@ -57,20 +57,41 @@ def split_by_maskcut(
 
     Errors: ValueError if a size does not fit or features are not finite.
     """
-    labels, grid = semantic_map(semantic), feature_grid(np.asarray(features))
-    if image is not None and image.shape[:2] != labels.shape:
+    labels = semantic_map(semantic)
+    found = cut_objects(features, labels.shape, image=image, threshold=threshold, masks=masks, tiles=tiles,
+                        solver=solver, corner_rule=corner_rule)  # fmt: skip
+    return things_by_area(found, labels, things)
+
+
+def cut_objects(
+    features: ArrayLike,
+    shape: tuple[int, int],
+    *,
+    image: NDArray[np.uint8] | None = None,
+    threshold: float = 0.15,
+    masks: int = 3,
+    tiles: tuple[int, int] = (1, 1),
+    solver: Solver = "lanczos",
+    corner_rule: bool = True,
+) -> Instances:
+    """The objects of `split_by_maskcut` before any class map is looked at, of size `shape` (H, W), in the order found.
+
+    This is the expensive half, and it depends on the picture alone. Classes are unknown, scores 1.
+    """
+    grid = feature_grid(np.asarray(features))
+    if image is not None and image.shape[:2] != tuple(shape):
         raise ValueError(
-            f"Expected `image` and `semantic` to share (H, W), but got {image.shape[:2]} and {labels.shape}."
+            f"Expected `image` and `semantic` to share (H, W), but got {image.shape[:2]} and {tuple(shape)}."
         )
     found = []
     for part in _tiles(grid.shape[:2], tiles):
         for mask in mask_cut(grid[part], threshold, masks, solver=solver, corner_rule=corner_rule):
             full = np.zeros(grid.shape[:2], dtype=bool)
             full[part] = mask
-            found.append(resize_nearest(full, *labels.shape))
+            found.append(resize_nearest(full, *shape))
     if image is not None:
         found = [mask for mask in (refine_mask(mask, image) for mask in found) if mask is not None]
-    return things_by_area(found, labels, things)
+    return Instances(np.stack(found)) if found else Instances.empty(shape)
 
 
 def split_by_tokencut(
@@ -115,11 +136,10 @@ def mask_cut(
     return [mask for mask in found if mask.any()]
 
 
-def things_by_area(masks: list[NDArray[np.bool_]], semantic: NDArray[np.integer], things: Iterable[int]) -> Instances:
-    """Masks [H, W] as instances of their majority class, if that is a thing; by falling area, score area / largest."""
-    if not masks:
-        return Instances.empty(semantic.shape)
-    voted = vote_classes(Instances(np.stack(masks)), semantic)
+def things_by_area(objects: Instances, semantic: NDArray[np.integer], things: Iterable[int]) -> Instances:
+    """Objects of no known class as instances of their majority class, if that is a thing; by falling area, score area /
+    largest."""
+    voted = vote_classes(objects, semantic)
     kept = voted.select(np.isin(voted.class_ids, thing_ids(things)) & (voted.areas > 0))
     kept = kept.select(np.argsort(-kept.areas, kind="stable"))
     return kept.replace(scores=kept.areas / kept.areas.max(initial=1))

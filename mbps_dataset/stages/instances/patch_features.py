@@ -17,6 +17,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 
+KINDS = ("published", "keys", "tokens")
+"""What `patch_features` can read out of a network."""
+
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
 
@@ -33,6 +36,20 @@ def network_input(image: NDArray[np.uint8], patch_size: int, *, size: int = 480,
     resized = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.LANCZOS), dtype=np.float32)
     normalised = (resized / 255 - np.float32(_MEAN)) / np.float32(_DEVIATION)
     return torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)))[None]
+
+
+def patch_features(network: nn.Module, pixels: Tensor, *, kind: str = "published") -> NDArray[np.float32]:
+    """Features of the patches, [B, h, w, C]; `pixels` [B, 3, H, W] normalised.
+
+    `kind` "keys" of the last block, "tokens" after it, or "published": tokens of DINOv2 networks, keys of all others.
+
+    Errors: ValueError for another `kind`, or a network without keys.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"Unknown kind of features {kind!r}; choose {', '.join(KINDS)}.")
+    if kind == "published":
+        kind = "tokens" if network.config.model_type.startswith("dinov2") else "keys"
+    return (last_tokens if kind == "tokens" else last_keys)(network, pixels)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ Decisions made here (ours):
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -90,6 +90,18 @@ class Instances:
         instances = cls.__new__(cls)
         instances._assign(shape, run_starts, run_lengths, offsets, class_ids, scores)
         return instances
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The stored form as named arrays, for a file; `from_arrays` reads it back."""
+        names = ("run_starts", "run_lengths", "offsets", "class_ids", "scores")
+        return {"shape": np.array(self.shape, dtype=np.int64)} | {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Instances:
+        """Inverse of `to_arrays`."""
+        height, width = (int(side) for side in arrays["shape"])
+        names = ("run_starts", "run_lengths", "offsets", "class_ids", "scores")
+        return cls.from_runs((height, width), *(arrays[name] for name in names))
 
     @classmethod
     def empty(cls, shape: tuple[int, int]) -> Instances:

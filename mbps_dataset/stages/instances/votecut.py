@@ -55,19 +55,43 @@ def split_by_votecut(
     share of members above which a pixel belongs to the mask; `min_resemblance` IoU above which candidates are partners.
     """
     labels = semantic_map(semantic)
+    found = agreed_objects(features, labels.shape, image=image, threshold=threshold, min_agreement=min_agreement,
+                           min_resemblance=min_resemblance, max_masks=max_masks, solver=solver)  # fmt: skip
+    return things_by_votes(found, labels, things)
+
+
+def agreed_objects(
+    features: Sequence[ArrayLike],
+    shape: tuple[int, int],
+    *,
+    image: NDArray[np.uint8] | None = None,
+    threshold: float = 0.15,
+    min_agreement: float = 0.2,
+    min_resemblance: float = 0.6,
+    max_masks: int = 10,
+    solver: Solver = "lanczos",
+) -> Instances:
+    """The objects of `split_by_votecut` before any class map is looked at, of size `shape` (H, W), by falling score.
+
+    This is the expensive half, and it depends on the picture alone. Classes are unknown.
+    """
     candidates = [
         mask for grid in features for mask in candidate_masks(feature_grid(np.asarray(grid)), threshold, solver)
     ]
     voted = vote(candidates, min_agreement, min_resemblance)[:max_masks]
     if not voted:
-        return Instances.empty(labels.shape)
-    masks = [resize_nearest(mask, *labels.shape) for mask, _ in voted]
+        return Instances.empty(shape)
+    masks = [resize_nearest(mask, *shape) for mask, _ in voted]
     if image is not None:
         refined = [refine_mask(mask, image) for mask in masks]
         masks = [old if new is None else new for old, new in zip(masks, refined)]
-    scores = np.array([members for _, members in voted]) / voted[0][1]
-    instances = vote_classes(Instances(np.stack(masks), scores=scores), labels)
-    return instances.select(np.isin(instances.class_ids, thing_ids(things)))
+    return Instances(np.stack(masks), scores=np.array([members for _, members in voted]) / voted[0][1])
+
+
+def things_by_votes(objects: Instances, semantic: NDArray[np.integer], things: Iterable[int]) -> Instances:
+    """Objects of no known class as instances of their majority class, if that is a thing; order and scores stay."""
+    voted = vote_classes(objects, semantic)
+    return voted.select(np.isin(voted.class_ids, thing_ids(things)))
 
 
 def candidate_masks(features: NDArray[np.floating], threshold: float, solver: Solver) -> list[NDArray[np.bool_]]:

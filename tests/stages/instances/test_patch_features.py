@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
-from mbps_dataset.stages.instances.patch_features import last_keys, last_tokens, network_input
+from mbps_dataset.stages.instances.patch_features import last_keys, last_tokens, network_input, patch_features
 
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
@@ -66,3 +66,12 @@ def test_pictures_are_normalised_as_imagenet() -> None:
     white = network_input(np.full((16, 16, 3), 255, np.uint8), 8, size=16)
     expected = (1 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
     np.testing.assert_allclose(white[0, :, 3, 5], expected, rtol=1e-6)
+
+
+def test_each_network_gives_what_was_published_for_it() -> None:
+    for network, patch, expected in ((dino(), 8, last_keys), (dinov2(), 14, last_tokens)):
+        pixels = torch.randn(1, 3, 2 * patch, 2 * patch)
+        np.testing.assert_array_equal(patch_features(network, pixels), expected(network, pixels))
+        np.testing.assert_array_equal(patch_features(network, pixels, kind="keys"), last_keys(network, pixels))
+    with pytest.raises(ValueError, match="Unknown kind of features 'queries'; choose published, keys, tokens"):
+        patch_features(network, pixels, kind="queries")

@@ -1,0 +1,26 @@
+"""Vision transformers whose patches are cut into objects: DINO, DINOv2, DINOv3 of transformers, or CAUSE's backbone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from torch import nn
+from transformers import AutoModel
+
+from mbps_dataset.models.cause import CauseSegmenter
+from mbps_dataset.models.transformers_loading import load_complete
+
+
+def load_feature_network(folder: str | Path) -> nn.Module:
+    """The transformer in `folder`, in evaluation mode: any ViT of transformers, or the backbone of CAUSE weights.
+
+    Raises `WeightsError` if it cannot be read or lacks a tensor.
+    """
+    try:
+        described = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        described = {}
+    if "codebook_size" in described:
+        return CauseSegmenter.from_pretrained(folder).eval().backbone.model
+    return load_complete(AutoModel, folder, expected="a vision transformer of transformers")

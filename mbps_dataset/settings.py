@@ -1,0 +1,72 @@
+"""How a setting is declared once: its default, description and range in a dataclass field, and reading it from text.
+
+Validation, ``--set``, ``--dry-run`` and the lists of settings are all derived from such fields (ours), so that no second
+list can drift.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from dataclasses import field, fields
+from typing import Any
+
+from mbps_dataset.errors import RecipeError
+
+
+def setting(default: Any, help: str, *, at_least: float | None = None, at_most: float | None = None,
+            choices: tuple[str, ...] | None = None) -> Any:  # fmt: skip
+    """A dataclass field that carries its description and range; see `validate`."""
+    return field(default=default, metadata={"help": help, "min": at_least, "max": at_most, "choices": choices})
+
+
+def validate(settings: Any, prefix: str = "") -> None:
+    """Raise `RecipeError` naming the first setting of a settings dataclass whose type or range is wrong."""
+    hints = typing.get_type_hints(type(settings))
+    for declared in fields(settings):
+        name, value = prefix + declared.name, getattr(settings, declared.name)
+        if not _has_type(value, hints[declared.name]):
+            raise RecipeError(f"{name} must be of type {_type_name(hints[declared.name])}, but is {value!r}.")
+        choices, low, high = (declared.metadata.get(key) for key in ("choices", "min", "max"))
+        if choices and value not in choices:
+            raise RecipeError(f"{name} must be one of {', '.join(map(repr, choices))}, but is {value!r}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                continue
+            if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high):
+                span = f"at least {low}" if high is None else f"between {low} and {high}"
+                raise RecipeError(f"{name} must be {span}, but is {number}.")
+
+
+def _has_type(value: Any, hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_has_type(value, option) for option in typing.get_args(hint))
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_has_type(item, typing.get_args(hint)[0]) for item in value)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, type(None) if hint in (None, type(None)) else hint)
+
+
+def _type_name(hint: Any) -> str:
+    return getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
+
+
+def parse_setting(text: str, hint: Any, key: str) -> Any:
+    """A value written as on the command line, as the type `hint`; raises `RecipeError` naming `key`."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if type(None) in options and text.lower() in ("none", "null", ""):
+        return None
+    target = next(option for option in options if option is not type(None))
+    try:
+        if target is bool:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+        if typing.get_origin(target) is tuple:
+            return tuple(typing.get_args(target)[0](item) for item in text.strip("()[] ").split(",") if item.strip())
+        return target(text)
+    except (ValueError, KeyError):
+        raise RecipeError(f"{key} must be of type {_type_name(target)}, but {text!r} was given.") from None
