@@ -1,7 +1,7 @@
 """Opens a whole set of segmentations, from files or memory, and pairs predictions with ground truth.
 
-Accepted by `open_labels`: a COCO panoptic JSON next to its PNG folder, a Cityscapes ``gtFine`` tree (or the Cityscapes
-root), a folder of maps, a mapping by image id, and any iterable of rows with ``image_id``. Images are read when asked
+Accepted by `open_labels`: what `mbps export` wrote, in any of its formats, or one split of it; a COCO panoptic JSON next
+to its PNG folder, a Cityscapes ``gtFine`` tree (or the Cityscapes root), a folder of maps, a mapping by image id, and any iterable of rows with ``image_id``. Images are read when asked
 for, one at a time. Decisions (ours): an image on one side only is an error, not a silent skip; an image id that occurs
 twice is one too; categories of a COCO file are taken by *name* where names are those of the class table, because the
 numbering differs between converters.
@@ -16,6 +16,8 @@ from typing import Any
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
+from mbps_dataset.exports.description import Description
+from mbps_dataset.exports.reading import Exported, find_export
 from mbps_dataset.prediction_formats import VOID, Labels, as_labels, cityscapes_labels, labels_from_segments, read_map
 
 
@@ -25,13 +27,18 @@ _MAP_SUFFIXES = (".png", ".npy", ".npz")
 class LabelSource(Mapping[str, Labels]):
     """Labels by image id, each read when asked for.
 
-    `name` says in errors where they are from; `class_of` is the mapping of category ids they are read with, or None.
+    `name` says in errors where they are from; `class_of` is the mapping of category ids they are read with, or None;
+    `label_set` describes the label set they are an export of, or None.
     """
 
     def __init__(
-        self, readers: Mapping[str, Callable[[], Labels]], name: str, class_of: Mapping[int, int] | None = None
+        self,
+        readers: Mapping[str, Callable[[], Labels]],
+        name: str,
+        class_of: Mapping[int, int] | None = None,
+        label_set: Description | None = None,
     ) -> None:
-        self._readers, self.name, self.class_of = readers, name, class_of
+        self._readers, self.name, self.class_of, self.label_set = readers, name, class_of, label_set
 
     def __getitem__(self, image_id: str) -> Labels:
         return self._readers[image_id]()
@@ -47,17 +54,28 @@ class LabelSource(Mapping[str, Labels]):
 
 
 def open_labels(
-    source: Any, *, classes: int = 19, class_of: Mapping[int, int] | None = None, void: int = VOID
+    source: Any,
+    *,
+    classes: int = 19,
+    class_of: Mapping[int, int] | None = None,
+    void: int | None = None,
+    splits: Sequence[str] = (),
 ) -> LabelSource:
     """All labels of `source`, a path or an in-memory collection, in the forms above.
 
     `classes` (27, 19 or 7) selects the class table for Cityscapes trees and for category names of COCO files; for
-    `class_of` and `void` see `as_labels`. Raises `InputError` for what cannot be read and for image ids that occur twice.
+    `class_of` and `void` see `as_labels`, None for an export's own void or 255; `splits` chooses splits of an export.
+    Raises `InputError` for what cannot be read and for image ids that occur twice.
     """
     if isinstance(source, LabelSource):
         return source
     if isinstance(source, (str, Path)):
-        return _open_path(Path(source).expanduser(), classes, class_of, void)
+        path = Path(source).expanduser()
+        exported = find_export(path) if path.exists() else None
+        if exported is not None:
+            return _open_export(exported, classes, class_of, void, splits)
+        return _open_path(path, classes, class_of, VOID if void is None else void)
+    void = VOID if void is None else void
     if isinstance(source, Mapping):
         readers = {str(k): _reader(value, str(k), class_of, void) for k, value in source.items()}
         return LabelSource(readers, "labels")
@@ -68,15 +86,17 @@ def open_labels(
     return LabelSource(readers, "labels")
 
 
-def open_pair(predictions: Any, truth: Any, *, classes: int = 19, void: int = VOID) -> tuple[LabelSource, LabelSource]:
-    """`open_labels` for both sides; `void` is that of the predictions.
+def open_pair(
+    predictions: Any, truth: Any, *, classes: int = 19, void: int | None = None, splits: Sequence[str] = ()
+) -> tuple[LabelSource, LabelSource]:
+    """`open_labels` for both sides; `void` and `splits` are those of the predictions.
 
     A COCO prediction without ``categories``, which panopticapi allows, takes its categories from the truth.
     """
     true = open_labels(truth, classes=classes)
-    pred = open_labels(predictions, classes=classes, void=void)
+    pred = open_labels(predictions, classes=classes, void=void, splits=splits)
     is_json = isinstance(predictions, (str, Path)) and Path(predictions).suffix == ".json"
-    if is_json and pred.class_of is None and true.class_of is not None:
+    if is_json and pred.label_set is None and pred.class_of is None and true.class_of is not None:
         pred = open_labels(predictions, classes=classes, class_of=true.class_of, void=void)
     return pred, true
 
@@ -108,6 +128,21 @@ def check_pairs(predictions: LabelSource, truth: LabelSource, *, only_predicted:
             f"image {without_prediction[0]!r} has ground truth but no prediction ({len(without_prediction)} of "
             f"{len(truth)} images); predict it, or ask for a partial score."
         )
+
+
+def _open_export(
+    exported: Exported,
+    classes: int,
+    class_of: Mapping[int, int] | None,
+    void: int | None,
+    splits: Sequence[str],
+) -> LabelSource:
+    """Classes with names are taken to the class table by name; pseudo-classes keep their ids."""
+    description = exported.description
+    if class_of is None and description.named:
+        known = {name: number for number, name in _numbered_names(classes)}
+        class_of = {k: known[name] for k, name in enumerate(description.class_names) if name in known}
+    return LabelSource(exported.readers(splits, class_of, void), str(exported.root), class_of, description)
 
 
 def _open_path(path: Path, classes: int, class_of: Mapping[int, int] | None, void: int) -> LabelSource:
@@ -151,9 +186,17 @@ def _open_coco(path: Path, classes: int, class_of: Mapping[int, int] | None, voi
 
 def _classes_by_name(categories: Iterable[Mapping[str, Any]], classes: int) -> dict[int, int] | None:
     """Category ids to class ids where names are those of the class table; None (keep ids) if no name is."""
-    by_name = {name: number for number, name in enumerate(class_names(classes))}
+    by_name = {name: number for number, name in _numbered_names(classes)}
     found = {int(item["id"]): by_name[item["name"]] for item in categories if item.get("name") in by_name}
     return found or None
+
+
+def _numbered_names(classes: int) -> list[tuple[int, str]]:
+    """Class id and name; among the 7 groups every class has the id of its group."""
+    numbered = list(enumerate(class_names(classes)))
+    if classes == 7:
+        numbered += [(taxonomy.CATEGORIES.index(c.category), c.name) for c in taxonomy.CLASSES_27 if c.name != "sky"]
+    return numbered
 
 
 def _open_cityscapes(label_files: Sequence[Path], classes: int, name: str) -> LabelSource:

@@ -19,6 +19,9 @@ from tqdm import tqdm
 from mbps_dataset import taxonomy
 from mbps_dataset.built import BuiltLabelSet
 from mbps_dataset.errors import InputError
+from mbps_dataset.exports.description import Description
+from mbps_dataset.exports.label_sets import describe
+from mbps_dataset.exports.reading import find_export
 from mbps_dataset.label_sources import LabelSource, check_pairs, class_names, open_pair
 from mbps_dataset.metrics import PanopticQuality, PanopticResult, format_table
 from mbps_dataset.prediction_formats import Labels, as_labels, cityscapes_labels
@@ -76,23 +79,24 @@ def score(
 ) -> Score:
     """Panoptic quality of `predictions` over 27, 19 or 7 Cityscapes classes.
 
-    `predictions` is a folder written by `mbps build` or anything `label_sources.open_labels` reads; `truth` likewise,
+    `predictions` is a folder written by `mbps build` or anything `label_sources.open_labels` reads (an export of ours is
+    scored as the label set it is); `truth` likewise,
     or None for the ground truth of the label set's own source. `matching` None means "hungarian" for unnamed
     pseudo-classes and "none" otherwise. `bootstrap` resamples give confidence intervals. Raises `InputError` if nothing
     can be scored; images of a label set whose truth cannot be used are listed in `skipped`.
     """
     built = BuiltLabelSet(predictions) if (predictions / "labelset.json").is_file() else None
     if built is None and truth is None:
-        BuiltLabelSet(predictions)  # raises: without a label set there must be a truth
+        _say_that_truth_is_missing(predictions)
     splits = tuple(splits or (built.splits if built else ()))
-    metric = _metric(built, convention, matching, classes)
     if built is None:
-        predicted, true = open_pair(predictions, truth, classes=classes)
+        predicted, true = open_pair(predictions, truth, classes=classes, splits=splits)
     else:
-        predicted = _rows_of(built, splits, classes)
+        predicted = _rows_of(built, splits, classes, split_in_id=truth is None)
         true = _frames_of(built, splits, classes) if truth is None else open_pair(predicted, truth, classes=classes)[1]
     if truth is not None:
         check_pairs(predicted, true, only_predicted=True)
+    metric = _metric(describe(built, "parquet") if built else predicted.label_set, convention, matching, classes)
     skipped = _update_all(metric, predicted, true, progress)
     if not len(metric):
         raise InputError(
@@ -100,24 +104,32 @@ def score(
             "(gtFine of Cityscapes, --truth-dir for a folder, or --truth)."
         )
     identity = built.document["identity"] if built else None
+    if predicted.label_set is not None:
+        identity = predicted.label_set.origin.get("identity")
     return Score(metric.compute(bootstrap=bootstrap), len(metric), classes, splits, skipped, identity)
 
 
-def _metric(built: BuiltLabelSet | None, convention: str, matching: str | None, classes: int) -> PanopticQuality:
+def _say_that_truth_is_missing(predictions: Path) -> None:
+    if predictions.exists() and find_export(predictions) is not None:
+        raise InputError(
+            f"{predictions} is an export, which does not know its source; give the ground truth with --truth."
+        )
+    BuiltLabelSet(predictions)  # raises: without a label set there must be a truth
+
+
+def _metric(label_set: Description | None, convention: str, matching: str | None, classes: int) -> PanopticQuality:
+    """The metric for a label set of ours (its classes decide the matching), or for anything else (None)."""
     things, stuff = _SPLITS[classes]
-    unnamed = built is not None and built.calibration.cluster_to_class is None
-    chosen = matching or ("hungarian" if unnamed else "none")
-    if built is None or not unnamed:
-        return PanopticQuality(things, stuff, convention=convention, matching=chosen)
-    calibration = built.calibration
+    if label_set is None or label_set.named:
+        return PanopticQuality(things, stuff, convention=convention, matching=matching or "none")
     return PanopticQuality(
         things,
         stuff,
-        pseudo_things=calibration.things,
-        pseudo_stuff=tuple(k for k in range(len(calibration.classes)) if k not in calibration.things),
+        pseudo_things=label_set.things,
+        pseudo_stuff=tuple(k for k in range(len(label_set.class_names)) if k not in label_set.things),
         convention=convention,
-        matching=chosen,
-        pred_void=calibration.void,
+        matching=matching or "hungarian",
+        pred_void=label_set.void,
     )
 
 
@@ -141,8 +153,11 @@ def _resized(labels: Labels, height: int, width: int) -> Labels:
     return replace(labels, semantic=resize_nearest(np.asarray(labels.semantic), height, width), instance=instance)
 
 
-def _rows_of(built: BuiltLabelSet, splits: Sequence[str], classes: int) -> LabelSource:
-    """Predictions of a built label set; named classes are reduced to 7 if that is asked for."""
+def _rows_of(built: BuiltLabelSet, splits: Sequence[str], classes: int, *, split_in_id: bool) -> LabelSource:
+    """Predictions of a built label set; named classes are reduced to 7 if that is asked for.
+
+    `split_in_id` writes ``split/`` before the image ids, which are unique within a split only.
+    """
     to_classes = None
     if built.calibration.cluster_to_class is not None and classes != 19:
         if classes == 27:
@@ -151,10 +166,11 @@ def _rows_of(built: BuiltLabelSet, splits: Sequence[str], classes: int) -> Label
     readers: dict[str, Callable[[], Labels]] = {}
     for split in splits:
         for path in built.files(split):
-            for index, image_id in enumerate(parquet.read_table(path, columns=["image_id"])["image_id"].to_pylist()):
-                readers[f"{split}/{image_id}"] = partial(
-                    _row, path, index, f"{split}/{image_id}", built.calibration.void, to_classes
-                )
+            for index, row_id in enumerate(parquet.read_table(path, columns=["image_id"])["image_id"].to_pylist()):
+                image_id = f"{split}/{row_id}" if split_in_id else row_id
+                if image_id in readers:
+                    raise InputError(f"image {row_id!r} is in two splits of {built.root}; choose one with --split.")
+                readers[image_id] = partial(_row, path, index, image_id, built.calibration.void, to_classes)
     return LabelSource(readers, str(built.root))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from mbps_dataset.commands import build, convert, evaluate, info, preview, push, train
+from mbps_dataset.commands import build, convert, evaluate, export, info, preview, push, train
 
 
 COMMANDS: dict[str, ModuleType] = {
@@ -12,6 +12,7 @@ COMMANDS: dict[str, ModuleType] = {
     "eval": evaluate,
     "preview": preview,
     "push": push,
+    "export": export,
     "info": info,
     "convert": convert,
     "train": train,

@@ -22,10 +22,14 @@ EXAMPLE = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("predictions", nargs="?", type=Path, metavar="PREDICTIONS",
-                        help="folder written by `mbps build`, COCO panoptic .json, Cityscapes tree, or folder of maps")  # fmt: skip
+                        help="folder written by `mbps build` or `mbps export`, COCO panoptic .json, Cityscapes tree, "
+                             "or folder of maps")  # fmt: skip
     parser.add_argument("--truth", type=Path, help="likewise (default: the truth of the label set's own source)")
     parser.add_argument(
-        "--split", action="append", metavar="NAME", help="split of a label set; may be repeated (default: all)"
+        "--split",
+        action="append",
+        metavar="NAME",
+        help="split of a label set or export; may be repeated (default: all)",
     )
     parser.add_argument(
         "--convention", default="coco", choices=tuple(CONVENTIONS), help="void and crowd rules (default: coco)"

@@ -1,0 +1,117 @@
+"""What an exported folder says about itself, and one row on its way there.
+
+Every export ends with ``mbps_export.json``: format, classes, which of them are things, void, splits, and what made the
+labels. A reader needs it because no common format says whether class ids are names or clusters; whoever copies files
+without it gets them read as any other file of that format.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbps_dataset import taxonomy
+from mbps_dataset.arrays import InstanceMap, SemanticMap
+from mbps_dataset.errors import InputError
+
+
+MARKER = "mbps_export.json"
+VERSION = 1
+
+_SPLIT_NAMES = {"validation": "val"}
+_ESCAPED = '%/\\:*?"<>|'
+
+
+@dataclass(frozen=True)
+class Description:
+    """An export as ``mbps_export.json`` holds it.
+
+    `class_names` by class id; `things` class ids; `named`: ids are Cityscapes train ids, else clusters; `void` of class
+    maps in memory, 255 or 65535; `splits` maps a split's name to its number of images; `options` of the format;
+    `origin` says what made the labels.
+    """
+
+    format: str
+    class_names: tuple[str, ...]
+    things: tuple[int, ...]
+    named: bool
+    void: int
+    splits: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def palette(self) -> NDArray[np.uint8]:
+        """Colours by class id, uint8 [K, 3]: Cityscapes' where classes are named, else generated."""
+        if self.named:
+            return taxonomy.class_palette(taxonomy.CLASSES_19)
+        return taxonomy.pseudo_class_palette(len(self.class_names))
+
+    def to_json(self) -> str:
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Description:
+        """Read ``mbps_export.json``. Raises `InputError` if it is not one, or of a later version."""
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            version = document.pop("version")
+            if version > VERSION:
+                raise InputError(f"{path}: written by a later mbps-dataset (version {version}); update to read it.")
+            document |= {key: tuple(document[key]) for key in ("class_names", "things")}
+            return cls(**document)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: not the description of an export ({error}); export again.") from error
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """Labels of one image on their way into a format; see `mbps_dataset.records.LabelledImage` for the maps.
+
+    `semantic_png` are the bytes of the dataset's own `semantic` column, for formats that can take them as they are.
+    """
+
+    image_id: str
+    semantic_png: bytes
+    semantic: SemanticMap
+    panoptic: InstanceMap
+    segments: Sequence[Mapping[str, Any]]
+
+    def things(self) -> list[Mapping[str, Any]]:
+        """Thing segments in order: the k-th one is instance k of the `instance` column."""
+        return [segment for segment in self.segments if segment["isthing"]]
+
+    def painted(self, values: Mapping[int, int], dtype: type[np.integer], otherwise: int = 0) -> NDArray[np.integer]:
+        """Map [H, W] of a value per segment id; `otherwise` where there is none."""
+        table = np.full(max([int(self.panoptic.max(initial=0)), *values]) + 1, otherwise, dtype=dtype)
+        for segment_id, value in values.items():
+            table[segment_id] = value
+        return table[self.panoptic]
+
+
+def split_folder(split: str) -> str:
+    """The name of a split in file names: "validation" is "val" in COCO and Cityscapes."""
+    return _SPLIT_NAMES.get(split, split)
+
+
+def file_stem(image_id: str) -> str:
+    """`image_id` as one file name: separators and what file systems refuse are written as ``%XX``, as in web addresses.
+
+    >>> file_stem("a/b"), file_stem(".."), image_id_of("a%2Fb")
+    ('a%2Fb', '%2E.', 'a/b')
+    """
+    escaped = "".join(f"%{ord(c):02X}" if c in _ESCAPED or ord(c) < 32 else c for c in image_id)
+    return f"%2E{escaped[1:]}" if escaped.startswith(".") else escaped
+
+
+def image_id_of(stem: str) -> str:
+    """Inverse of `file_stem`."""
+    return unquote(stem)
