@@ -219,6 +219,26 @@ def test_images_join_the_labels_that_were_loaded(client, released):
     assert joined["columns"] == list(features(NAMES_19))
 
 
+def test_a_release_is_exported_from_the_hub_as_from_the_folder(hub, client, released, tmp_path):
+    built = released[0]
+    for source, name in (("org/mbps-pseudo", "hub"), (str(built.root), "local")):
+        revision = ["--revision", "v1.0.0"] if name == "hub" else []
+        told = client.ask("mbps", arguments=["export", source, str(tmp_path / name), "--format", "maskformer", *revision])
+        assert told["status"] == 0 and "4 images exported as maskformer" in told["out"], told["err"]
+    assert hub.changing_requests() == []
+    exported = [{path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
+                for name in ("hub", "local")]  # fmt: skip
+    assert exported[0] == exported[1] and len(exported[0]) > 10
+    for arguments, message in (
+        (["org/mbps-pseudo", "--revision", "v7"], "the Hub finds no such repository or revision (404"),
+        (["org/mbps-pseudo", "--recipe", "mbps-k80"], "holds the recipes mbps; choose one of them with --recipe"),
+        (["org/nothing"], "Cannot read org/nothing: the Hub"),
+        ([str(built.root), "--revision", "v1.0.0"], "is a folder, which has no revision 'v1.0.0'"),
+    ):
+        told = client.ask("mbps", arguments=["export", *arguments, str(tmp_path / "x"), "--format", "cups"])
+        assert told["status"] == 1 and message in told["err"] and told["err"].count("\n") == 1, told["err"]
+
+
 def test_a_new_release_leaves_the_old_one_as_it_was(hub, client, tmp_path):
     old, new = make_label_set(tmp_path / "a/set"), make_label_set(tmp_path / "b/set", seed=1, rows_per_shard=3)
     assert client.push(old, "me/versions", "v1.0.0")["status"] == 0
