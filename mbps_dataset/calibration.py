@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset import taxonomy
-from mbps_dataset.recipe import Recipe
+from mbps_dataset.recipe import Recipe, ThingsSettings
 from mbps_dataset.stages import saliency
 
 
@@ -24,13 +24,15 @@ class ClassStatistics:
     """Why a class became a thing or stuff.
 
     `ratio` is the salient share of its pixels (for "depth-split": components after over before cutting along depth
-    edges); `coverage` the share of the images containing it that it covers. None where not measured.
+    edges); `coverage` the share of the images containing it that it covers. None where not measured. `reason` says it in
+    words, with the numbers that decided.
     """
 
     name: str
     isthing: bool
     ratio: float | None
     coverage: float | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,15 +137,46 @@ def choose_things(
     else:
         things = tuple(range(len(names))) if settings.method == "all" else ()
     chosen = {int(k) for k in things}
+    measured = None if ratios is None or coverage is None else (ratios, coverage)
+    reasons = _reasons(settings, chosen, measured, len(names))
     return tuple(
         ClassStatistics(
             name=name,
             isthing=k in chosen,
+            reason=reasons[k],
             ratio=None if ratios is None or not np.isfinite(ratios[k]) else float(ratios[k]),
             coverage=None if coverage is None or not np.isfinite(coverage[k]) else float(coverage[k]),
         )
         for k, name in enumerate(names)
     ), truth_used
+
+
+def _reasons(
+    settings: ThingsSettings, things: set[int], measured: tuple[NDArray, NDArray] | None, classes: int
+) -> list[str]:
+    """Why each class is a thing or stuff, in words. `measured` are ratios and coverage, where the rule looks at them."""
+    if settings.method not in ("attention", "depth-split") or measured is None:
+        given = {
+            "cityscapes": ("a thing in Cityscapes", "stuff in Cityscapes"),
+            "fixed": ("listed in things.ids", "not listed in things.ids"),
+            "random": (f"drawn with seed {settings.seed}", f"not drawn with seed {settings.seed}"),
+        }.get(settings.method, ("baseline: every class is a thing", "baseline: no class is a thing"))
+        return [given[0] if k in things else given[1] for k in range(classes)]
+    ratios, coverage = measured
+    decisions = saliency.decide_things(
+        ratios, coverage, n_things=settings.n_things, max_coverage=settings.max_coverage
+    )
+    ranked = [k for k in np.argsort(-ratios, kind="stable") if decisions[k] in ("thing", "stuff: rank")]
+    rank = {int(k): place for place, k in enumerate(ranked, start=1)}
+    share = "salient share {:.3f}" if settings.method == "attention" else "cut into {:.2f} times as many parts"
+    return [
+        "in no image"
+        if decision == "absent"
+        else f"covers {coverage[k]:.1%} of the images it is in, more than {settings.max_coverage:.0%}"
+        if decision == "stuff: coverage"
+        else f"{share.format(ratios[k])}: rank {rank[k]}, and the first {settings.n_things} are things"
+        for k, decision in enumerate(decisions)
+    ]
 
 
 def class_names(recipe: Recipe) -> tuple[str, ...]:

@@ -38,6 +38,13 @@ def test_attention_ranks_by_ratio_and_drops_large_classes():
     assert chosen == [2, 4] and truth == []  # class 0 is the most salient, but covers two thirds of its image
     assert classes[0].ratio == 0.9 and classes[0].coverage == pytest.approx(100 / 150)
     assert classes[3].ratio is None and classes[3].coverage is None
+    assert [c.reason for c in classes] == [
+        "covers 66.7% of the images it is in, more than 10%",
+        "salient share 0.100: rank 3, and the first 2 are things",
+        "salient share 0.400: rank 2, and the first 2 are things",
+        "in no image",
+        "salient share 0.833: rank 1, and the first 2 are things",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,9 @@ def test_attention_ranks_by_ratio_and_drops_large_classes():
     ],
 )
 def test_baselines(settings, expected):
-    assert things(*settings, counts=None)[0] == expected
+    chosen, _, classes = things(*settings, counts=None)
+    assert chosen == expected
+    assert all(c.reason for c in classes)
 
 
 def test_random_things_follow_the_seed():
