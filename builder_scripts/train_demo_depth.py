@@ -5,12 +5,14 @@
 1. Renders triplets of frames (-1, 0, +1) of training scenes, shrinks them to the network's size and keeps them in
    ``--work``. Depth, label and instance maps that the renderer also returns are dropped on the spot: what is kept, and
    what the trainer accepts, has room for frames and intrinsics only.
-2. Trains depth and pose network together, coarse to fine, saving to ``--work`` every few minutes. Killed? Run the same line again; the
-   result is the same.
-3. Writes ``config.json`` and ``model.safetensors`` (half precision) with what they were trained on. The pose network
+2. Trains depth and pose network together at 128 x 256, coarse to fine, saving to ``--work`` every few minutes. Killed?
+   Run the same line again; the result is the same.
+3. Trains them on at 256 x 512, where object borders become sharper. The tensors are the same; only the patches of the
+   query transformer are stretched, so that it goes on seeing 4 x 8 of them.
+4. Writes ``config.json`` and ``model.safetensors`` (half precision) with what they were trained on. The pose network
    has done its work and is not kept.
 
-About an hour on one core. `measure_demo_depth.py` says how good the result is.
+About two hours on one core. `measure_demo_depth.py` says how good the result is.
 """
 
 from __future__ import annotations
@@ -54,18 +56,19 @@ NETWORK = SPIdepthConfig(
     height=128,
     width=256,
 )
+FINE = replace(NETWORK, height=2 * NETWORK.height, width=2 * NETWORK.width, patch_size=2 * NETWORK.patch_size)
 BIN_GROWTH = 1.2  # ratio of neighbouring bin widths at the start
 START_DEPTH, START_SPREAD = 0.3, 0.8  # median, and standard deviation of the logarithm
 FORWARD = 0.006  # the camera starts out driving forward by so much per frame, in units of the mean depth
 
 
 class RenderedVideo(Sequence[VideoTriplet]):
-    """Triplets of training scenes, rendered once and then read from ``folder``."""
+    """Triplets of training scenes at ``height`` x ``width``, rendered once and then read from ``folder``."""
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, height: int, width: int) -> None:
         if count > len(TRAINING_SEEDS):
             raise ValueError(f"Expected at most {len(TRAINING_SEEDS)} training scenes, but got {count}.")
-        self.folder, self.count = folder, count
+        self.folder, self.count, self.size = folder, count, (height, width)
         folder.mkdir(parents=True, exist_ok=True)
 
     def __len__(self) -> int:
@@ -84,11 +87,10 @@ class RenderedVideo(Sequence[VideoTriplet]):
         with np.load(path) as stored:
             return VideoTriplet(*stored["frames"], stored["intrinsics"])
 
-    @staticmethod
-    def _render(seed: int, path: Path) -> None:
+    def _render(self, seed: int, path: Path) -> None:
         views = render_triplet(seed, RENDERED)
         triplet = VideoTriplet(*(view.image for view in views), views[1].intrinsics.matrix())
-        triplet = triplet.resized(NETWORK.height, NETWORK.width)
+        triplet = triplet.resized(*self.size)
         frames = np.stack([triplet.previous, triplet.current, triplet.next])
         unfinished = path.with_suffix(".part.npz")
         np.savez(unfinished, frames=frames, intrinsics=triplet.intrinsics)
@@ -115,6 +117,15 @@ def new_network(seed: int) -> tuple[SPIdepth, PoseNetwork]:
     return depth, pose
 
 
+def stretched(network: SPIdepth) -> SPIdepth:
+    """The network for pictures of twice the size: patches of the query transformer twice as wide, all else equal."""
+    fine, tensors = SPIdepth(FINE), network.state_dict()
+    name = "decoder.embedding_convPxP.weight"
+    tensors[name] = tensors[name].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) / 4
+    fine.load_state_dict(tensors)
+    return fine
+
+
 def write_weights(network: SPIdepth, output: Path, *, supervision: str) -> None:
     """``config.json`` and ``model.safetensors`` in half precision; read back as single precision."""
     output.mkdir(parents=True, exist_ok=True)
@@ -129,38 +140,35 @@ def write_weights(network: SPIdepth, output: Path, *, supervision: str) -> None:
     save_file(tensors, str(output / "model.safetensors"), metadata={"format": "pt"})
 
 
-def record_of(settings: SPIdepthTrainingSettings, scenes: int) -> str:
+def record_of(arguments: argparse.Namespace) -> str:
     """What the weights saw, and the line that makes them."""
     return (
-        f"photometric consistency of {scenes} rendered three-frame street videos (appearance {APPEARANCE_VERSION}, "
-        f"seeds {TRAINING_SEEDS[0]}-{TRAINING_SEEDS[scenes - 1]}), {settings.steps} steps of {settings.batch_size}, "
-        f"seed {settings.seed}; no depth, label or instance map entered training; python "
-        f"builder_scripts/train_demo_depth.py --triplets {scenes} --steps {settings.steps} --batch-size "
-        f"{settings.batch_size} --learning-rate {settings.learning_rate} --seed {settings.seed}"
+        f"photometric consistency of {arguments.triplets} rendered three-frame street videos (appearance "
+        f"{APPEARANCE_VERSION}, seeds {TRAINING_SEEDS[0]}-{TRAINING_SEEDS[arguments.triplets - 1]}), {arguments.steps} "
+        f"steps at {NETWORK.height} x {NETWORK.width} and {arguments.fine_steps} at {FINE.height} x {FINE.width}, "
+        f"{arguments.batch_size} videos each, seed {arguments.seed}; no depth, label or instance map entered training; "
+        f"python builder_scripts/train_demo_depth.py --triplets {arguments.triplets} --steps {arguments.steps} "
+        f"--fine-steps {arguments.fine_steps} --batch-size {arguments.batch_size} --seed {arguments.seed}"
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--output", type=Path, required=True, help="folder for config.json and model.safetensors")
-    parser.add_argument("--work", type=Path, default=Path("build/demo_depth"), help="rendered frames and checkpoint")
-    parser.add_argument("--triplets", type=int, default=1000, help="training scenes")
-    parser.add_argument("--steps", type=int, default=7000)
-    parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="0 = as many as torch likes")
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-
-    video = RenderedVideo(arguments.work / f"frames_v{APPEARANCE_VERSION}", arguments.triplets)
-    for index in tqdm(range(len(video)), desc="render", unit="triplet", mininterval=10):
+def rendered_video(arguments: argparse.Namespace, config: SPIdepthConfig) -> RenderedVideo:
+    """Training video at the size of a network, rendered now where it is missing."""
+    folder = arguments.work / f"frames_v{APPEARANCE_VERSION}_{config.height}x{config.width}"
+    video = RenderedVideo(folder, arguments.triplets, config.height, config.width)
+    for index in tqdm(
+        range(len(video)), desc=f"render {config.height}x{config.width}", unit="triplet", mininterval=10
+    ):
         video[index]
-    settings = SPIdepthTrainingSettings(
+    return video
+
+
+def training_phases(arguments: argparse.Namespace) -> tuple[SPIdepthTrainingSettings, SPIdepthTrainingSettings]:
+    """How the network is trained at its first, and how at its final size."""
+    first = SPIdepthTrainingSettings(
         steps=arguments.steps,
         batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
+        learning_rate=1.5e-3,
         pose_rate=0.25,
         schedule="cosine",
         warmup_steps=50,
@@ -172,9 +180,32 @@ def main() -> None:
         jitter=0.2,
         seed=arguments.seed,
     )
+    fine = replace(first, steps=arguments.fine_steps, learning_rate=5e-4, quarter_until=0.0, half_until=0.0)
+    return first, fine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--output", type=Path, required=True, help="folder for config.json and model.safetensors")
+    parser.add_argument("--work", type=Path, default=Path("build/demo_depth"), help="rendered frames and checkpoints")
+    parser.add_argument("--triplets", type=int, default=1000, help="training scenes")
+    parser.add_argument("--steps", type=int, default=7000, help=f"at {NETWORK.height} x {NETWORK.width}")
+    parser.add_argument("--fine-steps", type=int, default=2000, help=f"at {FINE.height} x {FINE.width}")
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="0 = as many as torch likes")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+
+    first, fine = training_phases(arguments)
     depth, pose = new_network(arguments.seed)
-    losses = train_spidepth(depth, pose, video, settings, checkpoint_path=arguments.work / "checkpoint.pt")
-    write_weights(depth, arguments.output, supervision=record_of(settings, len(video)))
+    train_spidepth(depth, pose, rendered_video(arguments, NETWORK), first, checkpoint_path=arguments.work / "first.pt")
+    depth = stretched(depth)
+    losses = train_spidepth(
+        depth, pose, rendered_video(arguments, FINE), fine, checkpoint_path=arguments.work / "fine.pt"
+    )
+    write_weights(depth, arguments.output, supervision=record_of(arguments))
     print(f"wrote {arguments.output}; losses at the end: " + ", ".join(f"{k} {v:.4f}" for k, v in losses.items()))
 
 

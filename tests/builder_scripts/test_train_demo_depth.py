@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from mbps_dataset.models.spidepth import SPIdepth
 from mbps_dataset.sources.scenes import Intrinsics
-from mbps_dataset.training.spidepth import SPIdepthTrainingSettings
 
 
 SCRIPT = Path(__file__).parents[2] / "builder_scripts" / "train_demo_depth.py"
@@ -43,10 +43,10 @@ class _Poisoned:
 
 def test_truth_is_not_looked_at(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "render_triplet", lambda seed, settings: [_Poisoned(k + seed) for k in (1, 2, 3)])
-    video = script.RenderedVideo(tmp_path, 2)
+    video = script.RenderedVideo(tmp_path, 2, 128, 256)
     triplet = video[1]
     assert [int(frame.mean()) for frame in (triplet.previous, triplet.current, triplet.next)] == [2, 3, 4]
-    assert triplet.current.shape == (script.NETWORK.height, script.NETWORK.width, 3)
+    assert triplet.current.shape == (128, 256, 3)
     np.testing.assert_allclose(triplet.intrinsics, [[280, 0, 127.5], [0, 280, 63.5], [0, 0, 1]])
     assert len(video[:]) == 2
     with np.load(next(tmp_path.glob("*.npz"))) as stored:
@@ -55,9 +55,9 @@ def test_truth_is_not_looked_at(script: ModuleType, tmp_path: Path, monkeypatch:
 
 def test_frames_are_rendered_once(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "render_triplet", lambda seed, settings: [_Poisoned(9)] * 3)
-    first = script.RenderedVideo(tmp_path, 1)[0]
+    first = script.RenderedVideo(tmp_path, 1, 128, 256)[0]
     monkeypatch.delattr(script, "render_triplet")
-    assert np.array_equal(script.RenderedVideo(tmp_path, 1)[0].current, first.current)
+    assert np.array_equal(script.RenderedVideo(tmp_path, 1, 128, 256)[0].current, first.current)
 
 
 def test_new_networks_start_sensibly_and_from_the_seed(script: ModuleType) -> None:
@@ -73,9 +73,22 @@ def test_new_networks_start_sensibly_and_from_the_seed(script: ModuleType) -> No
     assert all(torch.equal(a, b) for a, b in zip(depth.parameters(), again.parameters()))
 
 
+def test_the_stretched_network_sees_the_same_patches(script: ModuleType) -> None:
+    depth, _ = script.new_network(0)
+    fine = script.stretched(depth)
+    features = torch.rand(
+        1, script.NETWORK.decoder_channels[-1], script.NETWORK.height // 2, script.NETWORK.width // 2
+    )
+    enlarged = features.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    with torch.no_grad():
+        seen, seen_enlarged = (net.decoder.embedding_convPxP(x) for net, x in ((depth, features), (fine, enlarged)))
+    torch.testing.assert_close(seen, seen_enlarged, rtol=1e-4, atol=1e-5)
+    assert (fine.config.height, fine.config.width) == (2 * script.NETWORK.height, 2 * script.NETWORK.width)
+
+
 def test_weights_are_small_recorded_and_read_back(script: ModuleType, tmp_path: Path) -> None:
     depth, _ = script.new_network(0)
-    record = script.record_of(SPIdepthTrainingSettings(steps=7, seed=5), 3)
+    record = script.record_of(Namespace(triplets=3, steps=7, fine_steps=2, batch_size=4, seed=5))
     script.write_weights(depth, tmp_path, supervision=record)
     loaded = SPIdepth.from_pretrained(tmp_path)
     assert "7 steps" in loaded.supervision and "--seed 5" in loaded.supervision
