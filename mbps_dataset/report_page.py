@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import RGBImage
@@ -24,6 +25,8 @@ from mbps_dataset.calibration import evenly_spaced
 from mbps_dataset.errors import InputError
 from mbps_dataset.preview import contact_sheet, display_palette, panels
 from mbps_dataset.records import DecodedRow
+from mbps_dataset.report_quality import split_quality
+from mbps_dataset.report_statistics import Histogram, SplitStatistics
 from mbps_dataset.sources import Frame, Truth
 from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import write_atomically
@@ -31,6 +34,17 @@ from mbps_dataset.store import write_atomically
 
 PICTURE_WIDTH = 640
 """Pixels of a picture's width in the page."""
+
+_TEMPLATE = Path(__file__).parent / "report_page.html"
+
+_CAPTIONS = {
+    "photo": "photo",
+    "semantic": "semantic: class of each pixel",
+    "depth": "depth: near is light, far is dark",
+    "instances": "instances: one colour each",
+    "panoptic": "panoptic: classes, each thing outlined",
+    "truth": "ground truth, to compare with",
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,21 @@ class Shown:
     truth: Truth | None
 
 
-def write_preview(built: BuiltLabelSet, split: str, images: int) -> tuple[Path, Path]:
+@dataclass(frozen=True)
+class Page:
+    """What goes into the page; `quality` as `report_quality.split_quality` gives it, or None without truth."""
+
+    document: Mapping[str, Any]
+    split: str
+    pictures: Sequence[Mapping[str, RGBImage]]
+    names: Sequence[str]
+    statistics: SplitStatistics
+    palette: np.ndarray
+    coloured_by_truth: bool = False
+    quality: Mapping[str, Any] | None = None
+
+
+def write_preview(built: BuiltLabelSet, split: str, images: int, *, progress: bool = False) -> tuple[Path, Path]:
     """Write ``preview.png`` and ``report.html`` into the label set; returns their paths.
 
     Raises `InputError` for an unknown split or one without rows.
@@ -52,36 +80,21 @@ def write_preview(built: BuiltLabelSet, split: str, images: int) -> tuple[Path, 
     chosen = set(evenly_spaced(total, max(images, 1)))
     truths = _truth_frames(built, split)
     shown, statistics = [], SplitStatistics(len(built.calibration.classes))
-    for index, row in enumerate(built.rows(split)):
+    rows = tqdm(built.rows(split), total=total, desc=f"{'counting':>16}", unit="img", disable=not progress)
+    for index, row in enumerate(rows):
         statistics.add(row)
         if index in chosen:
-            shown.append(Shown(row, _truth(truths.get(row.image_id), row)))
+            shown.append(Shown(row, _truth(truths.get(row.image_id))))
     palette, coloured_by_truth = _palette(built, shown)
     pictures = [panels(entry.row, entry.truth, palette, built.calibration.void) for entry in shown]
     names = [entry.row.image_id for entry in shown]
     sheet = io.BytesIO()
     contact_sheet(pictures, names).save(sheet, "PNG", optimize=True)
     write_atomically(built.root / "preview.png", sheet.getvalue())
-    page = render_page(built.document, split, pictures, names, statistics, palette, coloured_by_truth)
-    write_atomically(built.root / "report.html", page.encode())
+    quality = split_quality(built, split, progress=progress)
+    page = Page(built.document, split, pictures, names, statistics, palette, coloured_by_truth, quality)
+    write_atomically(built.root / "report.html", render_page(page).encode())
     return built.root / "preview.png", built.root / "report.html"
-
-
-class SplitStatistics:
-    """Counts over a split: pixels per class, instances per image, a depth histogram."""
-
-    def __init__(self, classes: int) -> None:
-        self.pixels = np.zeros(classes, dtype=np.int64)
-        self.instances: list[int] = []
-        self.depth = np.zeros(20, dtype=np.int64)
-        self.depth_edges = np.geomspace(1.0, 160.0, 21)
-
-    def add(self, row: DecodedRow) -> None:
-        """Count one row."""
-        counts = np.bincount(row.semantic.ravel(), minlength=len(self.pixels))[: len(self.pixels)]
-        self.pixels += counts
-        self.instances.append(int(row.instance.max(initial=0)))
-        self.depth += np.histogram(row.depth[row.depth > 0], self.depth_edges)[0]
 
 
 def _truth_frames(built: BuiltLabelSet, split: str) -> Mapping[str, Frame]:
@@ -92,82 +105,99 @@ def _truth_frames(built: BuiltLabelSet, split: str) -> Mapping[str, Frame]:
         return {}
 
 
-def _truth(frame: Frame | None, row: DecodedRow) -> Truth | None:
+def _truth(frame: Frame | None) -> Truth | None:
     try:
-        truth = None if frame is None else frame.truth()
+        return None if frame is None else frame.truth()
     except InputError:
         return None
-    return truth
 
 
 def _palette(built: BuiltLabelSet, shown: Sequence[Shown]) -> tuple[np.ndarray, bool]:
     calibration = built.calibration
-    with_truth = [entry for entry in shown if entry.truth is not None]
+    with_truth = [(entry.row, entry.truth) for entry in shown if entry.truth is not None]
     if calibration.cluster_to_class is not None or not with_truth:
         return calibration.palette(), False
     overlap = np.zeros((len(calibration.classes), 19), dtype=np.int64)
-    for entry in with_truth:
-        assert entry.truth is not None
-        target = taxonomy.LABEL_ID_TO_TRAIN_ID[resize_nearest(entry.truth.label_ids, *entry.row.semantic.shape)]
-        valid = (target != taxonomy.VOID) & (entry.row.semantic < len(overlap))
-        keys = entry.row.semantic[valid].astype(np.int64) * 19 + target[valid]
+    for row, truth in with_truth:
+        target = taxonomy.LABEL_ID_TO_TRAIN_ID[resize_nearest(truth.label_ids, *row.semantic.shape)]
+        valid = (target != taxonomy.VOID) & (row.semantic < len(overlap))
+        keys = row.semantic[valid].astype(np.int64) * 19 + target[valid]
         overlap += np.bincount(keys, minlength=overlap.size).reshape(overlap.shape)
     return display_palette(overlap), True
 
 
-def render_page(
-    document: Mapping[str, Any],
-    split: str,
-    pictures: Sequence[Mapping[str, RGBImage]],
-    names: Sequence[str],
-    statistics: SplitStatistics,
-    palette: np.ndarray,
-    coloured_by_truth: bool,
-) -> str:
+def render_page(page: Page) -> str:
     """The page as HTML text."""
-    recipe, calibration = document["recipe"], document["calibration"]
-    used = document["ground_truth_used"]
-    note = (
-        "Pseudo-classes have no names. Here they wear the colour of the true class they overlap most, for the eye only."
-        if coloured_by_truth
-        else ""
-    )
+    document = page.document
+    name, used = document["recipe"]["name"], document["ground_truth_used"]
     body = [
-        f"<h1>Panoptic pseudo-labels, recipe {_escape(recipe['name'])}</h1>",
-        f"<p>{_escape(recipe['summary'])}. Ground truth used for the labels: <b>{_escape('; '.join(used) or 'none')}</b>.</p>",
+        f"<h1>Panoptic pseudo-labels, recipe {_escape(name)}</h1>",
+        f"<p>{_escape(_sentence(document['recipe']['summary']))} Ground truth used for the labels: "
+        f"<b>{_escape('; '.join(used) or 'none')}</b>.</p>",
+        _facts(page),
         "<h2>Pictures</h2>",
-        f"<p>{note} Split <b>{_escape(split)}</b>.</p>",
-        '<p><label>labels over photo <input type="range" id="fade" min="0" max="100" value="65"></label></p>',
-        *(_figure(picture, name) for picture, name in zip(pictures, names)),
+        _picture_section(page),
+        "<h2>Quality</h2>",
+        _quality_section(page.quality),
         "<h2>Classes</h2>",
-        _class_table(calibration["classes"], statistics, palette),
-        "<h2>Instances per image</h2>",
-        _histogram(*_instance_histogram(statistics.instances)),
-        "<h2>Depth</h2><p>Share of pixels by depth, in the units of the depth source.</p>",
-        _histogram([f"{a:.0f}–{b:.0f}" for a, b in zip(statistics.depth_edges, statistics.depth_edges[1:])],
-                   statistics.depth.tolist()),
-        "<h2>What each component saw</h2>",
+        _class_section(page),
+        '<div class="pair"><div><h2>Instances per image</h2>',
+        _histogram(page.statistics.instance_histogram(), "instances", "images"),
+        "</div><div><h2>Depth</h2>",
+        _histogram(page.statistics.depth_histogram(), "depth, in the units of its source", "pixels"),
+        "</div></div><h2>What each component saw in training</h2>",
         _table(("component", "supervision"), document["supervision"].items()),
         "<h2>Images that could not be labelled</h2>",
         _table(("image", "reason"), [(f["image_id"], f["reason"]) for f in document["failures"]])
         if document["failures"]
         else "<p>None.</p>",
-        f"<p class=small>mbps-dataset {_escape(document['package_version'])}, label set {document['identity']}</p>",
-    ]  # fmt: skip
-    return _PAGE.replace("{{title}}", _escape(f"mbps-pseudo {recipe['name']}")).replace("{{body}}", "\n".join(body))
+        f'<p class="small">mbps-dataset {_escape(document["package_version"])}, label set {document["identity"]}</p>',
+    ]
+    template = _TEMPLATE.read_text(encoding="utf-8")
+    return template.replace("{{title}}", _escape(f"mbps-pseudo {name}")).replace("{{body}}", "\n".join(body))
 
 
-def _figure(pictures: Mapping[str, RGBImage], name: str) -> str:
-    photo = pictures["photo"]
-    cells = []
+def _facts(page: Page) -> str:
+    """The numbers a reader looks for first."""
+    statistics = page.statistics
+    facts = [
+        ("split", page.split),
+        ("images", f"{len(statistics.instances)}"),
+        ("segments", f"{statistics.segments}"),
+        ("instances", f"{sum(statistics.instances)}"),
+        ("pixels of no class", f"{statistics.void_px / max(statistics.total_px, 1):.1%}"),
+        ("not labelled", f"{len(page.document['failures'])}"),
+    ]
+    if page.quality is not None:
+        facts.append((f"PQ ({page.quality['convention']})", _percent(page.quality["pq"])))
+    cells = "".join(f"<div><b>{_escape(value)}</b>{_escape(title)}</div>" for title, value in facts)
+    return f'<div class="facts">{cells}</div>'
+
+
+def _picture_section(page: Page) -> str:
+    note = (
+        "Pseudo-classes have no names. In these pictures they wear the colour of the true class they overlap most, "
+        "for the eye only."
+        if page.coloured_by_truth
+        else ""
+    )
+    slider = (
+        '<p class="bar"><label>photo <input type="range" id="fade" min="0" max="100" value="65"> labels</label> '
+        f"<output>65 %</output><span>{note}</span></p>"
+    )
+    return "\n".join([slider, *(_figures(picture, name) for picture, name in zip(page.pictures, page.names))])
+
+
+def _figures(pictures: Mapping[str, RGBImage], name: str) -> str:
+    photo, cells = pictures["photo"], []
     for title, picture in pictures.items():
         under = f'<img src="{_embedded(photo)}" alt="">' if title in ("semantic", "panoptic", "truth", "depth") else ""
         kind = "over" if under else "plain"
         cells.append(
             f'<figure><div class="stack">{under}<img class="{kind}" src="{_embedded(picture, flat=bool(under))}" '
-            f'alt="{title} of {_escape(name)}"></div><figcaption>{title}</figcaption></figure>'
+            f'alt="{title} of {_escape(name)}"></div><figcaption>{_CAPTIONS[title]}</figcaption></figure>'
         )
-    return f"<section><h3>{_escape(name)}</h3><div class=row>{''.join(cells)}</div></section>"
+    return f'<section><h3>{_escape(name)}</h3><div class="row">{"".join(cells)}</div></section>'
 
 
 def _embedded(picture: RGBImage, flat: bool = False) -> str:
@@ -178,67 +208,90 @@ def _embedded(picture: RGBImage, flat: bool = False) -> str:
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _class_table(classes: Sequence[Mapping[str, Any]], statistics: SplitStatistics, palette: np.ndarray) -> str:
-    total = max(int(statistics.pixels.sum()), 1)
-    lines = []
-    for index in np.argsort(-statistics.pixels, kind="stable"):
-        entry, share = classes[index], statistics.pixels[index] / total
-        colour = "rgb({}, {}, {})".format(*palette[index])
-        numbers = "".join(
-            f"<td>{'–' if entry[key] is None else format(entry[key], '.3f')}</td>" for key in ("ratio", "coverage")
-        )
-        lines.append(
-            f'<tr><td><i style="background:{colour}"></i>{_escape(entry["name"])}</td>'
-            f"<td>{'thing' if entry['isthing'] else 'stuff'}</td>{numbers}"
-            f'<td class=bar><span style="width:{share * 100:.2f}%"></span>{share:.1%}</td></tr>'
-        )
-    head = "<tr><th>class</th><th></th><th>salient share</th><th>coverage</th><th>share of pixels</th></tr>"
-    return f"<table>{head}{''.join(lines)}</table>"
-
-
-def _instance_histogram(instances: Sequence[int]) -> tuple[list[str], list[int]]:
-    edges = [0, 1, 2, 3, 5, 8, 12, 20, 40, max([80, *instances]) + 1]
-    labels = [str(a) if b == a + 1 else f"{a}–{b - 1}" for a, b in zip(edges, edges[1:])]
-    return labels, np.histogram(instances, edges)[0].tolist()
-
-
-def _histogram(labels: Sequence[str], counts: Sequence[int]) -> str:
-    most, total = max([*counts, 1]), max(sum(counts), 1)
-    lines = (
-        f'<tr><td>{label}</td><td class=bar><span style="width:{100 * count / most:.1f}%"></span>{count / total:.1%}</td></tr>'
-        for label, count in zip(labels, counts)
+def _quality_section(quality: Mapping[str, Any] | None) -> str:
+    """Averages and classes against ground truth, with convention and matching named."""
+    if quality is None:
+        return "<p>There is no ground truth for this split, so nothing is known about it. Labelling needs none.</p>"
+    pairing = "" if quality["matching"] == "none" else " Pseudo-classes were paired with classes for scoring only."
+    averages = [
+        (title, *(_percent(quality[f"{key}{group}"]) for key in ("pq", "sq", "rq")))
+        for title, group in (("all", ""), ("things", "_things"), ("stuff", "_stuff"))
+    ]
+    classes = [
+        (taxonomy.NAMES_19[k], "thing" if k in taxonomy.THINGS_19 else "stuff", _percent(row["pq"]),
+         _percent(row["iou"]), row["tp"], row["fp"], row["fn"])
+        for k, row in sorted(quality["per_class"].items(), key=lambda item: -(item[1]["pq"] or 0))
+    ]  # fmt: skip
+    return (
+        f"<p>{quality['images']} images with ground truth, 19 classes, convention <b>{quality['convention']}</b>, matching "
+        f"<b>{quality['matching']}</b>, in percent.{pairing} mIoU {_percent(quality['miou'])}, pixel accuracy "
+        f"{_percent(quality['accuracy'])}.</p>"
+        '<div class="pair">'
+        f"{_table(('', 'PQ', 'SQ', 'RQ'), averages, numbers=True)}"
+        f"{_table(('class', '', 'PQ', 'IoU', 'right', 'wrong', 'missed'), classes, numbers=True)}</div>"
     )
-    return f"<table class=histogram>{''.join(lines)}</table>"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = "".join("<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{_escape(cell)}</th>' for cell in head)}</tr>{lines}</table>"
+def _class_section(page: Page) -> str:
+    """Share of the pixels of each class, and why it is a thing or stuff."""
+    calibration, statistics = page.document["calibration"], page.statistics
+    classes, total = calibration["classes"], max(statistics.total_px, 1)
+    assignment = {} if page.quality is None else page.quality["assignment"]
+    unnamed = calibration["cluster_to_class"] is None
+    most, lines = max(int(statistics.pixels.max(initial=1)), 1), []
+    for index in np.argsort(-statistics.pixels, kind="stable").tolist():
+        entry, pixels = classes[index], int(statistics.pixels[index])
+        colour = "rgb({}, {}, {})".format(*page.palette[index])
+        scored = f"<td>{taxonomy.NAMES_19[assignment[index]] if index in assignment else '–'}</td>" if unnamed else ""
+        lines.append(
+            f'<tr><td><i style="background:{colour}"></i>{_escape(entry["name"])}</td>{scored}'
+            f'<td class="bar"><span style="width:{100 * pixels / most:.1f}px"></span>{pixels / total:.1%}</td>'
+            f"<td>{'<b>thing</b>' if entry['isthing'] else 'stuff'}</td>"
+            f'<td class="number">{_number(entry["ratio"])}</td><td class="number">{_number(entry["coverage"])}</td>'
+            f"<td>{_escape(entry.get('reason', ''))}</td></tr>"
+        )
+    scored = "<th>scored as</th>" if unnamed else ""
+    head = (f"<tr><th>class</th>{scored}<th>share of pixels</th><th></th><th>saliency ratio</th><th>coverage</th>"
+            "<th>why</th></tr>")  # fmt: skip
+    about = (
+        f"<p>Things and stuff were told apart on {calibration['images']} images. Saliency ratio: share of a class's "
+        "pixels that the network attends to (for depth-split: parts after cutting along depth edges over parts before). "
+        "Coverage: share of the images with the class that it fills.</p>"
+    )
+    return f'{about}<div class="wide"><table>{head}{"".join(lines)}</table></div>'
 
 
-def _escape(text: str) -> str:
+def _histogram(histogram: Histogram, what: str, of: str) -> str:
+    most, total = max([*histogram.counts, 1]), max(sum(histogram.counts), 1)
+    lines = (
+        f'<tr><td class="number">{label}</td>'
+        f'<td class="bar"><span style="width:{240 * count / most:.1f}px"></span>{count / total:.1%}</td></tr>'
+        for label, count in zip(histogram.labels, histogram.counts)
+    )
+    head = f"<tr><th>{what}</th><th>share of {of}</th></tr>"
+    return f'<p>{_escape(histogram.note)}</p><table class="histogram">{head}{"".join(lines)}</table>'
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: bool = False) -> str:
+    def cell(value: Any) -> str:
+        right = numbers and (not isinstance(value, str) or value[:1].isdigit() or value == "–")
+        return f'<td class="number">{_escape(value)}</td>' if right else f"<td>{_escape(value)}</td>"
+
+    lines = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
+    return f"<table><tr>{''.join(f'<th>{_escape(title)}</th>' for title in head)}</tr>{lines}</table>"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{100 * value:.2f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _escape(text: Any) -> str:
     return html.escape(str(text))
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{title}}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1500px; padding: 0 1.5rem; color: #222; }
-h1 { font-size: 1.6rem; } h2 { margin-top: 2.2rem; border-bottom: 1px solid #ddd; } h3 { font: 13px monospace; margin: .8rem 0 .2rem; }
-.row { display: grid; grid-template-columns: repeat(auto-fill, minmax(400px, 1fr)); gap: 10px; }
-figure { margin: 0; } figcaption { color: #666; font-size: 13px; }
-.stack { position: relative; background: #111; } .stack img { width: 100%; display: block; }
-.stack img.over { position: absolute; inset: 0; height: 100%; opacity: .65; }
-table { border-collapse: collapse; } td, th { padding: 2px 14px 2px 0; text-align: left; vertical-align: top; }
-td i { display: inline-block; width: 12px; height: 12px; margin-right: 8px; border-radius: 2px; }
-td.bar { width: 420px; white-space: nowrap; } td.bar span { display: inline-block; height: 10px; margin-right: 6px; background: #4a7fb5; }
-.small { color: #777; font-size: 12px; margin-top: 2rem; overflow-wrap: anywhere; }
-</style></head><body>
-{{body}}
-<script>
-const fade = document.getElementById("fade");
-fade.oninput = () => document.querySelectorAll("img.over").forEach(i => i.style.opacity = fade.value / 100);
-</script>
-</body></html>
-"""

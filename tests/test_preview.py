@@ -97,7 +97,8 @@ def test_page_is_self_contained_and_complete(built):
     assert tags.stack == []
     assert tags.sources and all(source.startswith("data:image/webp;base64,") for source in tags.sources)
     assert "http://" not in text and "https://" not in text
-    for heading in ("Pictures", "Classes", "Instances per image", "Depth", "What each component saw"):
+    for heading in ("Pictures", "Quality", "Classes", "Instances per image", "Depth", "What each component saw",
+                    "Images that could not be labelled"):  # fmt: skip
         assert f"<h2>{heading}" in text
     assert "for the eye only" in text
     picture = base64.b64decode(re.search(r"base64,([^\"]+)", text).group(1))

@@ -10,29 +10,52 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mbps_dataset.report_page import SplitStatistics, render_page, write_preview
+from mbps_dataset.report_page import Page, render_page, write_preview
+from mbps_dataset.report_statistics import SplitStatistics
+from tests.exports.label_sets import random_label_set
 
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-def test_statistics_count_pixels_instances_and_depth(built):
+def page_of(built, document: dict | None = None, name: str = "x", quality: dict | None = None) -> str:
+    blank = np.zeros((8, 16, 3), np.uint8)
     statistics = SplitStatistics(len(built.calibration.classes))
-    rows = list(built.rows("train"))
-    for row in rows:
+    for row in built.rows("train"):
         statistics.add(row)
-    assert statistics.pixels.sum() == sum(row.semantic.size for row in rows)
-    assert statistics.instances == [int(row.instance.max()) for row in rows]
-    assert 0 < statistics.depth.sum() <= sum(row.depth.size for row in rows)
+    return render_page(
+        Page(document or built.document, "train", [{"photo": blank}], [name], statistics, built.calibration.palette(),
+             quality=quality)
+    )  # fmt: skip
 
 
 def test_names_from_files_cannot_inject_markup(built):
     name = '<img src=x onerror="alert(1)">'
-    document = dict(built.document, failures=[{"image_id": name, "stage": "image", "reason": "<script>"}])
-    blank = np.zeros((8, 16, 3), np.uint8)
-    statistics = SplitStatistics(len(built.calibration.classes))
-    page = render_page(document, "train", [{"photo": blank}], [name], statistics, built.calibration.palette(), False)
-    assert name not in page and "&lt;script&gt;" in page
+    failures = [{"image_id": name, "stage": "image", "reason": "<script>"}]
+    calibration = built.document["calibration"]
+    classes = [dict(entry, reason="<b onclick=x>") for entry in calibration["classes"]]
+    document = dict(built.document, failures=failures, calibration=dict(calibration, classes=classes))
+    page = page_of(built, document, name)
+    assert name not in page and "<b onclick" not in page and "&lt;script&gt;" in page
+
+
+def test_things_say_why_they_are_things(built):
+    page = page_of(built)
+    for entry in built.document["calibration"]["classes"]:
+        assert entry["reason"] and f"<td>{entry['reason']}</td>" in page
+        assert f'<td class="number">{entry["ratio"]:.3f}</td>' in page or entry["ratio"] is None
+    assert page.count("<td><b>thing</b></td>") == len(built.calibration.things)
+
+
+def test_quality_is_shown_where_there_is_truth_and_said_where_there_is_none(built, tmp_path):
+    _, written = write_preview(built, "validation", 1)
+    text = written.read_text(encoding="utf-8")
+    assert "2 images with ground truth, 19 classes, convention <b>coco</b>, matching <b>hungarian</b>" in text
+    assert "Pseudo-classes were paired with classes for scoring only" in text and "<th>scored as</th>" in text
+    assert "<td>road</td><td>stuff</td>" in text and "PQ (coco)" in text
+    _, bare = write_preview(random_label_set(tmp_path / "set"), "validation", 1)
+    text = bare.read_text(encoding="utf-8")
+    assert "There is no ground truth for this split" in text and "PQ (" not in text and "scored as" not in text
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
@@ -57,6 +80,7 @@ def test_page_draws_and_the_slider_fades(built, tmp_path: Path):
 
     dom = browse("--dump-dom", moved.as_uri()).stdout
     assert dom.count('style="opacity: 0.2;"') == dom.count('class="over"') > 0
+    assert "<output>20 %</output>" in dom
     browse(f"--screenshot={tmp_path / 'page.png'}", page.as_uri())
     shot = np.asarray(Image.open(tmp_path / "page.png").convert("RGB"))
     assert shot.shape[1] == 1400 and len(np.unique(shot.reshape(-1, 3), axis=0)) > 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 
@@ -23,7 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.report_page import write_preview
 
     built = BuiltLabelSet(arguments.label_set)
-    sheet, page = write_preview(built, arguments.split or built.splits[0], arguments.images)
+    progress = not arguments.quiet and sys.stderr.isatty()
+    sheet, page = write_preview(built, arguments.split or built.splits[0], arguments.images, progress=progress)
     root = arguments.label_set
     print(f"label set  {root}\npicture    {sheet}\nreport     {page}")
     name = built.document["recipe"]["name"]
