@@ -54,13 +54,10 @@ def fit_centroids(pipeline: Pipeline, frames: Sequence[Frame], progress: Progres
 
 
 def _tokens(pipeline: Pipeline, frame: Frame) -> np.ndarray:
-    windows = semantics.WindowCodes.from_arrays(pipeline.run("codes", frame))
-    patch = windows.crop // windows.codes.shape[-1]
-    height, width = windows.image_hw
     with one_thread():
-        return overclustering.collect_tokens(
-            semantics.merge_codes(windows), grid_hw=(height // patch, width // patch), limit=None
-        )
+        codes = pipeline.merged(frame, semantics.merge_codes)
+        grid_hw = (codes.shape[1] // semantics.PATCH, codes.shape[2] // semantics.PATCH)
+        return overclustering.collect_tokens(codes, grid_hw=grid_hw, limit=None)
 
 
 def calibrate(

@@ -40,7 +40,7 @@ from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import Store, digest_of
 
 
-STAGE_VERSIONS = {"codes": 1, "pseudo_classes": 1, "depth": 1, "saliency": 1, "cuts": 1, "labels": 2}
+STAGE_VERSIONS = {"codes": 2, "pseudo_classes": 1, "depth": 1, "saliency": 1, "cuts": 1, "labels": 2}
 """Raised by one whenever a change of code changes that stage's result; part of every key."""
 
 
@@ -146,24 +146,42 @@ class Pipeline:
     def _compute_codes(self, frame: Frame, _: Calibration | None) -> dict[str, np.ndarray]:
         settings = self.recipe.semantics
         model = self._network("cause")
-        image = semantics.normalise(self._window_image(frame.image())).to(self.device)
-        codes = semantics.sliding_window_codes(
-            model, image, crop=settings.crop, stride=settings.stride, flip=settings.flip
-        )
-        return codes.as_arrays()
+        image = frame.image()
+        arrays = {"size": np.array(self._window_image(image).shape[:2], dtype=np.int32)}
+        for number, scale in enumerate(settings.scales):
+            pixels = semantics.normalise(self._window_image(image, scale)).to(self.device)
+            codes = semantics.sliding_window_codes(
+                model, pixels, crop=settings.crop, stride=settings.stride, flip=settings.flip
+            )
+            arrays |= {f"{number}.{name}": array for name, array in codes.as_arrays().items()}
+        return arrays
 
-    def _window_image(self, image: RGBImage) -> RGBImage:
-        return semantics.resize_for_windows(image, short_side=self.recipe.semantics.short_side)
+    def _window_image(self, image: RGBImage, scale: float = 1.0) -> RGBImage:
+        """The image as windows see it; at other scales no side is smaller than a window, as in the reference code."""
+        settings = self.recipe.semantics
+        return semantics.resize_for_windows(
+            image, round(settings.short_side * scale), minimum_side=None if scale == 1 else settings.crop
+        )
+
+    def merged(self, frame: Frame, per_windows: Callable[[semantics.WindowCodes], torch.Tensor]) -> torch.Tensor:
+        """Mean over the recipe's scales of `per_windows` (`merge_codes`, say) of a frame's codes: [K, h, w]."""
+        arrays = self.run("codes", frame)
+        height, width = (int(side) for side in arrays["size"])
+        maps = []
+        for number in range(len(self.recipe.semantics.scales)):
+            fields = {name: arrays[f"{number}.{name}"] for name in ("codes", "positions", "size")}
+            maps.append(per_windows(semantics.WindowCodes.from_arrays(fields)))
+        return semantics.mean_of_scales(maps, (height, width))
 
     def _compute_pseudo_classes(self, frame: Frame, calibration: Calibration | None) -> dict[str, np.ndarray]:
         settings = self.recipe.clusters
-        codes = semantics.WindowCodes.from_arrays(self.run("codes", frame))
         if settings.method == "probe":
-            log_probs = semantics.merge_log_probs(codes, self._network("cause").probe, alpha=settings.alpha)
+            probe = self._network("cause").probe
+            log_probs = self.merged(frame, lambda codes: semantics.merge_log_probs(codes, probe, alpha=settings.alpha))
         else:
             if calibration is None or calibration.centroids is None:
                 raise ValueError("Over-clustering needs centroids: calibrate before labelling.")
-            log_probs = overclustering.cluster_logits(semantics.merge_codes(codes), calibration.centroids)
+            log_probs = overclustering.cluster_logits(self.merged(frame, semantics.merge_codes), calibration.centroids)
         probabilities = semantics.crf_probabilities(torch.as_tensor(log_probs), temperature=settings.temperature)
         if self.recipe.crf.enabled:
             options = {k: v for k, v in asdict(self.recipe.crf).items() if k != "enabled"}

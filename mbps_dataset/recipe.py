@@ -28,6 +28,10 @@ class SemanticsSettings:
     crop: int = setting(322, "side of a square window in pixels; a multiple of the patch size", at_least=14)
     stride: int = setting(161, "pixels between windows", at_least=1)
     flip: bool = setting(True, "average the codes of each window and of its mirror image")
+    scales: tuple[float, ...] = setting(
+        (1.0,), "sizes of the image, relative to short_side, over which scores are averaged; published: 0.75, 1, 1.5",
+        at_least=0.1, at_most=8,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -252,6 +256,8 @@ class Recipe:
             validate(getattr(self, stage), prefix=f"{stage}.")
         if self.semantics.stride > self.semantics.crop:
             raise RecipeError("semantics.stride must not exceed semantics.crop, or pixels are left out.")
+        if not self.semantics.scales:
+            raise RecipeError("semantics.scales must name at least one size; 1.0 is the image at short_side.")
         if self.naming.method == "file" and not self.naming.file:
             raise RecipeError(
                 "naming.method is 'file' but naming.file is not set; give a path with --set naming.file=…"

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from mbps_dataset.errors import InputError
+from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.pipeline import Pipeline, one_thread
 from mbps_dataset.recipe import get_recipe
 from mbps_dataset.sources import FolderSource, ScenesSource
+from mbps_dataset.stages import semantics
 from mbps_dataset.store import Store
 from tests.conftest import SMALL_SCENES
 
@@ -178,3 +179,18 @@ def test_depth_from_files_is_used_and_follows_their_content(small_store, tmp_pat
     again = Pipeline(recipe, Store(tmp_path / "store"))
     assert again.input_digest(photo) != before
     assert np.allclose(again.depth_map(photo, *ramp.shape), ramp * 2)
+
+
+def test_scores_of_several_scales_are_averaged(small_label_set):
+    recipe = get_recipe("demo").with_settings(["semantics.scales=1,1.5", "crf.enabled=false"])
+    pipeline = Pipeline(recipe, small_label_set.store, source=small_label_set.source)
+    frame = small_label_set.frames("train")[0]
+    probe = pipeline._network("cause").probe
+    merged = pipeline.merged(frame, lambda codes: semantics.merge_log_probs(codes, probe))
+    expected = semantics.multi_scale_log_probs(pipeline._network("cause"), frame.image(), (1.0, 1.5))
+    torch.testing.assert_close(merged, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_scale_is_needed():
+    with pytest.raises(RecipeError, match="semantics.scales must name at least one size"):
+        get_recipe("demo").with_settings(["semantics.scales="])

@@ -34,6 +34,8 @@ from torch.nn import functional
 from mbps_dataset.arrays import RGBImage, SemanticMap
 
 
+PATCH = 14
+"""Pixels per side of a DINOv2 patch."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 DOUBLE_ALPHA = 3.0
@@ -88,7 +90,7 @@ class WindowCodes:
 
 
 def resize_for_windows(
-    image: RGBImage, short_side: int = 322, patch: int = 14, minimum_side: int | None = None
+    image: RGBImage, short_side: int = 322, patch: int = PATCH, minimum_side: int | None = None
 ) -> RGBImage:
     """Shrink or enlarge an image so that its shorter side is `short_side`: uint8 [H, W, 3] -> uint8 [h, w, 3].
 
@@ -212,7 +214,7 @@ def multi_scale_log_probs(
     scales: Sequence[float] = (0.75, 1.0, 1.5),
     *,
     short_side: int = 322,
-    patch: int = 14,
+    patch: int = PATCH,
     crop: int = 322,
     keep_aspect: bool = False,
     **window_settings: Any,
@@ -226,15 +228,21 @@ def multi_scale_log_probs(
     if not scales or min(scales) <= 0:
         raise ValueError(f"Expected `scales` to hold positive numbers, but got {tuple(scales)!r}.")
     target_hw = resize_for_windows(image, short_side, patch).shape[:2]
-    total = None
+    maps = []
     for scale in scales:
         resized = resize_for_windows(
             image, round(short_side * scale), patch, minimum_side=None if keep_aspect else crop
         )
-        scores = sliding_window_log_probs(model, normalise(resized), crop=crop, **window_settings)
-        scores = functional.interpolate(scores[None], size=target_hw, mode="bilinear", align_corners=False)[0]
-        total = scores if total is None else total + scores
-    return total / len(scales)
+        maps.append(sliding_window_log_probs(model, normalise(resized), crop=crop, **window_settings))
+    return mean_of_scales(maps, target_hw)
+
+
+def mean_of_scales(maps: Sequence[torch.Tensor], size_hw: tuple[int, int]) -> torch.Tensor:
+    """Mean of maps of several sizes, each brought to `size_hw` bilinearly: [K, h_s, w_s] each -> [K, h, w]."""
+    brought = [
+        functional.interpolate(one[None], size=size_hw, mode="bilinear", align_corners=False)[0] for one in maps
+    ]
+    return torch.stack(brought).mean(dim=0) if len(brought) > 1 else brought[0]
 
 
 def crf_probabilities(log_probs: Array, *, temperature: float = DOUBLE_ALPHA) -> Array:
