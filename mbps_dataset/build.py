@@ -1,167 +1,179 @@
 """Writing a label set to a folder: Parquet shards, ``labelset.json`` and the card.
 
     output/README.md            card; makes ``load_dataset("output")`` work, with version and digest in its configs
-    output/labelset.json        provenance
+    output/labelset.json        provenance, with the digest of all rows and of every Parquet file
+    output/recipe.json          what the folder is claimed for, from the first moment
     output/data/SPLIT-*.parquet the columns, a shard whole or not at all
     output/stages/              the store; can be deleted once the set is finished
 
-The same command run again continues: stage results come from the store, finished shards are recognised by the identity
-of the label set and their checksum.
+The same command run again continues: rows come from the store, finished shards are recognised by the identity of the
+label set and their checksum. Shards can be made by separate processes; whoever finishes the last one, or a build without
+`shard`, writes what belongs to the whole set.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pyarrow
-import pyarrow.parquet as parquet
-from datasets import Features
 from tqdm import tqdm
 
 from mbps_dataset import card
-from mbps_dataset.errors import InputError, RecipeError, StoreError
+from mbps_dataset.build_order import claim
+from mbps_dataset.errors import InputError, StoreError
 from mbps_dataset.labelset import LabelSet
-from mbps_dataset.provenance import count_segments, describe, write_document
-from mbps_dataset.recipe import Recipe
+from mbps_dataset.provenance import count_segments, describe, read_document, write_document
 from mbps_dataset.records import features
-from mbps_dataset.store import Failure, write_atomically
+from mbps_dataset.shards import Shard, ShardNote, finished_note, plan, read_note, rows_digest, write_shard
+from mbps_dataset.store import Failure, holds_bytes, remove_abandoned, write_atomically
 
-
-ROWS_PER_GROUP = 16
-"""Rows a reader must hold in memory at once; small, because a row is a whole image."""
 
 STAGE_BYTES_PER_IMAGE = 1_200_000
 LABEL_BYTES_PER_PIXEL = 0.55
-"""Rough sizes for the estimate before a build: codes and depth in the store, PNG maps in a row."""
+"""Rough sizes for the estimate before a build: codes and depth in the store, PNG maps in a row and in the store."""
+
+_ATTEMPTS = 3
+"""Times that finishing is tried when another process takes files away."""
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build did: where it is, how many rows it has, which images failed."""
+    """What a build did: where it is, how many rows the set has, which images failed, whether the whole set is there."""
 
     root: Path
     rows: int
     failures: tuple[Failure, ...]
+    finished: bool = True
 
 
 def build(
-    label_set: LabelSet, output: Path, *, workers: int | None = None, overwrite: bool = False, progress: bool = True
+    label_set: LabelSet,
+    output: Path,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    shard: tuple[int, int] | None = None,
 ) -> BuildResult:
     """Build a label set into `output` and return what was done.
 
-    Raises `RecipeError` if `output` holds another recipe (unless `overwrite`), `StoreError` if it cannot be written,
-    `InputError` if not one image could be labelled.
+    `shard` (i, n) makes the i-th of n files of each split, counted from 0, and the set's own files if it was the last
+    one missing. Raises `RecipeError` if `output` holds another recipe, `InputError` if it holds other images (both unless
+    `overwrite`) or if not one image could be labelled, `StoreError` if it cannot be written.
     """
-    _claim(output, label_set.recipe, overwrite)
-    identity = label_set.identity()
-    plan = _plan(label_set)
-    todo = [shard for shard in plan if not _is_finished(label_set, output, shard, identity)]
+    if shard is not None and not 0 <= shard[0] < shard[1]:
+        raise InputError(f"There is no shard {shard[0]} of {shard[1]}; shards are counted from 0 to {shard[1] - 1}.")
+    order = claim(output, label_set, None if shard is None else shard[1], overwrite)
+    planned = plan(label_set, order.shards)
+    mine = planned if shard is None else [each for each in planned if each.index == shard[0]]
+    for _ in range(_ATTEMPTS):
+        notes = _write_missing(label_set, output, mine, workers, progress)
+        if shard is not None and not _all_written(label_set, output, planned):
+            rows = sum(len(note.rows) for note in notes)
+            failed = {label_set.frames(each.split)[i].image_id for each in mine for i in each.indices}
+            failures = tuple(failure for failure in label_set.failures() if failure.image_id in failed)
+            return BuildResult(output, rows, failures, finished=False)
+        try:
+            return _finish(label_set, output, planned)
+        except FileNotFoundError:  # another process has finished another selection of images meanwhile
+            mine = planned
+    raise StoreError(
+        f"{output}: another process keeps writing a different selection of images into it; stop one of them."
+    )
+
+
+def _write_missing(
+    label_set: LabelSet, output: Path, shards: Sequence[Shard], workers: int | None, progress: bool
+) -> list[ShardNote]:
+    """Write those of `shards` that are not finished, and return the notes of all."""
+    identity, vouched = label_set.identity(), vouched_files(output, label_set.identity())
+    found = {each: finished_note(label_set.store, output, each, identity, vouched) for each in shards}
+    todo = [each for each, note in found.items() if note is None or note.failed]
     if todo:
-        label_set.prepare(worker_count=workers, progress=progress)
+        images: dict[str, list[int]] = {}
+        for each in todo:
+            images.setdefault(each.split, []).extend(each.indices)
+        label_set.prepare(images, worker_count=workers, progress=progress, isolate=False)
         columns = features(label_set.class_names, with_image=label_set.recipe.output.with_images)
-        with tqdm(total=sum(len(shard.indices) for shard in plan), desc="          labels", unit="img",
-                  initial=sum(len(s.indices) for s in plan) - sum(len(s.indices) for s in todo),
-                  disable=not progress) as bar:  # fmt: skip
-            for shard in todo:
-                _write_shard(label_set, output, shard, columns, identity, bar)
-    return _finish(label_set, output, plan)
+        total, left = (sum(len(each.indices) for each in some) for some in (shards, todo))
+        with tqdm(total=total, initial=total - left, desc="         parquet", unit="img", disable=not progress) as bar:
+            for each in todo:
+                found[each] = write_shard(
+                    label_set.store, output, each, _rows(label_set, each, bar), columns, identity
+                )
+    return [note for note in found.values() if note is not None]
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One Parquet file: some images of a split."""
-
-    split: str
-    index: int
-    count: int
-    indices: Sequence[int]
-
-    @property
-    def name(self) -> str:
-        return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
-
-    def path(self, output: Path) -> Path:
-        return output / "data" / f"{self.name}.parquet"
-
-
-def _plan(label_set: LabelSet) -> list[Shard]:
-    size, shards = label_set.recipe.output.rows_per_shard, []
-    for split in label_set.splits:
-        total = len(label_set.frames(split))
-        count = max(1, -(-total // size))
-        shards += [Shard(split, k, count, range(k * size, min((k + 1) * size, total))) for k in range(count)]
-    return shards
-
-
-def _claim(output: Path, recipe: Recipe, overwrite: bool) -> None:
-    """Make `output` ours, or say why it cannot be."""
-    note = output / "recipe.json"
-    if note.is_file():
-        other = Recipe.from_json(json.loads(note.read_text(encoding="utf-8")))
-        if (changed := recipe.differences(other)) and not overwrite:
-            raise RecipeError(
-                f"{output} holds a label set of another recipe: {'; '.join(changed[:6])}. "
-                "Choose another --output, or pass --overwrite to replace it."
-            )
-    elif output.exists() and any(output.iterdir()) and not (output / "stages").is_dir() and not overwrite:
-        raise InputError(f"{output} is not empty and holds no label set; choose an empty folder or pass --overwrite.")
-    write_atomically(note, (json.dumps(recipe.to_json(), indent=2) + "\n").encode())
-
-
-def _is_finished(label_set: LabelSet, output: Path, shard: Shard, identity: str) -> bool:
-    note = label_set.store.get_json(f"shards/{shard.name}.json")
-    path = shard.path(output)
-    return bool(
-        note and note["identity"] == identity and not note["failed"] and path.is_file()
-        and note["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    )  # fmt: skip
-
-
-def _write_shard(label_set: LabelSet, output: Path, shard: Shard, columns: Features, identity: str, bar: tqdm) -> None:
-    rows = []
+def _rows(label_set: LabelSet, shard: Shard, bar: tqdm) -> Iterator[dict[str, Any]]:
     for index in shard.indices:
-        rows += [row for _, row in label_set.rows(shard.split, [index])]
+        yield from (row for _, row in label_set.rows(shard.split, [index]))
         bar.update()
-    path = shard.path(output)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table = pyarrow.Table.from_pylist(rows, schema=columns.arrow_schema)
-        parquet.write_table(table, temporary, row_group_size=ROWS_PER_GROUP, write_page_index=True)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error}). Finished work is kept; free some space and run "
-            "the same command again."
-        ) from error
-    note = {"identity": identity, "rows": len(rows), "failed": len(shard.indices) - len(rows),
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}  # fmt: skip
-    label_set.store.put_json(f"shards/{shard.name}.json", note)
 
 
-def _finish(label_set: LabelSet, output: Path, plan: Sequence[Shard]) -> BuildResult:
-    wanted = {shard.path(output) for shard in plan}
-    for stray in set((output / "data").glob("*.parquet")) - wanted:
-        stray.unlink()
+def _all_written(label_set: LabelSet, output: Path, planned: Sequence[Shard]) -> bool:
+    identity = label_set.identity()
+    return all(
+        each.path(output).is_file() and read_note(label_set.store, each, identity) is not None for each in planned
+    )
+
+
+def vouched_files(output: Path, identity: str) -> Mapping[str, str]:
+    """Names and SHA-256 of the Parquet files that an undamaged ``labelset.json`` of this identity lists."""
+    document = read_document(output / "labelset.json")
+    return document.get("files", {}) if document.get("identity") == identity else {}
+
+
+def _finish(label_set: LabelSet, output: Path, planned: Sequence[Shard]) -> BuildResult:
+    """Write what belongs to the whole set, unless it is there. Raises `FileNotFoundError` if a shard is gone."""
+    with label_set.store.alone("finish"):
+        noted = [(each, read_note(label_set.store, each, label_set.identity())) for each in planned]
+        if any(note is None or not each.path(output).is_file() for each, note in noted):
+            raise FileNotFoundError
+        notes = [(each, note) for each, note in noted if note is not None]
+        files = {each.path(output).name: note.sha256 for each, note in notes}
+        for stray in sorted((output / "data").glob("*.parquet")):
+            if stray.name not in files:
+                stray.unlink(missing_ok=True)
+        failures = tuple(label_set.failures())
+        if not _describes(output, label_set, files, failures):
+            _write_documents(label_set, output, planned, files, rows_digest(notes))
+            remove_abandoned(output)
+    rows = sum(len(note.rows) for _, note in notes)
+    if rows == 0:
+        reasons = "; ".join(failure.reason for failure in failures[:3])
+        raise InputError(f"Not one image could be labelled: {reasons}")
+    return BuildResult(output, rows, failures)
+
+
+def _describes(output: Path, label_set: LabelSet, files: Mapping[str, str], failures: Sequence[Failure]) -> bool:
+    """Whether the set's own files are there and say what would be written now."""
+    document = read_document(output / "labelset.json")
+    return (
+        document.get("identity") == label_set.identity()
+        and document.get("files") == dict(files)
+        and document.get("source") == label_set.source.describe()
+        and document.get("limit") == label_set.limit
+        and [failure["reason"] for failure in document.get("failures", [])] == [each.reason for each in failures]
+        and holds_bytes(output / "README.md", card.render(document).encode())
+    )
+
+
+def _write_documents(
+    label_set: LabelSet, output: Path, planned: Sequence[Shard], files: Mapping[str, str], digest: str
+) -> None:
     counts = {
-        split: count_segments(sorted(p for p in wanted if p.name.startswith(f"{split}-")), label_set.class_names)
+        split: count_segments((each.path(output) for each in planned if each.split == split), label_set.class_names)
         for split in label_set.splits
     }
-    rows = sum(count["rows"] for count in counts.values())
     document = describe(label_set, counts)
+    document["digests"]["rows"] = digest
+    document["files"] = dict(files)
     write_document(output / "labelset.json", document)
-    if rows == 0:
-        reasons = "; ".join(failure.reason for failure in label_set.failures()[:3])
-        raise InputError(f"Not one image could be labelled: {reasons}")
-    write_atomically(output / "README.md", card.render(document).encode())
-    return BuildResult(output, rows, tuple(label_set.failures()))
+    if any(count["rows"] for count in counts.values()):
+        write_atomically(output / "README.md", card.render(document).encode())
 
 
 @dataclass(frozen=True)
@@ -183,6 +195,6 @@ def estimate(label_set: LabelSet, output: Path) -> Estimate:
             break
         except InputError:
             continue
-    row = pixels * LABEL_BYTES_PER_PIXEL + image_bytes * label_set.recipe.output.with_images
+    row = 2 * pixels * LABEL_BYTES_PER_PIXEL + image_bytes * label_set.recipe.output.with_images
     existing = next((p for p in (output, *output.absolute().parents) if p.exists()), Path("/"))
     return Estimate(len(frames), int(len(frames) * (row + STAGE_BYTES_PER_IMAGE)), shutil.disk_usage(existing).free)

@@ -13,10 +13,18 @@ from collections.abc import Sequence
 
 from mbps_dataset._version import __version__
 from mbps_dataset.commands import COMMANDS
-from mbps_dataset.errors import CalibrationError, InputError, PublishError, RecipeError, StoreError, WeightsError
+from mbps_dataset.errors import (
+    CalibrationError,
+    InputError,
+    PublishError,
+    RecipeError,
+    StoreError,
+    WeightsError,
+    WorkerError,
+)
 
 
-USER_ERRORS = (InputError, RecipeError, WeightsError, CalibrationError, StoreError, PublishError)
+USER_ERRORS = (InputError, RecipeError, WeightsError, CalibrationError, StoreError, PublishError, WorkerError)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -23,5 +23,9 @@ class StoreError(OSError):
     """A stage result cannot be written or read back."""
 
 
+class WorkerError(RuntimeError):
+    """A worker process that ended without finishing its images, for instance for want of memory."""
+
+
 class PublishError(ValueError):
     """A label set that cannot be released: the tag exists, images may not be shown, or the Hub says no."""

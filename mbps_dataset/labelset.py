@@ -7,20 +7,26 @@ with modification times, not with the number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from mbps_dataset import calibrate, workers
 from mbps_dataset._version import __version__
 from mbps_dataset.calibration import Calibration, class_names, evenly_spaced
-from mbps_dataset.errors import InputError
+from mbps_dataset.errors import InputError, StoreError
+from mbps_dataset.label_rows import STAGE as LABELS
+from mbps_dataset.label_rows import LabelRows
 from mbps_dataset.pipeline import STAGE_VERSIONS, Pipeline
 from mbps_dataset.recipe import Recipe
-from mbps_dataset.records import FORMAT_VERSION, encode
+from mbps_dataset.records import FORMAT_VERSION
 from mbps_dataset.sources import Frame, Source
+from mbps_dataset.sources.images import DIGESTS
 from mbps_dataset.store import Failure, Store, digest_of
 
 
@@ -46,6 +52,7 @@ class LabelSet:
         self.pipeline = Pipeline(self.recipe, self.store, self.device, self.source)
         for split in self.splits:
             self.frames(split)
+        DIGESTS.learn(self.store.get_json(self._digests_name()) or {})
 
     def frames(self, split: str) -> Sequence[Frame]:
         """Frames of a split, `limit` applied. Raises `InputError` for an unknown split."""
@@ -55,14 +62,26 @@ class LabelSet:
     def class_names(self) -> tuple[str, ...]:
         return class_names(self.recipe)
 
-    def input_digest(self) -> str:
-        """Digest over ids and contents of all images."""
-        return digest_of(
+    @cached_property
+    def _input_digest(self) -> str:
+        digest = digest_of(
             {
                 split: [(f.image_id, calibrate.content_digest(self.pipeline, f)) for f in self.frames(split)]
                 for split in self.splits
             }
         )
+        if DIGESTS.changed:
+            with suppress(StoreError):  # without them, files are only read once more
+                self.store.put_json(self._digests_name(), DIGESTS.to_json())
+                DIGESTS.changed = False
+        return digest
+
+    def _digests_name(self) -> str:
+        return f"inputs/{digest_of(self.source.describe())[:16]}.json"
+
+    def input_digest(self) -> str:
+        """Digest over ids and contents of all images; taken once, so that a build has one answer."""
+        return self._input_digest
 
     def identity(self) -> str:
         """Digest of everything that decides the rows. Raises `WeightsError` if weights are missing."""
@@ -74,69 +93,136 @@ class LabelSet:
                 "recipe": self.recipe.digest(),
                 "weights": self.pipeline.weights,
                 "input": self.input_digest(),
-                "calibration": self._calibration_key(),
+                "calibration": self._calibration_key,
             }
         )
 
-    def calibration_frames(self) -> list[Frame]:
-        """The frames that calibration looks at: evenly spaced over the first split."""
-        frames = self.frames(self.splits[0])
-        return [frames[i] for i in evenly_spaced(len(frames), self.recipe.calibration.max_images)]
+    def calibration_indices(self) -> list[int]:
+        """The images that calibration looks at: evenly spaced over the first split."""
+        return evenly_spaced(len(self.frames(self.splits[0])), self.recipe.calibration.max_images)
 
+    def calibration_frames(self) -> list[Frame]:
+        """The frames at `calibration_indices`."""
+        frames = self.frames(self.splits[0])
+        return [frames[i] for i in self.calibration_indices()]
+
+    @cached_property
     def _calibration_key(self) -> str:
         return calibrate.calibration_key(self.pipeline, self.calibration_frames())
 
-    def calibration(self, *, progress: bool = False) -> Calibration:
-        """The calibration, from memory, from the store, or taken now."""
+    def stored_calibration(self) -> Calibration | None:
+        """The calibration, if it has been taken."""
         if self._calibration is None:
-            name = f"calibration/{self._calibration_key()[:32]}.json"
-            document = self.store.get_json(name)
-            if document is None:
-                bars = _bars(progress)
-                frames = self.calibration_frames()
-                centroids = calibrate.fit_centroids(self.pipeline, frames, bars)
-                self._calibration = calibrate.calibrate(self.pipeline, frames, centroids, bars)
-                self.store.put_json(name, self._calibration.to_json())
-            else:
-                self._calibration = Calibration.from_json(document)
+            document = self.store.get_json(f"calibration/{self._calibration_key[:32]}.json")
+            self._calibration = None if document is None else Calibration.from_json(document)
         return self._calibration
 
-    def prepare(self, *, worker_count: int | None = None, progress: bool = True) -> None:
-        """Fill the store for all splits with several processes, and calibrate. What is there is not done again."""
-        count = worker_count or workers.default_workers(self.device)
-        stages = self.pipeline.stages()
-        early = tuple(s for s in stages if s != "pseudo_classes") if self._centroids_come_first() else stages
-        for split in self.splits:
-            self._fill(split, early, None, count, progress)
-        calibration = self.calibration(progress=progress)
-        if early != stages:
-            for split in self.splits:
-                self._fill(split, ("pseudo_classes",), calibration, count, progress)
+    def calibration(self, *, worker_count: int = 1, progress: bool = False, isolate: bool = True) -> Calibration:
+        """The calibration, from memory, from the store, or taken now, by one process at a time.
 
-    def _centroids_come_first(self) -> bool:
-        return self.recipe.clusters.method != "probe"
+        With more than one worker the stages it looks at are filled in parallel first.
+        """
+        if (known := self.stored_calibration()) is not None:
+            return known
+        key = self._calibration_key[:32]
+        with self.store.alone(f"calibration-{key}"):
+            if (known := self.stored_calibration()) is not None:  # another process took it while we waited
+                return known
+            if worker_count > 1 or isolate:
+                self._fill({self.splits[0]: self.calibration_indices()}, self._early_stages(), None, worker_count,
+                           progress, isolate)  # fmt: skip
+            bars = _bars(progress)
+            frames = self._countable_frames()
+            centroids = calibrate.fit_centroids(self.pipeline, frames, bars)
+            self._calibration = calibrate.calibrate(self.pipeline, frames, centroids, bars)
+            self.store.put_json(f"calibration/{key}.json", self._calibration.to_json())
+        return self._calibration
+
+    def _countable_frames(self) -> list[Frame]:
+        """Calibration frames without those on which a network always fails; they are listed as failures later.
+
+        What may go better another time (memory, disk) is raised: it must not change the numbers silently.
+        """
+        runner, countable = workers.StageRunner(self.job(self.splits[0], self._early_stages(), None)), []
+        for frame in self.calibration_frames():
+            try:
+                for stage in self._early_stages():
+                    if not runner.is_done(stage, frame):
+                        self.pipeline.run(stage, frame)
+            except (*workers.FATAL, OSError, MemoryError, torch.OutOfMemoryError):
+                raise
+            except Exception:
+                continue
+            countable.append(frame)
+        return countable
+
+    def prepare(
+        self,
+        images: Mapping[str, Iterable[int]] | None = None,
+        *,
+        worker_count: int | None = None,
+        progress: bool = True,
+        isolate: bool = True,
+    ) -> None:
+        """Fill the store with rows of `images` (indices per split; default all), and calibrate.
+
+        What is there and undamaged is not done again; an image whose row is there needs nothing else. `isolate` keeps
+        networks out of this process (see `workers.fill_store`).
+        """
+        count = worker_count or workers.default_workers(self.device)
+        wanted = {
+            split: list(range(len(self.frames(split)))) if images is None else list(images.get(split, ()))
+            for split in self.splits
+        }
+        if (known := self.stored_calibration()) is not None:
+            wanted = {split: self._without_row(split, indices, known) for split, indices in wanted.items()}
+        self._fill(wanted, self._early_stages(), None, count, progress, isolate)
+        calibration = self.calibration(worker_count=count, progress=progress, isolate=isolate)
+        late = (LABELS,) if self._early_stages() == self.pipeline.stages() else ("pseudo_classes", LABELS)
+        self._fill(wanted, late, calibration, count, progress, isolate)
+
+    def _early_stages(self) -> tuple[str, ...]:
+        """Stages that need no calibration."""
+        first = calibrate.needs_calibration_first(self.recipe)
+        return tuple(s for s in self.pipeline.stages() if not (first and s == "pseudo_classes"))
+
+    def _without_row(self, split: str, indices: Sequence[int], calibration: Calibration) -> list[int]:
+        runner = workers.StageRunner(self.job(split, (LABELS,), calibration))
+        return [i for i in indices if not runner.is_done(LABELS, runner.frames[i])]
+
+    def job(self, split: str, stages: tuple[str, ...], calibration: Calibration | None) -> workers.Job:
+        """Stages to run over a split, for `workers`."""
+        return workers.Job(self.recipe, self.source, split, self.store, stages, self.device, calibration)
 
     def _fill(
-        self, split: str, stages: tuple[str, ...], calibration: Calibration | None, count: int, progress: bool
-    ) -> None:
-        job = workers.Job(self.recipe, self.source, split, self.store, stages, self.device, calibration)
-        workers.fill_store(job, range(len(self.frames(split))), workers=count, progress=progress)
+        self, images: Mapping[str, Sequence[int]], stages: tuple[str, ...], calibration: Calibration | None,
+        count: int, progress: bool, isolate: bool,
+    ) -> None:  # fmt: skip
+        for split, indices in images.items():
+            job = self.job(split, stages, calibration)
+            workers.fill_store(job, indices, workers=count, progress=progress, isolate=isolate)
 
     def rows(self, split: str, indices: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
         """``(index, encoded row)`` for the images that can be labelled; the others are recorded as failures."""
-        calibration = self.calibration()
-        frames = self.frames(split)
+        frames, made = self.frames(split), self._label_rows
         for index in indices:
             frame = frames[index]
             try:
-                labelled = self.pipeline.label(frame, calibration)
-                row = encode(labelled, len(calibration.classes), calibration.palette(),
-                             with_image=self.recipe.output.with_images)  # fmt: skip
-            except InputError as error:
-                self.store.record_failure(Failure(frame.image_id, "image", str(error)))
+                row = made.run(frame)
+                image = {"image": {"bytes": frame.image_bytes(), "path": None}}
+                row = {"image_id": row.pop("image_id")} | (image if self.recipe.output.with_images else {}) | row
+            except workers.FATAL:
+                raise
+            except Exception as error:  # as in a worker: one image must not end the job
+                stage = "image" if isinstance(error, InputError) else LABELS
+                self.store.record_failure(Failure(frame.image_id, stage, workers.why(frame, error)))
                 continue
             self.store.clear_failure(frame.image_id)
             yield index, row
+
+    @cached_property
+    def _label_rows(self) -> LabelRows:
+        return LabelRows(self.pipeline, self.calibration())
 
     def failures(self) -> list[Failure]:
         """Remembered failures of images that belong to this label set."""

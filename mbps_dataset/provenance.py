@@ -22,7 +22,7 @@ from mbps_dataset.pipeline import STAGE_VERSIONS
 from mbps_dataset.recipe import RECIPES, Recipe
 from mbps_dataset.records import FORMAT_VERSION
 from mbps_dataset.sources.depth_files import KINDS
-from mbps_dataset.store import write_atomically
+from mbps_dataset.store import digest_of, write_atomically
 
 
 COMPONENTS = {
@@ -131,5 +131,16 @@ def count_segments(files: Iterable[Path], class_names: Iterable[str]) -> dict[st
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write ``labelset.json`` atomically. Raises `StoreError`."""
-    write_atomically(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+    """Write ``labelset.json`` atomically, with a checksum of its content. Raises `StoreError`."""
+    checked = {**document, "checksum": digest_of({k: v for k, v in document.items() if k != "checksum"})}
+    write_atomically(path, (json.dumps(checked, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A ``labelset.json``, or {} if it is missing or damaged."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        intact = document["checksum"] == digest_of({k: v for k, v in document.items() if k != "checksum"})
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return document if intact else {}

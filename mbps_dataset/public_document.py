@@ -28,7 +28,10 @@ def public_document(document: Mapping[str, Any]) -> dict[str, Any]:
     if len(str(Path.home())) > 1:
         replacements.setdefault(str(Path.home()), "~")
     ordered = sorted(replacements.items(), key=lambda pair: -len(pair[0]))
-    return _replaced(copy.deepcopy(dict(document)), ordered)
+    public = _replaced(copy.deepcopy(dict(document)), ordered)
+    for local in ("files", "checksum"):  # of the files here; a release lists its own
+        public.pop(local, None)
+    return public
 
 
 def _is_local_path(value: Any) -> bool:

@@ -3,7 +3,8 @@
 Each worker is a fresh interpreter, not a fork: a process that has run multi-threaded torch and is then forked hangs for
 ever in the child (measured), CUDA cannot be used after a fork at all, and ``multiprocessing``'s other start methods run
 the user's script a second time unless it has a ``__main__`` guard. A worker gets its job as JSON on standard input,
-writes results to the store, and reports one JSON line per image on standard output; the parent draws the bars.
+writes results to the store, and reports one JSON line per image on standard output; the parent draws the bars. A worker
+whose parent was killed finishes the image at hand and ends.
 
 An image that cannot be labelled is recorded as a failure and the others go on. What would fail for every image (a full
 disk, weights that do not fit) ends the job with its message; what was finished stays in the store.
@@ -14,22 +15,30 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import IO, Any
 
 from tqdm import tqdm
 
+from mbps_dataset import label_rows
 from mbps_dataset.calibration import Calibration
-from mbps_dataset.errors import CalibrationError, InputError, RecipeError, StoreError, WeightsError
+from mbps_dataset.errors import CalibrationError, InputError, RecipeError, StoreError, WeightsError, WorkerError
+from mbps_dataset.pace import Pace
 from mbps_dataset.pipeline import Pipeline
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame, Source, open_source
 from mbps_dataset.store import Failure, Store
 
+
+Event = Mapping[str, Any]
 
 STAGE_TITLES = {
     "codes": "semantic codes",
@@ -37,13 +46,15 @@ STAGE_TITLES = {
     "depth": "depth",
     "saliency": "saliency",
     "cuts": "objects by cuts",
+    label_rows.STAGE: "labels",
 }
-_FATAL = {cls.__name__: cls for cls in (RecipeError, WeightsError, CalibrationError, StoreError)}
+FATAL = (RecipeError, WeightsError, CalibrationError, StoreError)
+"""What goes wrong with every image alike."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Stages to run over the frames of one split."""
+    """Stages to run over the frames of one split; "labels" needs the calibration."""
 
     recipe: Recipe
     source: Source
@@ -54,50 +65,129 @@ class Job:
     calibration: Calibration | None = None
 
 
+class StageRunner:
+    """The stages of a job by name, those of the pipeline and "labels" alike."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.pipeline = Pipeline(job.recipe, job.store, job.device, job.source)
+        self.frames = job.source.frames(job.split)
+        self._keys: dict[str, str] = {}
+
+    @cached_property
+    def rows(self) -> label_rows.LabelRows:
+        if self.job.calibration is None:
+            raise CalibrationError("Rows need a calibration: calibrate before labelling.")
+        return label_rows.LabelRows(self.pipeline, self.job.calibration)
+
+    def address(self, stage: str, frame: Frame) -> tuple[str, str, str, str]:
+        """Stage, key, image id and input digest: where the store keeps the result. Raises `InputError`."""
+        if stage == label_rows.STAGE:
+            return stage, self.rows.key, frame.image_id, self.rows.input_digest(frame)
+        if stage not in self._keys:
+            self._keys[stage] = self.pipeline.key(stage, self.job.calibration)
+        return stage, self._keys[stage], frame.image_id, self.pipeline.input_digest(frame, stage)
+
+    def is_done(self, stage: str, frame: Frame) -> bool:
+        """Whether an undamaged result is stored; False for an image that cannot be read."""
+        try:
+            return self.job.store.holds(*self.address(stage, frame))
+        except InputError:
+            return False
+
+    def attempt(self, stage: str, index: int) -> Event:
+        """Run a stage for a frame and say how it went. Raises what would go wrong with every image."""
+        frame, start = self.frames[index], time.perf_counter()
+        try:
+            if stage == label_rows.STAGE:
+                self.rows.run(frame)
+            else:
+                self.pipeline.run(stage, frame, self.job.calibration)
+            reason = None
+        except FATAL:
+            raise
+        except Exception as error:  # one image must not end the job; the reason is shown and kept
+            reason = why(frame, error)
+        seconds = time.perf_counter() - start
+        return {"stage": stage, "image_id": frame.image_id, "reason": reason, "seconds": round(seconds, 4)}
+
+
+def why(frame: Frame, error: Exception) -> str:
+    """The one line that a person reads about an image that failed."""
+    if isinstance(error, InputError):
+        return str(error)
+    return f"{frame.image_id}: {type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def default_workers(device: str) -> int:
     """One worker per core on the CPU (each runs one thread), one on a GPU."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores if device == "cpu" else 1
 
 
-def fill_store(job: Job, indices: Sequence[int], *, workers: int, progress: bool) -> list[Failure]:
+def fill_store(
+    job: Job, indices: Sequence[int], *, workers: int, progress: bool, isolate: bool = True
+) -> list[Failure]:
     """Compute whatever is missing of the job's stages for ``frames(split)[i]``, i in `indices`; return the failures.
 
-    Raises the worker's own error when no image could succeed, `RuntimeError` when a worker dies.
+    A single worker works in this process, unless `isolate`: a process that is going to be forked must not run networks.
+    Raises the worker's own error when no image could succeed, `WorkerError` when a worker dies.
     """
-    frames = job.source.frames(job.split)
-    pipeline = Pipeline(job.recipe, job.store, job.device)
-    missing = {stage: [i for i in indices if _missing(pipeline, stage, frames[i], job)] for stage in job.stages}
+    runner = StageRunner(job)
+    missing = {stage: [i for i in indices if not runner.is_done(stage, runner.frames[i])] for stage in job.stages}
     wanted = sorted({i for todo in missing.values() for i in todo})
     if not wanted:
         return []
     workers = max(1, min(workers, len(wanted)))
     bars = {
-        stage: tqdm(total=len(indices), initial=len(indices) - len(todo), desc=f"{STAGE_TITLES[stage]:>16} ({job.split})",
-                    unit="img", disable=not progress, leave=True)
+        stage: tqdm(total=len(indices), initial=len(indices) - len(todo), unit="img", disable=not progress, leave=True,
+                    desc=f"{STAGE_TITLES.get(stage, stage):>16} ({job.split})")
         for stage, todo in missing.items()
     }  # fmt: skip
-    running = [_start(job, wanted[k::workers], missing) for k in range(workers)]
     try:
-        return _collect(running, bars, job.store)
+        if workers == 1 and not isolate:
+            events = (runner.attempt(stage, index) for stage, todo in missing.items() for index in todo)
+            return _follow(events, bars, job.store, workers)
+        return _follow(_events_of_processes(job, [wanted[k::workers] for k in range(workers)], missing), bars,
+                       job.store, workers)  # fmt: skip
     finally:
-        for process in running:
-            process.kill()
-            process.wait()
         for bar in bars.values():
             bar.close()
 
 
-def _missing(pipeline: Pipeline, stage: str, frame: Frame, job: Job) -> bool:
+def _follow(events: Iterable[Event], bars: Mapping[str, tqdm], store: Store, workers: int) -> list[Failure]:
+    """Draw bars, record failures and the pace as events come in."""
+    failures: dict[str, Failure] = {}
+    with Pace(store, workers) as pace:
+        for event in events:
+            bars[event["stage"]].update()
+            pace.add(event["stage"], event["seconds"])
+            if event["reason"] is not None:
+                failure = Failure(event["image_id"], event["stage"], event["reason"])
+                failures[failure.image_id] = failure
+                store.record_failure(failure)
+    return sorted(failures.values(), key=lambda failure: failure.image_id)
+
+
+def _events_of_processes(
+    job: Job, shares: Sequence[Sequence[int]], missing: Mapping[str, Sequence[int]]
+) -> Iterator[Event]:
+    running = [_start() for _ in shares]
     try:
-        return not pipeline.is_done(stage, frame, job.calibration)
-    except InputError:
-        return True
+        events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        for process, share in zip(running, shares):
+            document = _document(job, share, missing)
+            threading.Thread(target=_talk, args=(process, document, events), daemon=True).start()
+        yield from _until_all_end(running, events)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
 
 
-def _start(job: Job, share: Sequence[int], missing: dict[str, list[int]]) -> subprocess.Popen[str]:
+def _document(job: Job, share: Sequence[int], missing: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     mine = set(share)
-    document = {
+    return {
         "recipe": job.recipe.to_json(),
         "source": job.source.describe(),
         "split": job.split,
@@ -106,7 +196,10 @@ def _start(job: Job, share: Sequence[int], missing: dict[str, list[int]]) -> sub
         "calibration": None if job.calibration is None else job.calibration.to_json(),
         "work": {stage: [i for i in todo if i in mine] for stage, todo in missing.items()},
     }
-    process = subprocess.Popen(
+
+
+def _start() -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", "mbps_dataset.workers"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -114,84 +207,74 @@ def _start(job: Job, share: Sequence[int], missing: dict[str, list[int]]) -> sub
         encoding="utf-8",
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-    assert process.stdin is not None  # PIPE was asked for
-    process.stdin.write(json.dumps(document))
-    process.stdin.close()
-    return process
 
 
-def _collect(running: Sequence[subprocess.Popen[str]], bars: dict[str, tqdm], store: Store) -> list[Failure]:
-    events: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    for process in running:
-        threading.Thread(target=_read_events, args=(process, events), daemon=True).start()
-    failures: dict[str, Failure] = {}
+def _talk(process: subprocess.Popen[str], document: Mapping[str, Any], events: queue.Queue) -> None:
+    """Hand a worker its job and pass on what it reports; None when it has ended."""
+    assert process.stdin is not None and process.stdout is not None  # PIPE was asked for
+    with suppress(BrokenPipeError):  # its exit status tells
+        process.stdin.write(json.dumps(document))
+        process.stdin.close()
+    for line in process.stdout:
+        with suppress(ValueError):  # a line cut off by a kill
+            events.put(json.loads(line))
+    events.put(None)
+
+
+def _until_all_end(running: Sequence[subprocess.Popen[str]], events: queue.Queue) -> Iterator[Event]:
     finished = 0
     while finished < len(running):
         event = events.get()
         if event is None:
             finished += 1
         elif "fatal" in event:
-            raise _FATAL.get(event["fatal"], RuntimeError)(event["message"])
+            raise {cls.__name__: cls for cls in FATAL}.get(event["fatal"], WorkerError)(event["message"])
         else:
-            bars[event["stage"]].update()
-            if event["reason"] is not None:
-                failures[event["image_id"]] = Failure(event["image_id"], event["stage"], event["reason"])
+            yield event
     for process in running:
         if process.wait() != 0:
-            raise RuntimeError(
+            raise WorkerError(
                 f"A worker ended with status {process.returncode}"
                 + (" (killed; too little memory? Use fewer --workers)" if process.returncode < 0 else "")
                 + ". Finished images are kept; run the same command again."
             )
-    for failure in failures.values():
-        store.record_failure(failure)
-    return sorted(failures.values(), key=lambda failure: failure.image_id)
 
 
-def _read_events(process: subprocess.Popen[str], events: queue.Queue[dict[str, Any] | None]) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        events.put(json.loads(line))
-    events.put(None)
-
-
-def _work(document: dict[str, Any], report: IO[str]) -> None:
-    def tell(event: dict[str, Any]) -> None:
+def _work(document: Mapping[str, Any], report: IO[str]) -> None:
+    def tell(event: Event) -> None:
         print(json.dumps(event), file=report, flush=True)
 
     try:
-        calibration = document["calibration"]
-        source = open_source(**document["source"])
-        frames = source.frames(document["split"])
-        pipeline = Pipeline(Recipe.from_json(document["recipe"]), Store(document["store"]), document["device"])
-        known = None if calibration is None else Calibration.from_json(calibration)
+        known = document["calibration"]
+        runner = StageRunner(
+            Job(
+                recipe=Recipe.from_json(document["recipe"]),
+                source=open_source(**document["source"]),
+                split=document["split"],
+                store=Store(document["store"]),
+                stages=tuple(document["work"]),
+                device=document["device"],
+                calibration=None if known is None else Calibration.from_json(known),
+            )
+        )
         for stage, todo in document["work"].items():
             for index in todo:
-                tell(
-                    {"stage": stage, "image_id": frames[index].image_id}
-                    | _attempt(pipeline, stage, frames[index], known)
-                )
-    except tuple(_FATAL.values()) as error:
+                tell(runner.attempt(stage, index))
+    except FATAL as error:
         tell({"fatal": type(error).__name__, "message": str(error)})
-
-
-def _attempt(pipeline: Pipeline, stage: str, frame: Frame, calibration: Calibration | None) -> dict[str, str | None]:
-    try:
-        pipeline.run(stage, frame, calibration)
-    except tuple(_FATAL.values()):
-        raise
-    except InputError as error:
-        return {"reason": str(error)}
-    except Exception as error:  # one image must not end the job; the reason is shown and kept
-        return {"reason": f"{frame.image_id}: {type(error).__name__}: {error}"}
-    return {"reason": None}
 
 
 def main() -> None:
     """Entry point of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     report = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not mix with the report
-    _work(json.load(sys.stdin), report)
+    job = sys.stdin.read()
+    try:
+        if job.strip():
+            _work(json.loads(job), report)
+    except BrokenPipeError:  # nobody listens any more; what was finished is in the store
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from mbps_dataset.commands import build, convert, evaluate, export, info, preview, push, train
+from mbps_dataset.commands import build, convert, evaluate, export, info, preview, push, resume, train
 
 
 COMMANDS: dict[str, ModuleType] = {
     "build": build,
+    "resume": resume,
     "eval": evaluate,
     "preview": preview,
     "push": push,

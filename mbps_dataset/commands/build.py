@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mbps_dataset.recipe import RECIPES, Recipe, get_recipe
+
+
+if TYPE_CHECKING:
+    from mbps_dataset.build import BuildResult
+    from mbps_dataset.labelset import LabelSet
 
 
 HELP = "label the images of a source and write a Hugging Face dataset"
@@ -28,15 +34,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.SETTING=VALUE", dest="settings",
                         help="change a setting of the recipe; `mbps info --recipe NAME` lists them")  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images of each split")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core; one on a GPU)")
-    parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
+    add_work_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace a label set of another recipe in --output")
     parser.add_argument("--dry-run", action="store_true", help="print recipe, image count, disk and time; do nothing")
 
 
+def add_work_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say who does the work, not what it is; `mbps resume` has them too."""
+    parser.add_argument("--workers", type=positive, metavar="N", help="processes (default: one per core; one on a GPU);"
+                        " with --executor: tasks that run at a time (default: all)")  # fmt: skip
+    parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
+    parser.add_argument("--shard", type=shard, metavar="I/N",
+                        help="only the I-th of N Parquet files of each split, counted from 0; the last one missing, or "
+                             "`mbps resume`, completes the set")  # fmt: skip
+    parser.add_argument("--executor", choices=("local", "slurm", "ray"),
+                        help="calibrate once, then make --tasks shards in parallel through datatrove, then complete the "
+                             "set (pip install mbps-dataset[cluster], or [ray])")  # fmt: skip
+    parser.add_argument("--tasks", type=positive, metavar="N", help="with --executor: shards, one task each")
+    parser.add_argument("--executor-option", action="append", default=[], metavar="NAME=VALUE", dest="executor_options",
+                        help="an argument of datatrove's executor, such as partition=gpu or time=04:00:00")  # fmt: skip
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def shard(text: str) -> tuple[int, int]:
+    """``I/N`` with 0 <= I < N."""
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shard I/N such as 0/4 (of 0/4 to 3/4)")
+    return int(index), int(count)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Build, or say what would be built."""
-    from mbps_dataset.build import build, estimate
+    from mbps_dataset.build import estimate
     from mbps_dataset.builder import MBPSConfig
 
     recipe = get_recipe(arguments.recipe).with_settings(arguments.settings)
@@ -59,18 +95,57 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"\n{plan.images} images; about {plan.disk_bytes / 1e9:.2f} GB of disk at {output} "
               f"({plan.free_bytes / 1e9:.1f} GB free); {_duration(label_set, plan.images)}.")  # fmt: skip
         return 0
+    return work(label_set, output, arguments, overwrite=arguments.overwrite)
+
+
+def work(label_set: LabelSet, output: Path, arguments: argparse.Namespace, *, overwrite: bool = False) -> int:
+    """Build here, or through an executor; print what came of it and return the exit status."""
+    from mbps_dataset.build import build
+
     label_set.pipeline.weights  # noqa: B018 - missing weights are reported before anything is written
     progress = not arguments.quiet and sys.stderr.isatty()
-    result = build(label_set, output, workers=arguments.workers, overwrite=arguments.overwrite, progress=progress)
-    print(f"{result.rows} images labelled with recipe {recipe.name}: {output}")
+    if arguments.executor is None:
+        result = build(
+            label_set, output, workers=arguments.workers, overwrite=overwrite, progress=progress, shard=arguments.shard
+        )
+        return report(result, label_set.recipe.name)
+    from mbps_dataset.cluster import build_with_executor
+
+    done = build_with_executor(
+        label_set,
+        output,
+        arguments.executor,
+        tasks=arguments.tasks,
+        at_a_time=arguments.workers,
+        options=arguments.executor_options,
+        overwrite=overwrite,
+        progress=progress,
+    )
+    if done is None:
+        print(f"Jobs are submitted; `mbps info {output}` says how far they are.")
+        return 0
+    return report(done, label_set.recipe.name)
+
+
+def report(result: BuildResult, recipe: str) -> int:
+    """Print what a build did; the exit status is 3 if images failed."""
+    output = result.root
+    if not result.finished:
+        print(f"{result.rows} images of this shard labelled with recipe {recipe}: {output}")
+        print(f"Other shards are missing; `mbps info {output}` lists what is left.")
+    else:
+        print(f"{result.rows} images labelled with recipe {recipe}: {output}")
     for failure in result.failures:
         print(f"  not labelled: {failure.reason}", file=sys.stderr)
     if result.failures:
+        count = len(result.failures)
         print(
-            f"{len(result.failures)} images could not be labelled; {output / 'labelset.json'} lists them.",
+            f"{count} {'image' if count == 1 else 'images'} could not be labelled; {output / 'labelset.json'} "
+            f"{'lists' if result.finished else 'will list'} {'it' if count == 1 else 'them'}.",
             file=sys.stderr,
         )
-    print(f'Load it:  datasets.load_dataset("{output}")\nLook at it:  mbps preview {output}')
+    if result.finished:
+        print(f'Load it:  datasets.load_dataset("{output}")\nLook at it:  mbps preview {output}')
     return 3 if result.failures else 0
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mbps_dataset._version import __version__
 from mbps_dataset.commands.build import print_recipe
 from mbps_dataset.recipe import RECIPES, get_recipe
 
 
-HELP = "show recipes, a label set's provenance and failures, or the versions in use"
+if TYPE_CHECKING:
+    from mbps_dataset.build_status import BuildStatus
+
+HELP = "show recipes, how far a build is, a label set's provenance and failures, or the versions in use"
 EXAMPLE = "mbps info build/demo"
 
 
@@ -43,8 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_label_set(root: Path) -> None:
+    from mbps_dataset.build_status import build_status
     from mbps_dataset.built import BuiltLabelSet
 
+    if (root / "stages" / "build.json").is_file() and not (status := build_status(root)).finished:
+        _print_unfinished(root, status)
+        return
     document = BuiltLabelSet(root).document
     calibration = document["calibration"]
     print(f"label set   {root}\nrecipe      {document['recipe']['name']}: {document['recipe']['summary']}")
@@ -60,6 +68,36 @@ def _print_label_set(root: Path) -> None:
     print(f"failures    {len(document['failures'])}")
     for failure in document["failures"]:
         print(f"  {failure['reason']}")
+
+
+def _print_unfinished(root: Path, status: BuildStatus) -> None:
+    from mbps_dataset.workers import STAGE_TITLES
+
+    order = status.order
+    print(f"unfinished  {root}\nrecipe      {order.recipe.name}: {order.recipe.summary}")
+    print(f"source      {dict(order.source)}\nsplits      {', '.join(order.splits)}"
+          + (f" (the first {order.limit} images of each)" if order.limit else ""))  # fmt: skip
+    print(f"calibrated  {'yes' if status.calibrated else 'no'}")
+    for stage, done in status.done.items():
+        print(f"  {STAGE_TITLES.get(stage, stage):16} {done} of {status.images} images")
+    print(f"files       {status.files} of {status.planned} written")
+    print(f"failures    {len(status.failures)}")
+    for failure in status.failures:
+        print(f"  {failure.reason}")
+    print(f"time left   {duration(status.seconds_left)}\ncontinue    mbps resume {root}")
+
+
+def duration(seconds: float | None) -> str:
+    """A time in words.
+
+    >>> duration(50), duration(600), duration(9000), duration(None)
+    ('about 50 seconds', 'about 10 minutes', 'about 2.5 hours', 'unknown until a first image is done')
+    """
+    if seconds is None:
+        return "unknown until a first image is done"
+    if seconds < 90:
+        return f"about {seconds:.0f} seconds"
+    return f"about {seconds / 60:.0f} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"
 
 
 def _print_installation() -> None:

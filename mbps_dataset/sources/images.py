@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -85,14 +87,16 @@ def read_bytes(path: Path, name: str) -> bytes:
 
 
 class DigestIndex:
-    """SHA-256 of files, remembered by path, size and modification time so that each file is read once.
+    """SHA-256 of files, remembered so that each file is read once.
 
     A label set's identity must follow the content of its input, and hashing a Cityscapes tree takes most of a minute;
-    with the remembered digests a second look costs one ``stat`` per file.
+    with the remembered digests a second look costs one ``stat`` per file. A file is known again by size, modification
+    time, change time and inode: nobody can set a change time, so a copy that keeps times is still read anew.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, int, str]] = {}
+        self._known: dict[str, tuple[tuple[int, ...], str]] = {}
+        self.changed = False
 
     def digest(self, path: Path) -> str:
         """Hex SHA-256 of the file's content. Raises `InputError` if it cannot be read."""
@@ -100,12 +104,22 @@ class DigestIndex:
             status = path.stat()
         except OSError as error:
             raise InputError(f"{path.name}: {path} cannot be read ({error.strerror}).") from None
-        stamp = (status.st_size, status.st_mtime_ns)
+        stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
         known = self._known.get(str(path))
-        if known is None or known[:2] != stamp:
-            known = (*stamp, hashlib.sha256(read_bytes(path, path.name)).hexdigest())
+        if known is None or known[0] != stamp:
+            known = (stamp, hashlib.sha256(read_bytes(path, path.name)).hexdigest())
             self._known[str(path)] = known
-        return known[2]
+            self.changed = True
+        return known[1]
+
+    def to_json(self) -> dict[str, Any]:
+        """What is remembered, JSON-ready."""
+        return {path: [list(stamp), digest] for path, (stamp, digest) in self._known.items()}
+
+    def learn(self, document: Mapping[str, Any]) -> None:
+        """Remember what `to_json` gave in another process."""
+        for path, (stamp, digest) in document.items():
+            self._known.setdefault(path, (tuple(stamp), digest))
 
 
 DIGESTS = DigestIndex()
