@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from mbps_dataset.commands import build, convert, evaluate, export, info, preview, push, resume, train
+from mbps_dataset.commands import ablate, build, convert, evaluate, export, info, preview, push, resume, train
 
 
 COMMANDS: dict[str, ModuleType] = {
@@ -17,4 +17,5 @@ COMMANDS: dict[str, ModuleType] = {
     "info": info,
     "convert": convert,
     "train": train,
+    "ablate": ablate,
 }

@@ -1,0 +1,237 @@
+"""Measuring many variants of a recipe on one set of images, with everything they share computed once.
+
+Three levels are shared (ours): stage results through the store, which several processes fill; class maps, depth and
+objects of an image, which are made once for all variants that agree on them; and the overlap table of each image and
+variant, which is kept in the store as well, so that a run that was killed goes on where it stopped.
+
+Unnamed pseudo-classes are named once per set of class maps, by the Hungarian method against the ground truth of the same
+images, before instances and fusion; clusters that share no pixel with any class stay unnamed. So variants that differ
+only below the class maps are compared under one naming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mbps_dataset import taxonomy
+from mbps_dataset.ablation.results import Measurement
+from mbps_dataset.ablation.rows import Variant
+from mbps_dataset.ablation.subject import Subject
+from mbps_dataset.ablation.view import View
+from mbps_dataset.calibration import Calibration, ClassStatistics
+from mbps_dataset.errors import InputError
+from mbps_dataset.metrics import OverlapTable, PanopticQuality
+from mbps_dataset.recipe import Recipe
+from mbps_dataset.sources import Frame, Source
+from mbps_dataset.stages.resizing import resize_nearest
+from mbps_dataset.store import Store, digest_of
+from mbps_dataset.workers import Job, default_workers, fill_store
+
+
+VERSION = 1
+"""Raised by one whenever a change of code changes an overlap table of this bench."""
+
+
+class Bench:
+    """Measures variants on the first `limit` images of a split; scores follow `convention`."""
+
+    def __init__(
+        self,
+        source: Source,
+        split: str,
+        store: Store,
+        convention: str,
+        *,
+        limit: int | None = None,
+        device: str = "cpu",
+        workers: int | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.source, self.split, self.store, self.device, self.convention = source, split, store, device, convention
+        self.workers, self.progress = workers or default_workers(device), progress
+        self._subjects: dict[Recipe, Subject] = {}
+        self._namings: dict[str, tuple[dict[int, int] | None, float]] = {}
+        self._index = {frame.image_id: index for index, frame in enumerate(source.frames(split)[:limit])}
+        self.frames = self._frames_with_truth(limit)
+
+    def _frames_with_truth(self, limit: int | None) -> list[Frame]:
+        frames = [f for f in self.source.frames(self.split)[:limit] if getattr(f, "label_path", f) is not None]
+        if not self.source.has_truth or not frames:
+            raise InputError(
+                f"The source {self.source.name!r} has no ground truth in split {self.split!r}; an ablation compares with "
+                "it (gtFine of Cityscapes, --truth-dir for a folder, or --source scenes)."
+            )
+        return frames
+
+    def subject(self, variant: Variant) -> Subject:
+        """The recipe of a variant on these images."""
+        if variant.recipe not in self._subjects:
+            subject = Subject(variant.recipe, self.source, self.frames, self.store, self.device)
+            self._subjects[variant.recipe] = subject
+        return self._subjects[variant.recipe]
+
+    def prepare(self, variants: Sequence[Variant]) -> None:
+        """Fill the store with the stages of all variants, and drop images that cannot be read.
+
+        Raises `InputError` if none is left or detections do not fit, `WeightsError` for missing networks; what is
+        missing altogether is said before the first stage runs.
+        """
+        for variant in variants:
+            pipeline = self.subject(variant).pipeline
+            pipeline.weights  # noqa: B018 - raises
+            if variant.recipe.instances.method == "detections":
+                pipeline.detections  # noqa: B018 - raises
+        filled: set[str] = set()
+        for variant in variants:
+            subject = self.subject(variant)
+            self._fill(subject, subject.stages_before_calibration(), None, filled)
+            calibration = subject.calibrate(self._bar)
+            self._fill(subject, subject.stages_after_calibration(), calibration, filled)
+
+    def _fill(
+        self, subject: Subject, stages: Sequence[str], calibration: Calibration | None, filled: set[str]
+    ) -> None:
+        """Run `stages` over all images, those left out that another variant has `filled`."""
+        keys = {stage: subject.pipeline.key(stage, calibration) for stage in stages}
+        missing = tuple(stage for stage in stages if keys[stage] not in filled)
+        filled.update(keys.values())
+        if not missing:
+            return
+        job = Job(subject.recipe, self.source, self.split, self.store, missing, self.device, calibration)
+        indices = [self._index[frame.image_id] for frame in self.frames]
+        failures = fill_store(job, indices, workers=self.workers, progress=self.progress, isolate=False)
+        failed = {failure.image_id for failure in failures}
+        self.frames[:] = [frame for frame in self.frames if frame.image_id not in failed]
+        subject.frames[:] = [frame for frame in subject.frames if frame.image_id not in failed]
+        if not self.frames:
+            raise InputError(f"Not one image could be read: {failures[0].reason}")
+
+    def has_true_depth(self) -> bool:
+        """Whether ground truth holds depth, judged by the first image."""
+        truth = self.frames[0].truth()
+        return truth is not None and truth.depth_m is not None
+
+    def input_digest(self, frame: Frame) -> str:
+        """Digest of all files that any variant reads for an image; all read the same."""
+        return next(iter(self._subjects.values())).pipeline.input_digest(frame)
+
+    def measure(self, variants: Sequence[Variant]) -> dict[Variant, Measurement]:
+        """The measurement of every variant. Call `prepare` before. Raises `InputError`."""
+        self._name_clusters([v for v in variants if not v.true_semantics])
+        tables: dict[Variant, list[tuple[OverlapTable, int]]] = {variant: [] for variant in variants}
+        keys = {variant: self._key(variant) for variant in variants}
+        todo = len(self.frames) * len(variants)
+        with tqdm(total=todo, desc=f"{'measuring':>16}", unit="row·img", disable=not self.progress) as bar:
+            for frame in self.frames:
+                view = View(self, frame)
+                for variant in variants:
+                    tables[variant].append(self._counted(view, variant, keys[variant]))
+                    bar.update()
+        return {variant: self._score(variant, tables[variant]) for variant in variants}
+
+    def _counted(self, view: View, variant: Variant, key: str) -> tuple[OverlapTable, int]:
+        """Overlap table and number of things of one image, from the store or counted now."""
+        store, frame = self.store, view.frame
+        stored = store.get("ablation", key, frame.image_id, view.digest)
+        if stored is None:
+            panoptic = view.panoptic(variant)
+            shown = panoptic.resized(*view.true.semantic.shape)
+            table = view.overlap(shown.semantic(self.calibration(variant).void), shown.segment_map)
+            count = sum(segment.isthing for segment in panoptic.segments)
+            store.put("ablation", key, frame.image_id, view.digest, table.to_arrays() | {"things": np.array([count])})
+            return table, count
+        return OverlapTable.from_arrays(stored, 1), int(stored["things"][0])
+
+    def _key(self, variant: Variant) -> str:
+        """Digest of everything but the image that decides an overlap table."""
+        subject, recipe = self.subject(variant), variant.recipe
+        pipeline, calibration = subject.pipeline, self.calibration(variant)
+        classes = "truth" if variant.true_semantics else pipeline.key("pseudo_classes", subject.calibration)
+        depth = "truth" if variant.true_depth else pipeline.key("depth")
+        settings = {k: v for k, v in recipe.settings().items() if k in ("instances", "fusion", "cuts")}
+        detections = {k: v for k, v in recipe.settings()["detections"].items() if k not in ("files", "names")}
+        inputs = (recipe.depth.inverse, recipe.depth.ego_crop, sorted(pipeline.weights.items()))
+        how = (settings, detections, inputs)
+        return digest_of(
+            VERSION, classes, depth, how, calibration.things, calibration.cluster_to_class, self.convention
+        )
+
+    def calibration(self, variant: Variant) -> Calibration:
+        """Classes and things of a variant; Cityscapes' own where it takes true class maps or the true split."""
+        if variant.true_semantics:
+            names = enumerate(taxonomy.NAMES_19)
+            classes = tuple(ClassStatistics(name, k in taxonomy.THINGS_19, None, None) for k, name in names)
+            return Calibration(classes, tuple(range(19)), len(self.frames), ("class maps", "thing/stuff split"))
+        calibration = self.subject(variant).calibration
+        if not variant.true_split:
+            return calibration
+        named = _names(calibration, self.naming(variant)[0])
+        things = {k for k, class_id in named.items() if class_id in taxonomy.THINGS_19}
+        classes = tuple(replace(c, isthing=k in things) for k, c in enumerate(calibration.classes))
+        return replace(calibration, classes=classes)
+
+    def naming(self, variant: Variant) -> tuple[dict[int, int] | None, float]:
+        """``{pseudo-class: class}`` for scoring, None where classes have names; and mIoU of the class maps."""
+        return self._namings[self.semantics_key(variant)]
+
+    def semantics_key(self, variant: Variant) -> str:
+        """Equal for variants whose class maps are equal."""
+        if variant.true_semantics:
+            return "truth"
+        calibration = self.subject(variant).calibration
+        return digest_of(
+            self.subject(variant).pipeline.key("pseudo_classes", calibration), calibration.cluster_to_class
+        )
+
+    def _name_clusters(self, variants: Sequence[Variant]) -> None:
+        """Take the naming of every set of class maps that occurs among `variants`."""
+        self._namings["truth"] = (None, 1.0)
+        of_key = {self.semantics_key(variant): variant for variant in variants}
+        metrics = {key: self.metric(self.subject(variant).calibration) for key, variant in of_key.items()}
+        for frame in self._bar(self.frames, "class maps") if metrics else ():
+            view = View(self, frame)
+            for key, variant in of_key.items():
+                shape = view.true.semantic.shape
+                table = view.overlap(resize_nearest(view.classes(variant), *shape), None)
+                metrics[key].update_table(table, image_id=frame.image_id)
+        for key, metric in metrics.items():
+            result = metric.compute()
+            self._namings[key] = (None if result.matching == "none" else dict(result.assignment), result.miou)
+
+    def metric(self, calibration: Calibration) -> PanopticQuality:
+        """An empty metric over the 19 classes for predictions of this calibration's classes."""
+        given: dict[str, Any] = {"convention": self.convention, "pred_void": calibration.void, "report_hw": None}
+        if calibration.cluster_to_class is not None:
+            return PanopticQuality(taxonomy.THINGS_19, taxonomy.STUFF_19, **given)
+        stuff = tuple(k for k in range(len(calibration.classes)) if k not in calibration.things)
+        given |= {"pseudo_things": calibration.things, "pseudo_stuff": stuff, "matching": "hungarian"}
+        return PanopticQuality(taxonomy.THINGS_19, taxonomy.STUFF_19, drop_zero_overlap=True, **given)
+
+    def _score(self, variant: Variant, tables: Sequence[tuple[OverlapTable, int]]) -> Measurement:
+        calibration, (assignment, miou) = self.calibration(variant), self.naming(variant)
+        metric = self.metric(calibration)
+        for frame, (table, _) in zip(self.frames, tables):
+            metric.update_table(table, image_id=frame.image_id)
+        named = _names(calibration, assignment)
+        right = [(k in calibration.things) == (class_id in taxonomy.THINGS_19) for k, class_id in named.items()]
+        return Measurement(
+            result=metric.compute(assignment=assignment),
+            miou=miou,
+            instances=sum(count for _, count in tables) / len(tables),
+            things=len(calibration.things),
+            right_side=sum(right),
+            classes=len(right),
+        )
+
+    def _bar(self, frames: Iterable[Frame], title: str) -> Iterable[Frame]:
+        return tqdm(frames, desc=f"{title:>16}", unit="img", disable=not self.progress)
+
+
+def _names(calibration: Calibration, assignment: dict[int, int] | None) -> dict[int, int]:
+    """``{class of the label set: class of the truth}``; the same where classes have names."""
+    return {k: k for k in range(len(calibration.classes))} if assignment is None else assignment

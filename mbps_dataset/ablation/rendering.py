@@ -1,0 +1,107 @@
+"""Tables as Markdown in the report's layout, and everything measured as one JSON document.
+
+The head says what the numbers cannot be compared without: images, metric convention, how clusters were named, who wins
+an overlap. Percentages; a dash where nothing was measured or nothing is defined; † marks rows that use ground truth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mbps_dataset.ablation.results import DECIMALS, RowResult
+from mbps_dataset.ablation.tables import Table
+
+
+Cell = Callable[[RowResult, RowResult], str]
+"""A cell from the row and the first row of its table."""
+
+DASH = "–"
+CAR, PERSON = 13, 11
+
+
+def _percent(name: str) -> Cell:
+    return lambda row, first: _number(100 * row.values[name])
+
+
+def _change(name: str) -> Cell:
+    def cell(row: RowResult, first: RowResult) -> str:
+        return DASH if row is first else _number(100 * (row.values[name] - first.values[name]), "+")
+
+    return cell
+
+
+def _counts(class_id: int, *keys: str) -> Cell:
+    def cell(row: RowResult, first: RowResult) -> str:
+        counts = row.per_class.get(class_id)
+        return "/".join(str(int(counts[key])) for key in keys) if counts else DASH
+
+    return cell
+
+
+def _number(value: float, sign: str = "") -> str:
+    if math.isnan(value):
+        return DASH
+    return f"{value:{sign}.{DECIMALS}f}".replace("-", "−") if sign else f"{value:.{DECIMALS}f}"
+
+
+def _split(row: RowResult, first: RowResult) -> str:
+    return f"{row.values['right_side']:.3g}/{row.values['classes']:.3g}"
+
+
+COLUMNS: dict[str, tuple[str, Cell]] = {
+    "pq": ("PQ", _percent("pq")),
+    "pq_stuff": ("PQ^St", _percent("pq_stuff")),
+    "pq_things": ("PQ^Th", _percent("pq_things")),
+    "sq": ("SQ", _percent("sq")),
+    "rq": ("RQ", _percent("rq")),
+    "delta_pq": ("ΔPQ", _change("pq")),
+    "miou": ("mIoU", _percent("miou")),
+    "delta_miou": ("ΔmIoU", _change("miou")),
+    "instances": ("Inst/img", lambda row, first: f"{row.values['instances']:.1f}"),
+    "car": ("Car TP/FP", _counts(CAR, "tp", "fp")),
+    "person": ("Person TP/FP", _counts(PERSON, "tp", "fp")),
+    "car_fp": ("Car FP", _counts(CAR, "fp")),
+    "person_fp": ("Person FP", _counts(PERSON, "fp")),
+    "split": ("Right side", _split),
+    "things": ("Things", lambda row, first: f"{row.values['things']:.3g}"),
+}
+"""Title and cell of every column a table may have."""
+
+
+def as_markdown(head: Sequence[str], tables: Sequence[tuple[Table, Sequence[RowResult]]]) -> str:
+    """A document of all tables under `head`, a list of sentences."""
+    parts = [*(f"- {sentence}" for sentence in head), ""]
+    for table, rows in tables:
+        parts += [*_table(table, rows), ""]
+    return "\n".join(parts)
+
+
+def _table(table: Table, rows: Sequence[RowResult]) -> list[str]:
+    titles = ["Row", *(COLUMNS[name][0] for name in table.columns)]
+    name = f"Table {table.name}" if table.name.isdigit() else table.name.capitalize()
+    lines = [f"**{name}: {table.title}**", "", _line(titles), "|" + "---|" * len(titles)]
+    for row in rows:
+        if row.unavailable:
+            cells = [DASH] * len(table.columns)
+        else:
+            cells = [COLUMNS[column][1](row, rows[0]) for column in table.columns]
+        remark = row.unavailable or row.note
+        mark = " †" if row.measurement_only else ""
+        lines.append(_line([row.name + mark + (f" ({remark})" if remark else ""), *cells]))
+    return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def as_document(about: Mapping[str, Any], tables: Sequence[tuple[Table, Sequence[RowResult]]]) -> dict[str, Any]:
+    """Everything measured, as fractions, ready for JSON; `about` says on what and how."""
+    return {
+        "about": dict(about),
+        "tables": {
+            table.name: {"title": table.title, "rows": [row.to_dict() for row in rows]} for table, rows in tables
+        },
+    }

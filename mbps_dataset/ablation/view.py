@@ -1,0 +1,106 @@
+"""One image under all variants: what several of them need is made once and forgotten with the image."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from mbps_dataset import taxonomy
+from mbps_dataset.ablation.rows import Variant
+from mbps_dataset.errors import InputError
+from mbps_dataset.metrics import OverlapTable, overlap_table
+from mbps_dataset.prediction_formats import Labels, cityscapes_labels
+from mbps_dataset.sources import Frame, Truth
+from mbps_dataset.stages.panoptic import Panoptic
+from mbps_dataset.stages.resizing import resize_nearest
+from mbps_dataset.store import digest_of
+
+
+if TYPE_CHECKING:
+    from mbps_dataset.ablation.bench import Bench
+
+REPORT_HW = (512, 1024)
+"""Height and width at which the convention "report" scores."""
+
+Value = TypeVar("Value")
+
+
+class View:
+    """An image of a bench: `true` labels at the size of the score, `digest` of all that is read for it.
+
+    Raises `InputError` if its ground truth cannot be read.
+    """
+
+    def __init__(self, bench: Bench, frame: Frame) -> None:
+        truth = frame.truth()
+        if truth is None:
+            raise InputError(f"{frame.image_id}: its ground truth has gone.")
+        self.bench, self.frame, self.truth = bench, frame, truth
+        self.image_hw = truth.label_ids.shape
+        self.true = _at_size(_labels(truth, frame.image_id), bench.convention)
+        content = hashlib.sha256(truth.label_ids.tobytes() + truth.instance_ids.tobytes())
+        depth = "" if truth.depth_m is None else hashlib.sha256(truth.depth_m.tobytes()).hexdigest()
+        self.digest = digest_of(bench.input_digest(frame), content.hexdigest(), depth)
+        self._made: dict[str, Any] = {}
+
+    def panoptic(self, variant: Variant) -> Panoptic:
+        """The segments of a variant, at the working size of its instances."""
+        pipeline = self.bench.subject(variant).pipeline
+        working_hw = pipeline.working_size(*self.image_hw)
+        semantic = resize_nearest(self.classes(variant), *working_hw)
+        things = self.bench.calibration(variant).things
+        objects = self._once(
+            digest_of("objects", asdict(variant.recipe.detections), sorted(pipeline.weights.items()), working_hw,
+                      variant.recipe.instances.method, asdict(variant.recipe.cuts)),
+            lambda: pipeline.objects(self.frame, *working_hw),
+        )  # fmt: skip
+        return pipeline.panoptic(semantic, self.depth(variant, *working_hw), things, objects)
+
+    def classes(self, variant: Variant) -> np.ndarray:
+        """Class ids at image size: the variant's own, or the true ones."""
+        if variant.true_semantics:
+            return taxonomy.LABEL_ID_TO_TRAIN_ID[self.truth.label_ids]
+        subject = self.bench.subject(variant)
+        return self._once(
+            self.bench.semantics_key(variant),
+            lambda: subject.pipeline.class_map(self.frame, subject.calibration, *self.image_hw),
+        )
+
+    def depth(self, variant: Variant, height: int, width: int) -> np.ndarray:
+        """Depth [height, width]: the variant's own, or the true one."""
+        pipeline = self.bench.subject(variant).pipeline
+        if variant.true_depth:
+            if self.truth.depth_m is None:
+                raise InputError(f"{self.frame.image_id}: its ground truth holds no depth.")
+            return resize_nearest(self.truth.depth_m, height, width)
+        crop = variant.recipe.depth.ego_crop
+        key = digest_of("depth", pipeline.key("depth"), crop, height, width)
+        return self._once(key, lambda: pipeline.depth_map(self.frame, height, width))
+
+    def overlap(self, semantic: np.ndarray, instance: np.ndarray | None) -> OverlapTable:
+        """Common pixels of a prediction and the truth, both at the size of the truth."""
+        true = self.true
+        return overlap_table(
+            semantic, instance, true.semantic, true.instance, true_crowd=true.crowd, image=self.frame.image_id
+        )
+
+    def _once(self, key: str, make: Callable[[], Value]) -> Value:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
+def _labels(truth: Truth, image_id: str) -> Labels:
+    return cityscapes_labels(truth.label_ids, truth.instance_ids, taxonomy.LABEL_ID_TO_TRAIN_ID, image_id)
+
+
+def _at_size(labels: Labels, convention: str) -> Labels:
+    """The truth at the size the convention scores at: 512 x 1024 under "report", its own otherwise."""
+    if convention != "report":
+        return labels
+    maps = {name: getattr(labels, name) for name in ("semantic", "instance", "crowd")}
+    return replace(labels, **{k: None if v is None else resize_nearest(v, *REPORT_HW) for k, v in maps.items()})

@@ -1,0 +1,106 @@
+"""`mbps ablate`: which component contributes what, in the tables of the report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mbps_dataset.recipe import RECIPES, get_recipe
+
+
+HELP = "measure which component contributes what, in the report's tables, on a source with ground truth"
+EXAMPLE = (
+    "mbps ablate --recipe demo --output build/ablation\n"
+    "  mbps ablate --recipe mbps --data-dir cityscapes --split validation --tables 4 6 hybrid --detections CuVLER=cuvler.json@0.35"
+)
+SCENES = 16
+"""Rendered scenes measured unless --limit says otherwise."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--recipe", default="demo", help=f"{', '.join(RECIPES)}, or a recipe .json (default: demo)")
+    parser.add_argument("--tables", nargs="+", default=[], metavar="TABLE",
+                        help="4 components, 5 tau and A_min, 6 instance methods, 7 stuff and things, 8 CRF, true-maps, "
+                             "merging, hybrid (default: all)")  # fmt: skip
+    parser.add_argument(
+        "--source", choices=("scenes", "cityscapes", "folder"), help="default: guessed from --data-dir"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="Cityscapes tree, or folder of photographs")
+    parser.add_argument("--truth-dir", metavar="DIR", help="folder source only: label maps")
+    parser.add_argument("--split", metavar="NAME", help="split to measure on (default: validation where there is one)")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help=f"only the first N images (default: all; {SCENES} rendered scenes)"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="STAGE.SETTING=VALUE", dest="settings",
+                        help="change a setting of the recipe in every row; rows change theirs after it")  # fmt: skip
+    parser.add_argument("--detections", action="append", default=[], metavar="NAME=FILE[,FILE][@SCORE]",
+                        help="masks of a detector for tables 4, 6 and hybrid; may be repeated")  # fmt: skip
+    parser.add_argument("--convention", default="report", choices=("report", "coco", "cups"),
+                        help="void and crowd rules of PQ (default: report, as its tables)")  # fmt: skip
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write (default: build/ablation-RECIPE)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core; one on a GPU)")
+    parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print and save. The same command goes on where it was stopped."""
+    from mbps_dataset.ablation import (
+        Detector,
+        ImpossibleRowError,
+        as_document,
+        as_markdown,
+        choose_tables,
+        run_ablation,
+    )
+    from mbps_dataset.builder import default_device
+    from mbps_dataset.store import Store, write_atomically
+
+    # The report's tables were taken with the evaluator that overwrites; --set fusion.order=… comes after and wins.
+    recipe = get_recipe(arguments.recipe).with_settings(["fusion.order=overwrite", *arguments.settings])
+    detectors = [Detector.parse(text) for text in arguments.detections]
+    tables = choose_tables(arguments.tables, recipe, detectors)
+    source = _open_source(arguments)
+    output = arguments.output or Path("build") / f"ablation-{recipe.name}"
+    try:
+        done = run_ablation(
+            recipe,
+            source,
+            arguments.split or ("validation" if "validation" in source.splits() else source.splits()[0]),
+            Store(output / "stages"),
+            tables,
+            limit=arguments.limit,
+            convention=arguments.convention,
+            device=arguments.device or default_device(),
+            workers=arguments.workers,
+            progress=not arguments.quiet and sys.stderr.isatty(),
+        )
+    except ImpossibleRowError as error:
+        print(f"mbps ablate: {error} This is a mistake of the evaluation; please report it.", file=sys.stderr)
+        return 1
+    text = as_markdown(done.head, done.tables)
+    write_atomically(output / "ablation.md", text.encode())
+    write_atomically(
+        output / "ablation.json", (json.dumps(as_document(done.about, done.tables), indent=2) + "\n").encode()
+    )
+    print(text)
+    print(f"written: {output / 'ablation.md'}, {output / 'ablation.json'}")
+    return 0
+
+
+def _open_source(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
+    """The source as `mbps build` opens it; rendered scenes are validation scenes, as many as are measured."""
+    from mbps_dataset.builder import MBPSConfig
+
+    options = {"truth_dir": arguments.truth_dir} if arguments.truth_dir else {}
+    name = arguments.source
+    if name is None and arguments.data_dir is None and arguments.recipe == "demo":
+        name = "scenes"
+    if name == "scenes":
+        options |= {"train": 0, "validation": arguments.limit or SCENES}
+    config = MBPSConfig(
+        name=arguments.recipe, data_dir=arguments.data_dir, source=name, source_options=options or None
+    )
+    return config.open_source()

@@ -1,0 +1,57 @@
+"""Tables as text: layout of the report, dashes, marks, and rows that a linter can read back."""
+
+from __future__ import annotations
+
+import math
+
+from mbps_dataset.ablation.rendering import as_document, as_markdown
+from mbps_dataset.ablation.results import RowResult
+from mbps_dataset.ablation.rows import Row
+from mbps_dataset.ablation.tables import Table
+from mbps_dataset.metrics import rows_from_markdown
+
+
+VALUES = {"pq": 0.2341, "pq_stuff": 0.3, "pq_things": 0.14, "sq": 0.7, "rq": 0.3, "miou": math.nan, "instances": 5.25,
+          "things": 6.0, "right_side": 15.0, "classes": 19.0}  # fmt: skip
+CLASSES = {13: {"tp": 3, "fp": 4, "fn": 5}, 11: {"tp": 0, "fp": 2, "fn": 9}}
+COLUMNS = ("pq", "pq_stuff", "pq_things", "delta_pq", "car", "person_fp", "miou", "instances", "split", "things")
+
+
+def text() -> str:
+    table = Table("4", "Components", COLUMNS, (Row("Full"), Row("Less"), Row("Truth"), Row("Absent")))
+    rows = [
+        RowResult("Full", values=VALUES, per_class=CLASSES),
+        RowResult("Less", values=VALUES | {"pq": 0.2}, note="mean of 10"),
+        RowResult("Truth", values=VALUES | {"pq": 0.25}, measurement_only=True),
+        RowResult("Absent", unavailable="not run: no file"),
+    ]
+    return as_markdown(["On one image.", "Convention `report`."], [(table, rows)])
+
+
+def test_a_table_has_the_layout_of_the_report():
+    lines = text().splitlines()
+    assert lines[:2] == ["- On one image.", "- Convention `report`."]
+    assert lines[3:] == [
+        "**Table 4: Components**",
+        "",
+        "| Row | PQ | PQ^St | PQ^Th | ΔPQ | Car TP/FP | Person FP | mIoU | Inst/img | Right side | Things |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| Full | 23.41 | 30.00 | 14.00 | – | 3/4 | 2 | – | 5.2 | 15/19 | 6 |",
+        "| Less (mean of 10) | 20.00 | 30.00 | 14.00 | −3.41 | – | – | – | 5.2 | 15/19 | 6 |",
+        "| Truth † | 25.00 | 30.00 | 14.00 | +1.59 | – | – | – | 5.2 | 15/19 | 6 |",
+        "| Absent (not run: no file) | – | – | – | – | – | – | – | – | – | – |",
+    ]
+
+
+def test_printed_rows_can_be_read_back():
+    rows = rows_from_markdown(text())
+    assert [row.name for row in rows] == ["Full", "Less (mean of 10)", "Truth †"]
+    assert rows[0].values == {"pq": 23.41, "pq_stuff": 30.0, "pq_things": 14.0}
+
+
+def test_the_document_holds_fractions():
+    table = Table("8", "CRF", ("pq",), (Row("Full"),))
+    document = as_document({"images": 1}, [(table, [RowResult("Full", values=VALUES, per_class=CLASSES)])])
+    (row,) = document["tables"]["8"]["rows"]
+    assert document["about"] == {"images": 1} and row["pq"] == 0.2341 and row["miou"] is None
+    assert row["per_class"]["person"] == {"tp": 0, "fp": 2, "fn": 9}

@@ -1,0 +1,61 @@
+"""`mbps ablate` as a person meets it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mbps_dataset.ablation import ImpossibleRowError
+from mbps_dataset.cli import main
+
+
+QUICK = ["--limit", "1", "--workers", "1", "--set", "crf.enabled=false", "--set", "instances.short_side=128"]
+
+
+def test_it_prints_and_saves_the_tables(tmp_path, capsys):
+    arguments = ["ablate", "--tables", "merging", "5", *QUICK, "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "on 1 images of `scenes`, split `validation`" in out and "convention `report`" in out
+    assert out.index("**Table 5") < out.index("**Merging") and "0.10 / 500 (this recipe)" in out
+    assert (tmp_path / "ablation.md").read_text() in out
+    document = json.loads((tmp_path / "ablation.json").read_text())
+    assert list(document["tables"]) == ["5", "merging"] and document["about"]["fusion_order"] == "overwrite"
+    assert document["about"]["source"]["validation"] == 1
+    assert main([*arguments, "--set", "fusion.order=report"]) == 0
+    assert "Fusion `report`" in capsys.readouterr().out
+
+
+def test_a_row_that_cannot_be_ends_it_in_one_line(tmp_path, capsys, monkeypatch):
+    def impossible(*_, **__):
+        raise ImpossibleRowError("Full pipeline: error: PQ 20 is not the mean of its parts.")
+
+    monkeypatch.setattr("mbps_dataset.ablation.run_ablation", impossible)
+    assert main(["ablate", *QUICK, "--output", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("mbps ablate: Full pipeline: error") and "mistake of the evaluation" in err
+    assert err.count("\n") == 1 and not (tmp_path / "ablation.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tables", "9"], "Unknown table '9'; known are 4, 5"),
+        (["--recipe", "nope"], "Unknown recipe 'nope'"),
+        (["--detections", "CutLER"], "'CutLER' names no detections"),
+        (["--set", "instances.tau=1"], "Unknown setting 'instances.tau'"),
+        (["--split", "test"], "No split 'test'; there is validation"),
+        (["--recipe", "mbps"], "The recipe 'mbps' needs images"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, capsys, tmp_path):
+    assert main(["ablate", *arguments, "--output", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"mbps ablate: {message}") and err.count("\n") == 1
+
+
+def test_photographs_without_truth_are_refused(tmp_path, capsys, small_label_set):
+    (tmp_path / "a.png").write_bytes(small_label_set.frames("train")[0].image_bytes())
+    assert main(["ablate", "--source", "folder", "--data-dir", str(tmp_path)]) == 1
+    assert "has no ground truth in split 'train'" in capsys.readouterr().err
