@@ -52,7 +52,7 @@ def metadata(document: Mapping[str, Any]) -> dict[str, Any]:
                 "config_name": name,
                 "default": True,
                 "version": document["package_version"],
-                "description": f"sha256:{document['identity']}",
+                "description": description(document),
                 "data_files": [
                     {"split": split, "path": f"data/{split}-*.parquet"}
                     for split in document["splits"]
@@ -61,6 +61,12 @@ def metadata(document: Mapping[str, Any]) -> dict[str, Any]:
             }
         ],
     }
+
+
+def description(document: Mapping[str, Any]) -> str:
+    """Digests of what made the rows and, where it is known, of the rows: other rows, another entry in the cache."""
+    rows = document["digests"].get("rows")
+    return f"sha256:{document['identity']}" + (f" rows sha256:{rows}" if rows else "")
 
 
 def _size_category(rows: int) -> str:

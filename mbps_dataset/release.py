@@ -92,6 +92,7 @@ def prepare(built: BuiltLabelSet, tag: str, scratch: Path, *, with_images: bool 
     digest = hashlib.sha256("".join(f"{f.sha256}  {Path(f.path).name}\n" for f in rows).encode()).hexdigest()
     version = release_version(tag, built.document["package_version"])
     document = public_document(built.document)
+    document.pop("files", None)  # of the files here, with images; those of the release follow
     document["release"] = {
         "tag": tag,
         "version": version,

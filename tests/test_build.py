@@ -99,7 +99,9 @@ def test_the_card_is_valid_and_names_version_and_digest(built):
     _, head, body = text.split("---\n", 2)
     config = yaml.safe_load(head)["configs"][0]
     assert config["config_name"] == "demo" and config["default"] is True
-    assert config["description"] == f"sha256:{built.document['identity']}"
+    digests = built.document["digests"]
+    assert config["description"] == f"sha256:{built.document['identity']} rows sha256:{digests['rows']}"
+    assert all(entry.reason and f"| {entry.reason} |" in body for entry in built.calibration.classes)
     assert "without a single human label" in body and "{{" not in body and "{%" not in body
     assert "pseudo-class 26" in body
 

@@ -129,6 +129,7 @@ def test_a_dry_run_lists_all_that_a_push_sends_and_sends_nothing(hub, client, tm
     assert client.push(built, "org/dry", "v1.0.0")["status"] == 0
     files = hub.repositories["org/dry"].at("v1.0.0").files
     assert set(listed) == set(files)
+    assert f"run: mbps eval {built.root} --json {built.root / 'quality.json'}" in told["err"]
     size = len(files["mbps/train-00000-of-00002.parquet"].content)
     assert listed["mbps/train-00000-of-00002.parquet"] == f"{size / 1000:.1f} kB"
 
@@ -223,7 +224,9 @@ def test_a_release_is_exported_from_the_hub_as_from_the_folder(hub, client, rele
     built = released[0]
     for source, name in (("org/mbps-pseudo", "hub"), (str(built.root), "local")):
         revision = ["--revision", "v1.0.0"] if name == "hub" else []
-        told = client.ask("mbps", arguments=["export", source, str(tmp_path / name), "--format", "maskformer", *revision])
+        told = client.ask(
+            "mbps", arguments=["export", source, str(tmp_path / name), "--format", "maskformer", *revision]
+        )
         assert told["status"] == 0 and "4 images exported as maskformer" in told["out"], told["err"]
     assert hub.changing_requests() == []
     exported = [{path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
@@ -371,6 +374,7 @@ def test_images_go_only_where_their_licence_allows_it(hub, client, tmp_path):
 
 def test_mistakes_are_one_line(hub, client, released, tmp_path):
     built = released[0]
+    assert "no quality" not in released[1]["err"]
     for repo, tag, options, message in (
         ("noslash", "v1", (), "names no dataset repository"),
         ("me/x", "v1..0", (), "cannot name a release"),

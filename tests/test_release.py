@@ -32,6 +32,13 @@ def test_a_release_is_the_same_each_time_and_changes_with_a_label(tmp_path):
     assert (first.version, replace(first, tag="x").tag) == ("1.0.0", "x")
 
 
+def test_checksums_are_those_of_the_released_files_only(tmp_path):
+    built = make_label_set(tmp_path / "set")
+    listed = changed(built, files={"train-00000-of-00002.parquet": "digest of the file with images"})
+    document = release.prepare(listed, "v1.0.0", tmp_path / "scratch").document
+    assert "files" not in document and len(document["release"]["files"]) == 3
+
+
 def test_only_named_files_of_the_folder_are_sent(tmp_path):
     built = make_label_set(tmp_path / "set")
     for name in ("report.html", "preview.png", "recipe.json", "stages/photo.bin", "data/notes.txt"):

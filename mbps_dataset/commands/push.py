@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from mbps_dataset.built import BuiltLabelSet
     from mbps_dataset.publish import DatasetRepository, check_target, plan_commit
+    from mbps_dataset.quality_table import QUALITY_FILE
     from mbps_dataset.release import prepare
 
     if arguments.quiet or not sys.stderr.isatty():
@@ -47,6 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     check_target(repository, state, arguments.tag, private=arguments.private)
     with tempfile.TemporaryDirectory(prefix=".release-", dir=_scratch_parent(built.root)) as scratch:
         release = prepare(built, arguments.tag, Path(scratch), with_images=arguments.with_images)
+        if release.quality is None:
+            print(f"The card will state no quality; to change that, first run: mbps eval {built.root} --json "
+                  f"{built.root / QUALITY_FILE}", file=sys.stderr)  # fmt: skip
         if arguments.dry_run:
             plan = plan_commit(release, repository.repo_id, state, make_default=arguments.make_default)
             print_plan(repository, state, plan, arguments)
