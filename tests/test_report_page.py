@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mbps_dataset.built import BuiltLabelSet
+from mbps_dataset.release import write_without_images
 from mbps_dataset.report_page import Page, render_page, write_preview
 from mbps_dataset.report_statistics import SplitStatistics
 from tests.exports.label_sets import random_label_set
@@ -56,6 +60,24 @@ def test_quality_is_shown_where_there_is_truth_and_said_where_there_is_none(buil
     _, bare = write_preview(random_label_set(tmp_path / "set"), "validation", 1)
     text = bare.read_text(encoding="utf-8")
     assert "There is no ground truth for this split" in text and "PQ (" not in text and "scored as" not in text
+
+
+def test_a_set_without_images_shows_those_of_its_source_or_none(built, tmp_path):
+    def stripped(document: dict) -> BuiltLabelSet:
+        (tmp_path / "set/data").mkdir(parents=True, exist_ok=True)
+        for path in built.files("validation"):
+            write_without_images(path, tmp_path / "set/data" / path.name)
+        (tmp_path / "set/labelset.json").write_text(json.dumps(document))
+        return BuiltLabelSet(tmp_path / "set")
+
+    photos = re.compile(r"alt=.photo of")
+    _, page = write_preview(stripped(built.document), "validation", 2)
+    assert len(photos.findall(page.read_text(encoding="utf-8"))) == 2
+    moved = built.document | {"source": {"name": "folder", "data_dir": str(tmp_path / "moved")}}
+    _, page = write_preview(stripped(moved), "validation", 2)
+    text = page.read_text(encoding="utf-8")
+    assert not photos.findall(text) and "The images are not at hand" in text and 'class="over"' not in text
+    assert text.count("<figure>") == 2 * 4
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
