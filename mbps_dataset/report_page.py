@@ -208,8 +208,9 @@ def _picture_section(page: Page) -> str:
 def _figures(pictures: Mapping[str, RGBImage], name: str) -> str:
     photo, cells = pictures.get("photo"), []
     for title, picture in pictures.items():
-        faded = photo is not None and title in ("semantic", "panoptic", "truth", "depth")
-        under = f'<img src="{_embedded(photo)}" alt="">' if faded else ""
+        under = ""
+        if photo is not None and title in ("semantic", "panoptic", "truth", "depth"):
+            under = f'<img src="{_embedded(photo)}" alt="">'
         kind = "over" if under else "plain"
         cells.append(
             f'<figure><div class="stack">{under}<img class="{kind}" src="{_embedded(picture, flat=bool(under))}" '
