@@ -65,7 +65,8 @@ class RowResult:
         return about | known | {"per_class": counts}
 
 
-VALUES = ("pq", "pq_stuff", "pq_things", "sq", "rq")
+VALUES = ("pq", "pq_stuff", "pq_things", "sq", "rq", "sq_pooled", "rq_pooled")
+"""Numbers of the metric that every row keeps."""
 
 
 def row_result(row: Row, measured: Sequence[Measurement]) -> RowResult:
