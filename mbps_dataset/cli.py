@@ -64,10 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.quiet:
         os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     try:
-        return given.run(given)
+        status = given.run(given)
+        sys.stdout.flush()
+        return status
     except USER_ERRORS as error:
         print(f"mbps {given.command}: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read the output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("\nInterrupted. Finished work is kept; run the same command again to go on.", file=sys.stderr)
         return 130

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -74,3 +77,10 @@ def test_info_of_a_label_set_a_recipe_and_an_installation(built, capsys):
     assert json.loads(capsys.readouterr().out)["settings"]["instances"]["min_area"] == 500
     assert main(["info"]) == 0
     assert "torch" in capsys.readouterr().out
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f"{sys.executable} -m mbps_dataset info --recipe demo | true; exit ${{PIPESTATUS[0]}}"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and done.stderr == ""

@@ -6,7 +6,7 @@
     TARGET/gtFine/cityscapes_panoptic_SPLIT.json, …/     COCO panoptic, segment ids as in instanceIds
 
 CITY is what stands before the first ``_`` of the image's name, as in Cityscapes (``images`` without one). All four say the same: the panoptic map
-of the label set. Decisions:
+of the label set. detectron2 looks for the images in ``TARGET/leftImg8bit``: put or link them there. Decisions:
 
 * named classes get Cityscapes' label ids. Pseudo-class k gets 7 + k, the first id that means anything; 248 of them fit
   8 bits. cityscapesScripts read the first 27, but under names that mean nothing, and leave out those on label ids they
