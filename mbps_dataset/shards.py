@@ -109,20 +109,16 @@ def write_shard(
     path, digests = shard.path(output), []
     with replacing(path, durable=True) as temporary:
         with parquet.ParquetWriter(temporary, columns.arrow_schema, write_page_index=True) as writer:
-            for group in _groups(rows):
+            remaining = iter(rows)
+            while group := list(islice(remaining, ROWS_PER_GROUP)):
                 digests += [row_digest(row) for row in group]
                 table = pyarrow.Table.from_pylist(group, schema=columns.arrow_schema)
                 writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+                del group, table  # or two groups would be in memory while the next is read
         sha256 = str(file_digest(temporary))
     note = ShardNote(identity, sha256, len(shard.indices) - len(digests), tuple(digests))
     store.put_json(f"shards/{shard.name}.json", note.to_json())
     return note
-
-
-def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    remaining = iter(rows)
-    while group := list(islice(remaining, ROWS_PER_GROUP)):
-        yield group
 
 
 def rows_digest(notes: Sequence[tuple[Shard, ShardNote]]) -> str:

@@ -2,7 +2,7 @@
 
 Reads one JSON request a line: ``{"arguments": [...], "events": n, "after_s": s, "below": folder}``. A child runs the real
 command line and is killed with SIGKILL just before its n-th change of a file below `folder` (counted by an audit hook),
-or after `s` seconds, or not at all; the answer is its status and how many such changes it made. Importing torch and
+or after `s` seconds, or not at all; the answer is its status, how many such changes it made, and its peak memory. Importing torch and
 `datasets` once instead of sixty times is all that this process is for: it has one thread and runs no network itself.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -47,7 +48,8 @@ def child(request: dict, report: int) -> None:
     watch(request["below"], request.get("events"), counted)
     with open(os.devnull, "w") as silent, contextlib.redirect_stdout(silent):
         status = cli.main(["--quiet", *request["arguments"]])
-    os.write(report, json.dumps({"status": status, "changes": counted[0]}).encode())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    os.write(report, json.dumps({"status": status, "changes": counted[0], "peak_kb": peak}).encode())
     os._exit(0)
 
 
