@@ -45,6 +45,8 @@ def export(
         raise InputError(f"{format_name} keeps the label set's own size; --size is for cups.")
     description = replace(describe(built, format_name), options={"size": list(size)} if size else {})
     module.Writer.check(description)
+    if format_name == "cups" and size is None:
+        _check_size_is_that_of_the_images(built)
     counts = {split: checked_rows(built, split) for split in splits or built.splits}
     counts = {split: count for split, count in counts.items() if count}
     if not counts:
@@ -60,6 +62,14 @@ def export(
         (folder / "README.md").write_text(_readme(description), encoding="utf-8")
         (folder / MARKER).write_text(description.to_json(), encoding="utf-8")
     return ExportResult(target, description, tuple(notes))
+
+
+def _check_size_is_that_of_the_images(built: BuiltLabelSet) -> None:
+    if built.document["recipe"]["settings"]["output"]["size"] == "working":
+        raise InputError(
+            f"{built.root} has labels at working size, so the training resolution of CUPS, {cups.SCALE} of the images', "
+            "is not known; give it, e.g. --size 640x1280 for Cityscapes."
+        )
 
 
 def _write_split(built: BuiltLabelSet, split: str, writer, description: Description, bar: tqdm) -> None:  # type: ignore[no-untyped-def]

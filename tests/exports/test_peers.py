@@ -15,8 +15,11 @@ from mbps_dataset.cli import main
 from mbps_dataset.errors import InputError
 from mbps_dataset.exports import cups
 from mbps_dataset.exports.writing import export
+from mbps_dataset.prediction_formats import cityscapes_labels
 from mbps_dataset.records import DecodedRow
 from mbps_dataset.scoring import score
+from mbps_dataset.sources import open_source
+from mbps_dataset.taxonomy import LABEL_ID_TO_TRAIN_ID
 from tests.exports.label_sets import random_label_set
 
 
@@ -288,3 +291,17 @@ def test_the_command_says_what_is_held(named, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["export", str(named.root), str(tmp_path / "x"), "--format", "cups", "--size", "640"])
     assert "'640' is no size; write HEIGHTxWIDTH" in capsys.readouterr().err
+
+
+def test_our_own_cityscapes_source_reads_the_tree_once_images_lie_beside_it(named, tmp_path):
+    export(named, tmp_path / "out", "cityscapes", splits=["validation"])
+    images = tmp_path / "out/leftImg8bit/val/frankfurt"
+    images.mkdir(parents=True)
+    Image.new("RGB", (64, 40)).save(images / "frankfurt_000001_000294_leftImg8bit.png")
+    source = open_source("cityscapes", data_dir=tmp_path / "out")
+    [frame] = source.frames("validation")
+    [row] = named.rows("validation")
+    labels = cityscapes_labels(frame.truth().label_ids, frame.truth().instance_ids, LABEL_ID_TO_TRAIN_ID, "x")
+    assert source.has_truth and frame.image_id == row.image_id
+    assert np.array_equal(labels.instance > 0, row.instance > 0)
+    assert np.array_equal(labels.semantic == 255, row.panoptic == 0)

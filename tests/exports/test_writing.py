@@ -142,6 +142,16 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(sets, tmp_path)
     assert not list(tmp_path.glob("*out*")) and not list(tmp_path.glob(".out*"))
 
 
+def test_cups_asks_for_the_size_where_labels_have_not_that_of_the_images(tmp_path):
+    built = random_label_set(tmp_path / "set")
+    recipe = built.document["recipe"]
+    recipe["settings"]["output"]["size"] = "working"
+    (built.root / "labelset.json").write_text(json.dumps(built.document))
+    with pytest.raises(InputError, match="labels at working size.*give it, e.g. --size 640x1280"):
+        export(BuiltLabelSet(built.root), tmp_path / "out", "cups")
+    export(BuiltLabelSet(built.root), tmp_path / "out", "cups", size=(40, 64))
+
+
 def test_255_classes_fit_8_bits_with_void(tmp_path):
     built = random_label_set(tmp_path / "set", classes=255, named=False)
     assert built.calibration.void == 65_535
