@@ -35,6 +35,7 @@ from mbps_dataset.models.cause import CauseConfig, CauseSegmenter
 from mbps_dataset.networks import WEIGHTS_ROOT
 from mbps_dataset.sources import scenes
 from mbps_dataset.stages import overclustering, semantics
+from mbps_dataset.stages.resizing import resize_nearest
 
 
 FIRST_SEED = 5_000_000  # apart from the seeds of training and of the scenes source
@@ -77,7 +78,7 @@ def count_pixels(
     """Pixels of each cluster on each class, over all scenes: int64 [k, 19]; labels are brought to the truth's size."""
     counts = np.zeros((k, 19), dtype=np.int64)
     for cluster_ids, scene in zip(labels, measured):
-        cluster_ids = semantics.resize_labels(cluster_ids, scene.train_ids.shape)
+        cluster_ids = resize_nearest(cluster_ids, *scene.train_ids.shape)
         known = scene.train_ids != taxonomy.VOID
         pairs = cluster_ids[known].astype(np.int64) * 19 + scene.train_ids[known]
         counts += np.bincount(pairs, minlength=k * 19).reshape(k, 19)
@@ -133,7 +134,7 @@ def linear_counts(
     for windows, scene in zip(*labelled):
         grid_hw = (windows.image_hw[0] // 14, windows.image_hw[1] // 14)
         inputs.append(overclustering.collect_tokens(semantics.merge_codes(windows), grid_hw=grid_hw, limit=None))
-        targets.append(semantics.resize_labels(scene.train_ids, grid_hw).reshape(-1))
+        targets.append(resize_nearest(scene.train_ids, *grid_hw).reshape(-1))
     known = torch.from_numpy(np.concatenate(targets)).long()
     tokens = torch.from_numpy(np.concatenate(inputs)).float()[known != taxonomy.VOID]
     known = known[known != taxonomy.VOID]

@@ -65,7 +65,7 @@ class HubNetwork(torch.nn.Module, PyTorchModelHubMixin):
         if isinstance(config, dict):
             config = config_from_dict(cls.config_class, config, source=model_id)
         network = cls(config)
-        path = _weights_path(model_id, **download)
+        path = weights_path(model_id, **download)
         state = read_state_dict(path)
         expected = {name: tuple(tensor.shape) for name, tensor in network.checkpoint_state().items()}
         require_match(state, expected, source=str(path), network=f"{cls.__name__} as its config.json describes it")
@@ -93,7 +93,8 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
 
 
-def _weights_path(model_id: str, **download: Any) -> str:
+def weights_path(model_id: str, **download: Any) -> str:
+    """The weights file of a local folder, or of a Hub id, which is downloaded once. Raises `WeightsError`."""
     if os.path.isdir(model_id):
         return os.path.join(model_id, WEIGHTS_FILE)
     try:

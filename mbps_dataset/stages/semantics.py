@@ -260,18 +260,6 @@ def label_map(scores: Array) -> SemanticMap:
     return best.astype(np.uint8 if len(scores) <= 254 else np.uint16)
 
 
-def resize_labels(labels: SemanticMap, size_hw: tuple[int, int]) -> SemanticMap:
-    """Bring a label map to another size as PIL NEAREST does: integer [h, w] -> the same dtype [H, W].
-
-    Pixel i reads floor((i + ½) · in / out), so an exact halving keeps rows and columns 1, 3, 5, ….
-    """
-    if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"Expected `labels` to be an integer map [h, w], but got {labels.dtype} {labels.shape}.")
-    plane = Image.fromarray(labels if labels.dtype == np.uint8 else labels.astype(np.int32))
-    resized = plane.resize((size_hw[1], size_hw[0]), Image.Resampling.NEAREST)
-    return np.asarray(resized).astype(labels.dtype)
-
-
 def _merge(windows: WindowCodes, per_window: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """Mean over overlapping windows of `per_window` (on [C, g, g]) brought to pixels bilinearly."""
     crop, (height, width) = windows.crop, windows.image_hw

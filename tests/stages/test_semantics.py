@@ -21,7 +21,6 @@ from mbps_dataset.stages.semantics import (
     multi_scale_log_probs,
     normalise,
     resize_for_windows,
-    resize_labels,
     sliding_window_codes,
     sliding_window_log_probs,
     window_positions,
@@ -227,23 +226,6 @@ def test_label_maps_have_room_for_every_cluster() -> None:
     assert label_map(scores[:254].numpy()).dtype == np.uint8
 
 
-@settings(deadline=None, max_examples=30)
-@given(
-    height=st.integers(1, 20), width=st.integers(1, 20), factor=st.integers(1, 4), dtype=st.sampled_from(["u1", "u2"])
-)
-def test_labels_are_resized_by_the_nearest_rule(height: int, width: int, factor: int, dtype: str) -> None:
-    labels = np.random.default_rng(height).integers(0, 250, (height, width)).astype(dtype)
-    enlarged = resize_labels(labels, (height * factor, width * factor))
-    assert enlarged.dtype == labels.dtype
-    np.testing.assert_array_equal(enlarged, np.kron(labels, np.ones((factor, factor), dtype=dtype)))
-    np.testing.assert_array_equal(resize_labels(enlarged, (height, width)), labels)
-
-
-def test_halving_keeps_odd_rows_and_columns() -> None:
-    labels = np.arange(64, dtype=np.uint16).reshape(8, 8)
-    np.testing.assert_array_equal(resize_labels(labels, (4, 4)), labels[1::2, 1::2])
-
-
 def test_bad_input(tiny: CauseSegmenter) -> None:
     with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\], but got float64"):
         resize_for_windows(np.zeros((4, 4, 3)))
@@ -264,5 +246,3 @@ def test_bad_input(tiny: CauseSegmenter) -> None:
         merge_codes(WindowCodes(torch.zeros(0, 3, 1, 1), (), (4, 4), 4))
     with pytest.raises(ValueError, match="`scales` to hold positive numbers"):
         multi_scale_log_probs(tiny, np.zeros((70, 70, 3), dtype=np.uint8), ())
-    with pytest.raises(ValueError, match="integer map"):
-        resize_labels(np.zeros((2, 2)), (4, 4))

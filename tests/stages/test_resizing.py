@@ -1,0 +1,40 @@
+"""One nearest rule for every label map: Pillow's; the metric, which imports no stage, has the same."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mbps_dataset.metrics.segmentation import resize_nearest as resize_in_metrics
+from mbps_dataset.stages.resizing import resize_nearest
+
+
+SIDES = st.integers(1, 60)
+
+
+@settings(deadline=None, max_examples=60)
+@given(height=SIDES, width=SIDES, new_height=SIDES, new_width=SIDES)
+def test_stages_metrics_and_pillow_pick_the_same_pixels(height, width, new_height, new_width):
+    labels = np.random.default_rng(height).integers(0, 250, (height, width), dtype=np.uint8)
+    by_pillow = Image.fromarray(labels).resize((new_width, new_height), Image.Resampling.NEAREST)
+    assert np.array_equal(resize_nearest(labels, new_height, new_width), by_pillow)
+    assert np.array_equal(resize_in_metrics(labels, (new_height, new_width)), by_pillow)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    height=st.integers(1, 20), width=st.integers(1, 20), factor=st.integers(1, 4), dtype=st.sampled_from(["u1", "u2"])
+)
+def test_enlarging_repeats_and_shrinking_undoes_it(height, width, factor, dtype):
+    labels = np.random.default_rng(height).integers(0, 250, (height, width)).astype(dtype)
+    enlarged = resize_nearest(labels, height * factor, width * factor)
+    assert enlarged.dtype == labels.dtype
+    np.testing.assert_array_equal(enlarged, np.kron(labels, np.ones((factor, factor), dtype=dtype)))
+    np.testing.assert_array_equal(resize_nearest(enlarged, height, width), labels)
+
+
+def test_halving_keeps_odd_rows_and_columns():
+    labels = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    np.testing.assert_array_equal(resize_nearest(labels, 4, 4), labels[1::2, 1::2])
