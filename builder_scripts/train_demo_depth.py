@@ -7,8 +7,8 @@
    what the trainer accepts, has room for frames and intrinsics only.
 2. Trains depth and pose network together at 128 x 256, coarse to fine, saving to ``--work`` every few minutes. Killed?
    Run the same line again; the result is the same.
-3. Trains them on at 256 x 512, where object borders become sharper. The tensors are the same; only the patches of the
-   query transformer are stretched, so that it goes on seeing 4 x 8 of them.
+3. Trains them on at 256 x 512, where object borders become sharper, in rounds whose learning rate starts anew. The
+   tensors are the same; only the patches of the query transformer are stretched, so that it goes on seeing 4 x 8.
 4. Writes ``config.json`` and ``model.safetensors`` (half precision) with what they were trained on. The pose network
    has done its work and is not kept.
 
@@ -142,13 +142,14 @@ def write_weights(network: SPIdepth, output: Path, *, supervision: str) -> None:
 
 def record_of(arguments: argparse.Namespace) -> str:
     """What the weights saw, and the line that makes them."""
+    fine_steps = " ".join(map(str, arguments.fine_steps))
     return (
         f"photometric consistency of {arguments.triplets} rendered three-frame street videos (appearance "
         f"{APPEARANCE_VERSION}, seeds {TRAINING_SEEDS[0]}-{TRAINING_SEEDS[arguments.triplets - 1]}), {arguments.steps} "
-        f"steps at {NETWORK.height} x {NETWORK.width} and {arguments.fine_steps} at {FINE.height} x {FINE.width}, "
+        f"steps at {NETWORK.height} x {NETWORK.width} and {fine_steps} at {FINE.height} x {FINE.width}, "
         f"{arguments.batch_size} videos each, seed {arguments.seed}; no depth, label or instance map entered training; "
         f"python builder_scripts/train_demo_depth.py --triplets {arguments.triplets} --steps {arguments.steps} "
-        f"--fine-steps {arguments.fine_steps} --batch-size {arguments.batch_size} --seed {arguments.seed}"
+        f"--fine-steps {fine_steps} --batch-size {arguments.batch_size} --seed {arguments.seed}"
     )
 
 
@@ -163,8 +164,10 @@ def rendered_video(arguments: argparse.Namespace, config: SPIdepthConfig) -> Ren
     return video
 
 
-def training_phases(arguments: argparse.Namespace) -> tuple[SPIdepthTrainingSettings, SPIdepthTrainingSettings]:
-    """How the network is trained at its first, and how at its final size."""
+def training_phases(
+    arguments: argparse.Namespace,
+) -> tuple[SPIdepthTrainingSettings, list[SPIdepthTrainingSettings]]:
+    """How the network is trained at its first size, and in every round at its final one."""
     first = SPIdepthTrainingSettings(
         steps=arguments.steps,
         batch_size=arguments.batch_size,
@@ -180,8 +183,9 @@ def training_phases(arguments: argparse.Namespace) -> tuple[SPIdepthTrainingSett
         jitter=0.2,
         seed=arguments.seed,
     )
-    fine = replace(first, steps=arguments.fine_steps, learning_rate=5e-4, quarter_until=0.0, half_until=0.0)
-    return first, fine
+    fine = replace(first, learning_rate=5e-4, quarter_until=0.0, half_until=0.0)
+    steps = enumerate(arguments.fine_steps)
+    return first, [replace(fine, steps=count, seed=arguments.seed + number) for number, count in steps]
 
 
 def main() -> None:
@@ -190,7 +194,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/demo_depth"), help="rendered frames and checkpoints")
     parser.add_argument("--triplets", type=int, default=1000, help="training scenes")
     parser.add_argument("--steps", type=int, default=7000, help=f"at {NETWORK.height} x {NETWORK.width}")
-    parser.add_argument("--fine-steps", type=int, default=2000, help=f"at {FINE.height} x {FINE.width}")
+    parser.add_argument(
+        "--fine-steps",
+        type=int,
+        nargs="+",
+        default=[2000, 1600],
+        help=f"of each round at {FINE.height} x {FINE.width}",
+    )
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="0 = as many as torch likes")
@@ -198,13 +208,14 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
 
-    first, fine = training_phases(arguments)
+    first, rounds = training_phases(arguments)
     depth, pose = new_network(arguments.seed)
     train_spidepth(depth, pose, rendered_video(arguments, NETWORK), first, checkpoint_path=arguments.work / "first.pt")
     depth = stretched(depth)
-    losses = train_spidepth(
-        depth, pose, rendered_video(arguments, FINE), fine, checkpoint_path=arguments.work / "fine.pt"
-    )
+    video = rendered_video(arguments, FINE)
+    for number, settings in enumerate(rounds):
+        checkpoint = arguments.work / f"fine_{number}.pt"
+        losses = train_spidepth(depth, pose, video, settings, checkpoint_path=checkpoint)
     write_weights(depth, arguments.output, supervision=record_of(arguments))
     print(f"wrote {arguments.output}; losses at the end: " + ", ".join(f"{k} {v:.4f}" for k, v in losses.items()))
 

@@ -15,6 +15,7 @@ bags of them.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ CAUSE = CauseConfig(
     feed_forward_dim=256,
 )
 BACKBONE_TRAINING = VisualWordsSettings(rounds=3, steps_per_round=400)
-CAUSE_TRAINING = CauseTrainingSettings()
+CAUSE_TRAINING = CauseTrainingSettings(contrastive_steps=150)
 
 ATTENTION = DINOv3ViTConfig(
     hidden_size=96, intermediate_size=384, num_hidden_layers=4, num_attention_heads=3, patch_size=16, image_size=224,
@@ -79,10 +80,19 @@ def rendered_pictures(count: int, cache: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
+def record_of(count: int) -> str:
+    """What the semantic network saw, and the line that makes it."""
+    return (
+        f"self-supervised on {count} rendered street scenes (appearance {scenes.APPEARANCE_VERSION}, seeds "
+        f"{TRAINING_SEEDS[0]}-{TRAINING_SEEDS[count - 1]}): visual words, then CAUSE's three stages; no label, depth or "
+        f"instance map entered training; python builder_scripts/train_demo_weights.py --part cause --scenes {count}"
+    )
+
+
 def train_semantics(pictures: np.ndarray, checkpoints: Path) -> CauseSegmenter:
     """Backbone by visual words, then codebook, head and probe."""
     with seeded(0):
-        segmenter = CauseSegmenter(CAUSE)
+        segmenter = CauseSegmenter(replace(CAUSE, supervision=record_of(len(pictures))))
         embeddings = segmenter.backbone.model.embeddings
         whiten_patch_filters(embeddings.patch_embeddings.projection, pictures)
         embeddings.position_embeddings.data[0, 1:] = sinusoidal_positions(CAUSE.position_grid, CAUSE.hidden_size)

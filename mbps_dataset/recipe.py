@@ -346,7 +346,7 @@ DEMO = Recipe(
     name="demo",
     summary="tiny networks shipped with the package; no download, no GPU; label-free throughout",
     semantics=SemanticsSettings(weights="builtin"),
-    depth=DepthSettings(weights="builtin", height=128, width=256),
+    depth=DepthSettings(weights="builtin", height=256, width=512),
     saliency=SaliencySettings(weights="builtin"),
     cuts=CutsSettings(weights=("builtin-semantics", "builtin-saliency")),
     supervision=(

@@ -88,10 +88,14 @@ def test_the_stretched_network_sees_the_same_patches(script: ModuleType) -> None
 
 def test_weights_are_small_recorded_and_read_back(script: ModuleType, tmp_path: Path) -> None:
     depth, _ = script.new_network(0)
-    record = script.record_of(Namespace(triplets=3, steps=7, fine_steps=2, batch_size=4, seed=5))
+    record = script.record_of(Namespace(triplets=3, steps=7, fine_steps=[2, 3], batch_size=4, seed=5))
     script.write_weights(depth, tmp_path, supervision=record)
     loaded = SPIdepth.from_pretrained(tmp_path)
-    assert "7 steps" in loaded.supervision and "--seed 5" in loaded.supervision
+    assert (
+        "7 steps" in loaded.supervision
+        and "--fine-steps 2 3" in loaded.supervision
+        and "--seed 5" in loaded.supervision
+    )
     assert (tmp_path / "model.safetensors").stat().st_size < 4_000_000
     for name, value in loaded.state_dict().items():
         torch.testing.assert_close(value, depth.state_dict()[name], rtol=1e-3, atol=1e-4)
