@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 
-HELP = "write a label set as coco-panoptic, cityscapes, cups or maskformer files; labels only"
+HELP = "write a label set as coco-panoptic, cityscapes, cups or maskformer files, and back; labels only"
 EXAMPLE = (
     "mbps export build/mbps exports/coco --format coco-panoptic\n"
+    "  mbps export exports/coco build/corrected --format parquet\n"
     "  mbps export org/mbps-pseudo exports/cups --revision v1.0.0 --format cups --split train"
 )
 
@@ -19,10 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mbps_dataset.exports.formats import FORMATS
 
     parser.add_argument(
-        "label_set", metavar="LABELSET", help="folder written by `mbps build`, or OWNER/NAME of a dataset on the Hub"
+        "label_set",
+        metavar="LABELSET",
+        help="folder written by `mbps build`, OWNER/NAME of a dataset on the Hub, or (for parquet) an export",
     )
     parser.add_argument("target", type=Path, metavar="TARGET", help="folder to write; must be empty or not exist")
-    parser.add_argument("--format", required=True, choices=tuple(FORMATS), help="what will read the files")
+    parser.add_argument("--format", required=True, choices=(*FORMATS, "parquet"),
+                        help="what will read the files; parquet makes an export a label set again")  # fmt: skip
     parser.add_argument(
         "--split", action="append", metavar="NAME", help="split to export; may be repeated (default: all)"
     )
@@ -49,6 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.exports.label_sets import open_label_set
     from mbps_dataset.exports.writing import export
 
+    progress = not arguments.quiet and sys.stderr.isatty()
+    if arguments.format == "parquet":
+        return _import(arguments, progress)
     built = open_label_set(arguments.label_set, recipe=arguments.recipe, revision=arguments.revision)
     result = export(
         built,
@@ -56,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.format,
         splits=arguments.split or (),
         size=arguments.size,
-        progress=not arguments.quiet and sys.stderr.isatty(),
+        progress=progress,
     )
     module = FORMATS[arguments.format]
     images = sum(result.description.splits.values())
@@ -65,4 +72,21 @@ def run(arguments: argparse.Namespace) -> int:
     for note in result.notes:
         print(f"note      {note}")
     print(f"Read it back:  mbps eval {result.target} --truth TRUTH")
+    return 0
+
+
+def _import(arguments: argparse.Namespace, progress: bool) -> int:
+    """An export as a label set again."""
+    from mbps_dataset.errors import InputError
+    from mbps_dataset.exports.importing import import_labels
+    from mbps_dataset.exports.reading import find_export
+
+    exported = find_export(Path(arguments.label_set))
+    if exported is None:
+        raise InputError(
+            f"{arguments.label_set} is no export; `--format parquet` takes a folder that `mbps export` wrote."
+        )
+    description = import_labels(exported, arguments.target, splits=arguments.split or (), progress=progress)
+    print(f"{sum(description.splits.values())} images imported from {description.format}: {arguments.target}")
+    print(f'Load it:  datasets.load_dataset("{arguments.target}")')
     return 0

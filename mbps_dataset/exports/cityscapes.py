@@ -37,6 +37,7 @@ from mbps_dataset.prediction_formats import Labels, read_map
 
 HELD = "classes, things, instances and their order; scores in cityscapes_panoptic_*.json"
 NOT_HELD = "segment ids, the class map under void and inside instances, depth"
+LABEL_FILES = ("gtFine/*/*/*_labelIds.png", "gtFine/*/*/*_instanceIds.png")
 
 FIRST_LABEL_ID = 7
 MOST_PSEUDO_CLASSES = 255 - FIRST_LABEL_ID
@@ -50,7 +51,7 @@ class Writer:
         self.root, self.split = folder / "gtFine", split_folder(split)
         self.label_ids = label_ids(description)
         self.panoptic = f"cityscapes_panoptic_{self.split}"
-        self.json = CocoFile(self.root / f"{self.panoptic}.json", _categories(description), description.origin)
+        self.json = CocoFile(self.root / f"{self.panoptic}.json", _categories(description), description.summary())
 
     @staticmethod
     def check(description: Description) -> None:

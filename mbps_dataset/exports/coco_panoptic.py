@@ -25,6 +25,7 @@ from mbps_dataset.prediction_formats import Labels, labels_from_segments, read_m
 
 HELD = "segment ids, classes, things, areas, boxes, scores"
 NOT_HELD = "the class map under void and inside instances, depth"
+LABEL_FILES = ("panoptic_*.json", "panoptic_*/*.png")
 
 
 class Writer:
@@ -32,7 +33,7 @@ class Writer:
 
     def __init__(self, folder: Path, description: Description, split: str) -> None:
         self.folder, self.name = folder, f"panoptic_{split_folder(split)}"
-        self.json = CocoFile(folder / self.json_path(split), categories(description), description.origin)
+        self.json = CocoFile(folder / self.json_path(split), categories(description), description.summary())
         self.count = 0
 
     @staticmethod

@@ -35,6 +35,7 @@ from mbps_dataset.stages.resizing import resize_nearest
 
 HELD = "the class map with instances aligned, instances, at training resolution"
 NOT_HELD = "segment ids, void where the class map has a class, scores, depth, which classes are things"
+LABEL_FILES = ("*/*_semantic.png", "*/*_instance.png")
 
 SCALE = 0.625
 THING_SHARE = 0.08

@@ -35,7 +35,8 @@ class Description:
 
     `class_names` by class id; `things` class ids; `named`: ids are Cityscapes train ids, else clusters; `void` of class
     maps in memory, 255 or 65535; `splits` maps a split's name to its number of images; `options` of the format;
-    `origin` says what made the labels.
+    `origin` says what made the labels, with the whole ``labelset.json`` without paths under "labelset", and
+    the digest of the label files under "labels".
     """
 
     format: str
@@ -52,6 +53,10 @@ class Description:
         if self.named:
             return taxonomy.class_palette(taxonomy.CLASSES_19)
         return taxonomy.pseudo_class_palette(len(self.class_names))
+
+    def summary(self) -> dict[str, Any]:
+        """`origin` without the whole ``labelset.json``, for formats that have room for a note."""
+        return {key: value for key, value in self.origin.items() if key != "labelset"}
 
     def to_json(self) -> str:
         return json.dumps({"version": VERSION, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"

@@ -16,6 +16,7 @@ from mbps_dataset.built import BuiltLabelSet
 from mbps_dataset.errors import InputError
 from mbps_dataset.exports.description import Description, LabelRow
 from mbps_dataset.prediction_formats import read_map
+from mbps_dataset.public_document import public_document
 
 
 _COLUMNS = ["image_id", "semantic", "panoptic", "segments_info"]
@@ -101,7 +102,12 @@ def describe(built: BuiltLabelSet, format_name: str) -> Description:
         things=calibration.things,
         named=calibration.cluster_to_class is not None,
         void=calibration.void,
-        origin={"recipe": document["recipe"]["name"], "source": document["source"]["name"], **origin},
+        origin={
+            "recipe": document["recipe"]["name"],
+            "source": document["source"]["name"],
+            **origin,
+            "labelset": public_document(document),
+        },
     )
 
 

@@ -17,13 +17,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mbps_dataset.exports import coco_panoptic
 from mbps_dataset.exports.description import Description, LabelRow, file_stem, split_folder
-from mbps_dataset.prediction_formats import Labels
+from mbps_dataset.prediction_formats import Labels, read_map
 
 
 HELD = "segment ids, classes, things, areas, boxes, scores, the class map"
 NOT_HELD = "depth"
+LABEL_FILES = ("annotations/*.json", "panoptic_*/*.png")
 
 
 class Writer(coco_panoptic.Writer):
@@ -56,3 +60,8 @@ def readers(
     """Image id → reader of a split: the segments, as `coco_panoptic` reads them."""
     pictures = folder / f"panoptic_{split_folder(split)}"
     return coco_panoptic.coco_readers(folder / location(description, split), pictures, class_of, void)
+
+
+def class_map(folder: Path, split: str, image_id: str) -> NDArray[np.integer]:
+    """The class map of an image, [H, W] with void as in the label set. Raises `InputError` if it cannot be read."""
+    return read_map(folder / f"panoptic_semseg_{split_folder(split)}" / f"{file_stem(image_id)}.png", image_id)

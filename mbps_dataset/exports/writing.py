@@ -12,7 +12,7 @@ from mbps_dataset.built import BuiltLabelSet
 from mbps_dataset.errors import InputError
 from mbps_dataset.exports import cups
 from mbps_dataset.exports.description import MARKER, Description, LabelRow
-from mbps_dataset.exports.formats import FORMATS
+from mbps_dataset.exports.formats import FORMATS, label_digest
 from mbps_dataset.exports.label_sets import checked_rows, describe, label_rows
 from mbps_dataset.exports.target import whole_folder
 
@@ -59,6 +59,7 @@ def export(
                 writer = module.Writer(folder, description, split)
                 _write_split(built, split, writer, description, bar)
                 notes += _notes(writer, split, description)
+        description = replace(description, origin={**description.origin, "labels": label_digest(folder, format_name)})
         (folder / "README.md").write_text(_readme(description), encoding="utf-8")
         (folder / MARKER).write_text(description.to_json(), encoding="utf-8")
     return ExportResult(target, description, tuple(notes))

@@ -54,7 +54,8 @@ def random_label_set(
     document = {
         "format_version": "1.0.0", "package_version": "0.1.0", "identity": f"{seed:064x}", "splits": list(ids),
         "recipe": RECIPES["mbps" if named else "demo"].to_json(), "source": {"name": "folder"}, "counts": counts,
-        "supervision": {}, "ground_truth_used": [], "calibration": calibration.to_json(), "failures": [],
+        "supervision": {}, "ground_truth_used": [], "limit": None,
+        "digests": {"recipe": "1" * 64, "input": "2" * 64, "weights": {}, "code": {}}, "calibration": calibration.to_json(), "failures": [],
     }  # fmt: skip
     (root / "labelset.json").write_text(json.dumps(document), encoding="utf-8")
     return BuiltLabelSet(root)
