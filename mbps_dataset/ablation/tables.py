@@ -78,7 +78,7 @@ def _on_true_maps(recipe: Recipe, detectors: Sequence[Detector]) -> Table:
         Row("True depth − min-area filter", ("instances.min_area=0",), true_semantics=True, true_depth=True),
     ]
     title = "Component contribution on true class maps and split"
-    return Table("true-maps", title, (*QUALITY, "delta_pq", "instances"), tuple(rows))
+    return Table("true-maps", title, (*QUALITY, "delta_pq", "instances", "car", "person"), tuple(rows))
 
 
 def _grid(recipe: Recipe, detectors: Sequence[Detector]) -> Table:

@@ -21,7 +21,7 @@ def document(value: float) -> dict:
     tables = {}
     for table in choose_tables([], get_recipe("demo")):
         rows = [
-            {"name": row.name} if row.unavailable else {"name": row.name, "pq": value + 0.001 * n,
+            {"name": row.name} if row.unavailable else {"name": row.name, "pq": value + 0.001 * n, "per_class": {"car": {"tp": 10 + n, "fn": 90 - n}},
              "pq_things": value - 0.001 * n, "miou": value + 0.001 * n}
             for n, row in enumerate(table.rows)
         ]  # fmt: skip
@@ -31,11 +31,17 @@ def document(value: float) -> dict:
 
 def test_every_claim_names_rows_that_exist():
     lines = write_claims.claim_lines(document(0.2))
-    assert len(lines) == 2 + len(write_claims.CLAIMS)
+    assert len(lines) == 2 + len(write_claims.CLAIMS) + 2
     assert lines[2] == (
         "| Depth splitting beats connected components, PQ^Th | 11.7 > 8.7 | 20.00 > 19.80, holds | 20.00 > 19.90, holds |"
     )
     assert "20.00 < 20.10, **does not hold** | – |" in lines[6]
+
+
+def test_what_limits_is_said_in_numbers():
+    text = write_claims.what_limits(document(0.2))
+    assert text.startswith("True class maps take the demo from PQ 20.0 to 20.0, true depth in their place to 20.9.")
+    assert "11 of 100 cars are found as connected components, 10 by depth splitting" in text
 
 
 def test_equal_and_undefined_numbers_are_said():
@@ -43,7 +49,8 @@ def test_equal_and_undefined_numbers_are_said():
     for table in same["tables"].values():
         for row in table["rows"]:
             row["pq_things"] = 0.2
-            row["pq"] = None
+    for row in same["tables"]["7"]["rows"]:
+        row["pq"] = None
     lines = write_claims.claim_lines(same)
     assert "20.00 = 20.00, no difference" in lines[2] and lines[6].endswith("| – | – |")
 
