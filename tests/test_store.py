@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mbps_dataset.errors import StoreError
-from mbps_dataset.store import Failure, Store, digest_of, write_atomically
+from mbps_dataset.store import (
+    Failure,
+    Store,
+    digest_of,
+    file_digest,
+    holds_bytes,
+    remove_abandoned,
+    write_atomically,
+)
 
 
 ARRAYS = {"labels": np.arange(12, dtype=np.uint8).reshape(3, 4), "depth": np.linspace(0, 1, 5, dtype=np.float32)}
@@ -110,6 +121,72 @@ def test_damaged_json_reads_as_missing(tmp_path):
     assert store.get_json("calibration/x.json") == {"a": 1}
     (tmp_path / "calibration/x.json").write_text('{"a"')
     assert store.get_json("calibration/x.json") is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_any_changed_value_of_a_document_reads_as_missing(tmp_path_factory, data):
+    """JSON that still parses, with another number in it, is damage too."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    store.put_json("a.json", {"ratio": 0.125, "names": ["road", "sky"], "nested": {"b": [1, None, True]}})
+    text = bytearray((store.root / "a.json").read_bytes())
+    place = data.draw(st.integers(0, len(text) - 1))
+    text[place] ^= data.draw(st.integers(1, 255))
+    (store.root / "a.json").write_bytes(bytes(text))
+    found = store.get_json("a.json")
+    assert found is None or found == {"ratio": 0.125, "names": ["road", "sky"], "nested": {"b": [1, None, True]}}
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", "{}", '{"a": 1}'])
+def test_documents_without_checksum_read_as_missing(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    assert Store(tmp_path).get_json("a.json") is None
+
+
+def test_a_folder_in_the_way_is_moved_aside_with_what_it_holds(tmp_path):
+    store = Store(tmp_path)
+    path = put(store)
+    path.unlink()
+    path.mkdir()
+    (path / "thesis.tex").write_text("mine")
+    assert store.get("depth", "k" * 64, "a", "d") is None and not store.holds("depth", "k" * 64, "a", "d")
+    put(store)
+    assert store.holds("depth", "k" * 64, "a", "d")
+    assert [p.read_text() for p in tmp_path.rglob("thesis.tex")] == ["mine"]
+
+
+def test_only_one_holds_a_lock(tmp_path):
+    code = f"import sys; from mbps_dataset.store import Store\nwith Store({str(tmp_path)!r}).alone('x'): print('held')"
+    with Store(tmp_path).alone("x"):
+        waiting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        with Store(tmp_path).alone("y"):
+            time.sleep(0.3)
+        assert waiting.poll() is None
+    assert waiting.communicate(timeout=120)[0] == "held\n"
+
+
+def test_where_there_are_no_locks_nobody_waits(tmp_path):
+    (tmp_path / "file").write_text("")
+    with Store(tmp_path / "file").alone("x"), Store(tmp_path / "file").alone("x"):
+        pass
+
+
+def test_what_a_killed_process_left_is_removed_in_time(tmp_path):
+    old, new, other = tmp_path / "a/.x.bin.1.ab.tmp", tmp_path / "a/.y.bin.1.ab.tmp", tmp_path / "a/.z.bin"
+    old.parent.mkdir()
+    for path in (old, new, other):
+        path.write_text("")
+        os.utime(path, (time.time() - 7200,) * 2)
+    os.utime(new)
+    remove_abandoned(tmp_path)
+    assert sorted(p.name for p in old.parent.iterdir()) == [new.name, other.name]
+
+
+def test_file_digests(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_digest(tmp_path / "b") is None and file_digest(tmp_path) is None
+    assert holds_bytes(tmp_path / "a", b"abc") and not holds_bytes(tmp_path / "b", b"")
 
 
 def test_digest_depends_on_order_of_parts_but_not_of_keys():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 
 import numpy as np
@@ -109,3 +110,17 @@ def test_digest_follows_content_not_time(tmp_path):
         index.digest(path)
     with pytest.raises(InputError, match="a: .*cannot be read"):
         read_bytes(path, "a")
+
+
+def test_digests_are_remembered_by_another_process_until_the_file_changes(tmp_path):
+    path, index = tmp_path / "a.png", DigestIndex()
+    path.write_bytes(b"first")
+    digest = index.digest(path)
+    assert index.changed
+    again = DigestIndex()
+    again.learn(json.loads(json.dumps(index.to_json())))
+    assert again.digest(path) == digest and not again.changed
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    path.write_bytes(b"other")  # the same size and, set back, the same modification time
+    os.utime(path, ns=times)
+    assert again.digest(path) != digest and again.changed
