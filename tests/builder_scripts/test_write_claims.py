@@ -21,7 +21,7 @@ def document(value: float) -> dict:
     tables = {}
     for table in choose_tables([], get_recipe("demo")):
         rows = [
-            {"name": row.name} if row.unavailable else {"name": row.name, "pq": value + 0.001 * n, "per_class": {"car": {"tp": 10 + n, "fn": 90 - n}},
+            {"name": row.name} if row.unavailable else {"name": row.name, "pq": value + 0.001 * n, "per_class": {c: {"tp": 10 + n, "fn": 90 - n} for c in write_claims.THINGS},
              "pq_things": value - 0.001 * n, "miou": value + 0.001 * n}
             for n, row in enumerate(table.rows)
         ]  # fmt: skip
@@ -40,8 +40,11 @@ def test_every_claim_names_rows_that_exist():
 
 def test_what_limits_is_said_in_numbers():
     text = write_claims.what_limits(document(0.2))
-    assert text.startswith("True class maps take the demo from PQ 20.0 to 20.0, true depth in their place to 20.9.")
-    assert "11 of 100 cars are found as connected components, 10 by depth splitting" in text
+    assert text.startswith("The demo finds 80 of 800 things, 96 without depth splitting")
+    assert "from PQ 20.0 to 20.0, true depth alone to 20.9." in text
+    assert (
+        "On true class maps 88 (11) things (cars) of 800 (100) are found as connected components, 80 (10) by" in text
+    )
 
 
 def test_equal_and_undefined_numbers_are_said():
