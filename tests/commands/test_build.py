@@ -1,0 +1,71 @@
+"""`mbps build` on the command line: small first, then all; shards; what is refused; what is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from mbps_dataset import cli
+from mbps_dataset.built import BuiltLabelSet
+from tests.tiny import tiny_settings
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return tmp_path_factory.mktemp("inputs")
+
+
+@pytest.fixture(scope="module")
+def command(inputs):
+    settings = tiny_settings(inputs, 5)
+
+    def run(output, *more: str) -> int:
+        return cli.main(["--quiet", "build", "--source", "folder", "--data-dir", str(inputs / "photos"), "--output",
+                         str(output), "--workers", "1", "--device", "cpu",
+                         *(part for each in settings for part in ("--set", each)), *more])  # fmt: skip
+
+    return run
+
+
+def results(output, stage: str) -> dict:
+    return {path.name: path.stat().st_mtime_ns for path in (output / "stages" / stage).rglob("*.bin")}
+
+
+def test_a_few_images_first_then_all(command, tmp_path):
+    assert command(tmp_path, "--limit", "2") == 0
+    few = results(tmp_path, "codes")
+    assert len(few) == 2 and BuiltLabelSet(tmp_path).row_count("train") == 2
+    assert command(tmp_path) == 0
+    every = results(tmp_path, "codes")
+    assert len(every) == 5 and few.items() <= every.items()  # the two were not computed again
+    assert BuiltLabelSet(tmp_path).row_count("train") == 5
+
+
+def test_shards_on_the_command_line(command, tmp_path, capsys):
+    assert command(tmp_path, "--shard", "1/2") == 0
+    told = capsys.readouterr().out
+    assert "3 images of this shard labelled" in told and "Other shards are missing" in told and "Load it" not in told
+    assert command(tmp_path, "--shard", "0/2") == 0
+    assert "5 images labelled with recipe demo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", ["2/2", "-1/2", "1", "a/b", "1/0", ""])
+def test_shards_that_make_no_sense(command, tmp_path, capsys, given):
+    with pytest.raises(SystemExit):
+        command(tmp_path, f"--shard={given}")
+    assert "is not a shard I/N such as 0/4" in capsys.readouterr().err
+
+
+def test_another_setting_is_refused_on_one_line(command, tmp_path, capsys):
+    assert command(tmp_path, "--limit", "1") == 0
+    capsys.readouterr()
+    assert command(tmp_path, "--set", "instances.min_area=33") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("mbps build: ") and told.count("\n") == 1
+    assert "instances.min_area: 33 != 20" in told and "--overwrite" in told
+    assert command(tmp_path, "--set", "instances.min_area=33", "--overwrite") == 0
+
+
+def test_workers_are_at_least_one(command, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command(tmp_path, "--workers", "0")
+    assert "'0' is not a whole number of at least 1" in capsys.readouterr().err
