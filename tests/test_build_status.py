@@ -60,6 +60,20 @@ def test_a_build_on_its_way_and_at_its_end(inputs, settings, tmp_path, capsys):
     assert not build_status(tmp_path).finished
 
 
+def test_a_finished_set_is_shown_although_its_images_are_gone(inputs, settings, tmp_path, capsys):
+    output = tmp_path / "set"
+    build(tiny_label_set(inputs, output / "stages", settings, limit=2), output, workers=1, progress=False)
+    (inputs / "photos").rename(inputs / "away")
+    try:
+        assert cli.main(["info", str(output)]) == 0
+        assert "identity" in capsys.readouterr().out
+        (output / "labelset.json").unlink()
+        assert cli.main(["info", str(output)]) == 1
+        assert "was begun from there; give the new place" in capsys.readouterr().err
+    finally:
+        (inputs / "away").rename(inputs / "photos")
+
+
 def test_a_folder_of_something_else(tmp_path, capsys):
     with pytest.raises(InputError, match="neither a label set nor an unfinished build"):
         build_status(tmp_path)

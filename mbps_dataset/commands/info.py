@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mbps_dataset._version import __version__
 from mbps_dataset.commands.build import print_recipe
+from mbps_dataset.errors import InputError
 from mbps_dataset.recipe import RECIPES, get_recipe
 
 
@@ -50,9 +51,16 @@ def _print_label_set(root: Path) -> None:
     from mbps_dataset.build_status import build_status
     from mbps_dataset.built import BuiltLabelSet
 
-    if (root / "stages" / "build.json").is_file() and not (status := build_status(root)).finished:
-        _print_unfinished(root, status)
-        return
+    if (root / "stages" / "build.json").is_file():
+        try:
+            status = build_status(root)
+        except InputError:  # its images have moved, which does not matter to a set that was finished
+            if not (root / "labelset.json").is_file():
+                raise
+        else:
+            if not status.finished:
+                _print_unfinished(root, status)
+                return
     document = BuiltLabelSet(root).document
     calibration = document["calibration"]
     print(f"label set   {root}\nrecipe      {document['recipe']['name']}: {document['recipe']['summary']}")
