@@ -79,6 +79,7 @@ def histogram(bars: Histogram, what: str, of: str) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: bool = False) -> str:
     """A table; `numbers` sets cells that hold numbers to the right."""
+
     def cell(value: Any) -> str:
         right = numbers and (not isinstance(value, str) or value[:1].isdigit() or value == "–")
         return f'<td class="number">{escape(value)}</td>' if right else f"<td>{escape(value)}</td>"

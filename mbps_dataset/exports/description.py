@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import numpy as np
@@ -100,6 +100,16 @@ class LabelRow:
         for segment_id, value in values.items():
             table[segment_id] = value
         return table[self.panoptic]
+
+
+class FormatWriter(Protocol):
+    """Writes one split of a label set in some format."""
+
+    def write(self, row: LabelRow) -> None:
+        """Write one image's files. Raises `InputError` if it does not fit the format."""
+
+    def close(self) -> None:
+        """Finish the split."""
 
 
 def split_folder(split: str) -> str:

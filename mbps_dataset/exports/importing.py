@@ -105,7 +105,8 @@ def labelled_image(labels: Labels, description: Description) -> LabelledImage:
         ids = _with_stuff(ids, labels.semantic, description)
     if description.format in ("cityscapes", "cups"):
         present, inverse = np.unique(ids, return_inverse=True)
-        ids = (np.arange(len(present)) + int(present[0] != 0))[inverse].reshape(ids.shape)
+        numbered = np.arange(len(present), dtype=np.int32) + np.int32(present[0] != 0)
+        ids = numbered[inverse].reshape(ids.shape)
     segments = _segments(ids, labels, description)
     numbers = {segment["id"]: k for k, segment in enumerate((s for s in segments if s["isthing"]), start=1)}
     instance = np.zeros(int(ids.max(initial=0)) + 1, np.int32)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from mbps_dataset.built import BuiltLabelSet
 from mbps_dataset.errors import InputError
 from mbps_dataset.exports import cups
-from mbps_dataset.exports.description import MARKER, Description, LabelRow
+from mbps_dataset.exports.description import MARKER, Description, FormatWriter, LabelRow
 from mbps_dataset.exports.formats import FORMATS, label_digest
 from mbps_dataset.exports.label_sets import checked_rows, describe, label_rows
 from mbps_dataset.exports.target import whole_folder
@@ -73,7 +73,7 @@ def _check_size_is_that_of_the_images(built: BuiltLabelSet) -> None:
         )
 
 
-def _write_split(built: BuiltLabelSet, split: str, writer, description: Description, bar: tqdm) -> None:  # type: ignore[no-untyped-def]
+def _write_split(built: BuiltLabelSet, split: str, writer: FormatWriter, description: Description, bar: tqdm) -> None:
     seen: set[str] = set()
     for row in label_rows(built, split):
         if row.image_id in seen:
@@ -95,7 +95,7 @@ def _check(row: LabelRow, description: Description) -> None:
                              "about being a thing; build the label set again.")  # fmt: skip
 
 
-def _notes(writer, split: str, description: Description) -> list[str]:  # type: ignore[no-untyped-def]
+def _notes(writer: FormatWriter, split: str, description: Description) -> list[str]:
     if not isinstance(writer, cups.Writer):
         return []
     chosen = cups.things_for_cups(writer.all_px, writer.inside_px)
