@@ -4,7 +4,7 @@
     python builder_scripts/measure_demo_semantics.py --weights FOLDER --scenes 20
 
 For each way of making clusters it prints the mean over the true classes present of the IoU per class, in percent, and
-the same over the classes that cover at least one pixel in a hundred: ten of the nineteen are smaller than that.
+the same over the classes that cover at least one pixel in a hundred: most of the nineteen are smaller than that.
 Every cluster is named after the class it covers most pixels of (majority naming, which uses the renderer's truth: this
 is a measurement, nothing is trained here). All rows are made by the same code in one run:
 
