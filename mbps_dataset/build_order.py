@@ -103,11 +103,11 @@ def claim(output: Path, label_set: LabelSet, shards: int | None, overwrite: bool
             _refuse_another_recipe(output, order.recipe, found)
             if found is not None:
                 _refuse_another_order(output, order, found)
+        if found is None or replace(found, cwd=order.cwd, device=order.device) != order:
+            order.write(output)
         note, recipe = output / "recipe.json", (json.dumps(order.recipe.to_json(), indent=2) + "\n").encode()
         if not holds_bytes(note, recipe):
             write_atomically(note, recipe)
-        if found is None or replace(found, cwd=order.cwd, device=order.device) != order:
-            order.write(output)
     return order
 
 
@@ -118,17 +118,19 @@ def _refuse_other_things(output: Path) -> None:
 
 
 def _refuse_another_recipe(output: Path, recipe: Recipe, found: BuildOrder | None) -> None:
+    """Compare with the order, which has a checksum; only where that is lost, with ``recipe.json``."""
+    advice = "Choose another --output, or pass --overwrite to replace it."
+    document = _read_json(output / "recipe.json")
+    if found is None and "settings" not in document:  # not there, or damaged
+        return
     try:
-        other = Recipe.from_json(_read_json(output / "recipe.json"))
-    except (RecipeError, KeyError, TypeError, AttributeError):  # not there, or damaged
-        if found is None:
-            return
-        other = found.recipe
-    if changed := recipe.differences(other):
+        other = found.recipe if found is not None else Recipe.from_json(document)
+    except (RecipeError, KeyError, TypeError, AttributeError) as error:
         raise RecipeError(
-            f"{output} holds a label set of another recipe: {'; '.join(changed[:6])}. "
-            "Choose another --output, or pass --overwrite to replace it."
-        )
+            f"{output} holds a label set of a recipe that this version cannot read ({error}). {advice}"
+        ) from None
+    if changed := recipe.differences(other):
+        raise RecipeError(f"{output} holds a label set of another recipe: {'; '.join(changed[:6])}. {advice}")
 
 
 def _refuse_another_order(output: Path, order: BuildOrder, found: BuildOrder) -> None:

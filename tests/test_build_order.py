@@ -65,6 +65,25 @@ def test_another_recipe_is_refused_even_when_the_order_is_lost(begun, inputs, se
     claim(output, other, None, overwrite=True)
 
 
+def test_a_damaged_recipe_is_not_another_one(begun):
+    """A changed byte can leave valid JSON with another value, or a setting that does not exist."""
+    output, label_set = begun
+    whole = (output / "recipe.json").read_text()
+    for damaged in (whole.replace('"min_area": 20', '"min_area": 21'), whole.replace('"min_area"', '"min_arfa"')):
+        assert damaged != whole
+        (output / "recipe.json").write_text(damaged)
+        claim(output, label_set, None, overwrite=False)
+        assert (output / "recipe.json").read_text() == whole
+
+
+def test_a_recipe_of_another_version_is_refused(begun):
+    output, label_set = begun
+    (output / "stages/build.json").unlink()
+    (output / "recipe.json").write_text((output / "recipe.json").read_text().replace('"min_area"', '"least_area"'))
+    with pytest.raises(RecipeError, match="a recipe that this version cannot read .*least_area.*--overwrite"):
+        claim(output, label_set, None, overwrite=False)
+
+
 def test_other_images_are_refused(begun):
     output, label_set = begun
     other = type(label_set)(label_set.recipe, ScenesSource(1, 0, 64, 128), label_set.store)
