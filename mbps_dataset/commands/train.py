@@ -11,7 +11,8 @@ from pathlib import Path
 HELP = "train CAUSE or SPIdepth on the images of a source, without labels"
 EXAMPLE = (
     "mbps train spidepth --source cityscapes --data-dir cityscapes --output weights/spidepth --steps 50000\n"
-    "  mbps train cause --start weights/cause --source cityscapes --data-dir cityscapes --output weights/cause-label-free"
+    "  mbps train cause --start weights/cause --source cityscapes --data-dir cityscapes --output weights/cause-label-free\n"
+    "  accelerate launch --num_processes 4 -m mbps_dataset train cause …     # four GPUs share every batch"
 )
 
 
@@ -37,12 +38,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, save, and say how to use the result."""
     from mbps_dataset.builder import default_device
     from mbps_dataset.sources import open_source
+    from mbps_dataset.training.processes import Processes
 
     source = open_source(arguments.source, data_dir=arguments.data_dir)
-    device = arguments.device or default_device()
+    processes = Processes.started()
+    device = processes.device or arguments.device or default_device()
     checkpoints = arguments.output / "checkpoints"
     train = _train_cause if arguments.network == "cause" else _train_spidepth
-    network, seen, settings = train(arguments, source, device, checkpoints)
+    network, seen, settings = train(arguments, source, device, checkpoints, processes)
+    if processes.rank > 0:
+        return 0
     network.cpu().save_pretrained(arguments.output)
     _state_supervision(arguments.output, seen)
     (arguments.output / "training.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
@@ -51,34 +56,39 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _train_cause(arguments, source, device, checkpoints):  # type: ignore[no-untyped-def]
+def _train_cause(arguments, source, device, checkpoints, processes):  # type: ignore[no-untyped-def]
     from mbps_dataset.models.cause import CauseSegmenter
     from mbps_dataset.networks import weights_folder
     from mbps_dataset.training.cause import CauseTrainingSettings, train_cause
+    from mbps_dataset.training.checkpointing import seeded
     from mbps_dataset.training_data import SourcePictures
 
     segmenter = CauseSegmenter.from_pretrained(weights_folder("cause", arguments.start)).to(device)
     backbone = segmenter.backbone.state_dict()
-    segmenter = CauseSegmenter(segmenter.config)  # a fresh head, codebook and probe on the given backbone
+    with seeded(arguments.seed):
+        segmenter = CauseSegmenter(segmenter.config)  # a fresh head, codebook and probe on the given backbone
     segmenter.backbone.load_state_dict(backbone)
     pictures = SourcePictures(source.frames(arguments.split), segmenter.config.crop, segmenter.config.patch_size)
     given = {"contrastive_steps": arguments.steps, "windows_per_step": arguments.batch_size,
              "learning_rate": arguments.learning_rate}  # fmt: skip
     settings = replace(CauseTrainingSettings(seed=arguments.seed), **{k: v for k, v in given.items() if v is not None})
-    train_cause(segmenter.to(device), pictures, settings, checkpoint_folder=checkpoints)
+    train_cause(segmenter.to(device), pictures, settings, checkpoint_folder=checkpoints, processes=processes)
     seen = f"head, codebook and probe: {len(pictures)} images of {source.name} {arguments.split}, no labels; backbone of {arguments.start}"
     return segmenter, seen, asdict(settings)
 
 
-def _train_spidepth(arguments, source, device, checkpoints):  # type: ignore[no-untyped-def]
+def _train_spidepth(arguments, source, device, checkpoints, processes):  # type: ignore[no-untyped-def]
     import torch
 
+    from mbps_dataset.errors import RecipeError
     from mbps_dataset.models.pose import PoseConfig, PoseNetwork
     from mbps_dataset.models.spidepth import SPIdepth
     from mbps_dataset.networks import weights_folder
     from mbps_dataset.training.spidepth import SPIdepthTrainingSettings, train_spidepth
     from mbps_dataset.training_data import SourceTriplets
 
+    if processes.count > 1:
+        raise RecipeError("SPIdepth trains in one process; start it without `accelerate launch`.")
     torch.manual_seed(arguments.seed)
     depth = SPIdepth.from_pretrained(weights_folder("spidepth", arguments.start))
     if arguments.fresh:

@@ -13,7 +13,8 @@ Source: Kim, Lee and Ro, "Causal Unsupervised Semantic Segmentation" (2023), and
 * *Starting points.* Codebook and probe start from spherical k-means centres (of tokens, and of teacher codes) instead
   of near-zero noise. From noise, half of the published probe's 27 vectors never win a token; from centres, all start
   with tokens of their own. ``kmeans_start=False`` restores the published start.
-* One device; a learning rate of 4e-3, which is what the published runs used after scaling by four devices.
+* A learning rate of 4e-3, which is what the published runs used after scaling by four devices; several processes share
+  a batch instead (see `processes`), each with a memory bank of its own as in the published runs.
 """
 
 from __future__ import annotations
@@ -29,16 +30,20 @@ from torch import Tensor, nn
 
 from mbps_dataset.models.cause import CauseSegmenter
 from mbps_dataset.stages.overclustering import fit_kmeans
-from mbps_dataset.training.checkpointing import Checkpoint, seeded
+from mbps_dataset.training.checkpointing import ALONE, Checkpoint, seeded
 from mbps_dataset.training.contrastive import TokenBank, contrastive_loss, nearest_codebook_index
 from mbps_dataset.training.modularity import draw_grid_order, grid_sample, modularity_loss
 from mbps_dataset.training.precision import half_precision
+from mbps_dataset.training.processes import Processes
 from mbps_dataset.training.progress import TrainingProgress
 from mbps_dataset.training.views import Pictures, draw_picture_indices, draw_windows, normalise
 
 
 SAVE_EVERY = 100
 """Steps between two checkpoint files."""
+
+_SEEDS_APART = 1_000_003
+"""Between the seeds of processes that train together."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +75,21 @@ def train_cause(
     *,
     checkpoint_folder: str | os.PathLike[str] | None = None,
     show_progress: bool = True,
+    processes: Processes = ALONE,
 ) -> CauseSegmenter:
     """Train head, codebook and probe of `segmenter` in place on `pictures` (uint8 [H, W, 3]); returned in eval mode.
 
     The backbone stays as it is. One seed gives one result, also when continued from `checkpoint_folder`, which holds
-    one file per stage. Runs on the device of the segmenter.
+    one file per stage. Runs on the device of the segmenter. `processes` that train together share every batch of windows
+    evenly (`ValueError` if they cannot); for one number of them one seed gives one result.
     """
-    trainer = _Trainer(segmenter, pictures, settings, checkpoint_folder, show_progress)
+    trainer = _Trainer(segmenter, pictures, settings, checkpoint_folder, show_progress, processes)
+    for tensor in (*segmenter.segment.state_dict().values(), *segmenter.probe.state_dict().values()):
+        tensor.copy_(processes.from_first(tensor))
     segmenter.backbone.eval().requires_grad_(False)
     stages = (("codebook", trainer.codebook), ("contrastive", trainer.contrastive), ("probe", trainer.probe))
     for number, (name, stage) in enumerate(stages):
-        with seeded(settings.seed * len(stages) + number):
+        with seeded(settings.seed * len(stages) + number + _SEEDS_APART * processes.rank):
             stage(name)
     return segmenter.eval()
 
@@ -95,10 +104,12 @@ class _Trainer:
         settings: CauseTrainingSettings,
         folder: str | os.PathLike[str] | None,
         show_progress: bool,
+        processes: Processes,
     ) -> None:
-        self.segmenter, self.pictures, self.settings = segmenter, pictures, settings
+        self.segmenter, self.pictures, self.settings, self.processes = segmenter, pictures, settings, processes
         self.folder = None if folder is None else Path(folder)
-        self.show_progress = show_progress
+        self.show_progress = show_progress and processes.rank == 0
+        self.windows_per_step = processes.share(settings.windows_per_step)
         self.device = next(segmenter.parameters()).device
 
     def codebook(self, name: str) -> None:
@@ -114,7 +125,7 @@ class _Trainer:
         with self._steps(name, checkpoint, start, self.settings.codebook_steps) as progress:
             for step in progress:
                 loss = modularity_loss(self._sampled(self._features(self._windows())), codebook)
-                _descend(loss, optimiser)
+                self._descend(loss, optimiser)
                 progress.report({"modularity": -float(loss.detach())})
                 checkpoint.step_done(step + 1)
         segment.codebook.copy_(codebook.detach())
@@ -133,7 +144,7 @@ class _Trainer:
         with self._steps(name, checkpoint, start, self.settings.contrastive_steps) as progress:
             for step in progress:
                 loss = self._contrast(bank)
-                _descend(loss, optimiser, learned, self.settings.gradient_norm)
+                self._descend(loss, optimiser, self.settings.gradient_norm)
                 segment.update_teacher(self.settings.teacher_decay)
                 progress.report({"contrast": float(loss.detach())})
                 checkpoint.step_done(step + 1)
@@ -150,7 +161,7 @@ class _Trainer:
         with self._steps(name, checkpoint, start, self.settings.probe_steps) as progress:
             for step in progress:
                 loss = modularity_loss(self._sampled(self._codes(self._windows())), probe.cluster_probe)
-                _descend(loss, optimiser)
+                self._descend(loss, optimiser)
                 progress.report({"modularity": -float(loss.detach())})
                 checkpoint.step_done(step + 1)
 
@@ -167,9 +178,8 @@ class _Trainer:
         bank.add(teacher.flatten(0, 1), nearest_codebook_index(features, segment.codebook).flatten())
         return loss
 
-    def _windows(self, count: int | None = None) -> Tensor:
-        count = self.settings.windows_per_step if count is None else count
-        indices = draw_picture_indices(count, self.pictures)
+    def _windows(self) -> Tensor:
+        indices = draw_picture_indices(self.windows_per_step, self.pictures)
         crop = self.segmenter.config.crop
         views = draw_windows(self.pictures, indices, crop, share=self.settings.window_share)
         return normalise(views.pixels).to(self.device)
@@ -188,17 +198,17 @@ class _Trainer:
 
     def _kmeans(self, encode: Callable[[Tensor], Tensor], count: int) -> Tensor:
         """Spherical k-means centres of tokens drawn one per block, with the mean length of the tokens."""
-        batches = -(-self.settings.kmeans_windows // self.settings.windows_per_step)
+        batches = -(-self.settings.kmeans_windows // self.windows_per_step)
         tokens = torch.cat([self._sampled(encode(self._windows())).flatten(0, 1) for _ in range(batches)])
         centres = fit_kmeans(tokens.cpu().numpy(), count, seed=self.settings.seed, restarts=1, iterations=50)
-        return torch.from_numpy(centres).to(tokens) * tokens.norm(dim=1).mean()
+        return self.processes.from_first(torch.from_numpy(centres).to(tokens) * tokens.norm(dim=1).mean())
 
     def _checkpoint(self, name: str, **parts: object) -> Checkpoint:
         path = None if self.folder is None else self.folder / f"{name}.pt"
         plain = {
             key: value if not isinstance(value, tuple) else repr(value) for key, value in asdict(self.settings).items()
         }
-        return Checkpoint(path, settings=plain, every=SAVE_EVERY, **parts)
+        return Checkpoint(path, settings=plain, every=SAVE_EVERY, processes=self.processes, **parts)
 
     @contextmanager
     def _steps(self, name: str, checkpoint: Checkpoint, start: int, stop: int) -> Iterator[TrainingProgress]:
@@ -207,12 +217,11 @@ class _Trainer:
         if start < stop:
             checkpoint.save(stop)
 
-
-def _descend(
-    loss: Tensor, optimiser: torch.optim.Optimizer, clipped: list[nn.Parameter] | None = None, norm: float = 1.0
-) -> None:
-    optimiser.zero_grad()
-    loss.backward()
-    if clipped:
-        nn.utils.clip_grad_norm_(clipped, norm)
-    optimiser.step()
+    def _descend(self, loss: Tensor, optimiser: torch.optim.Optimizer, norm: float | None = None) -> None:
+        learned = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        optimiser.zero_grad()
+        loss.backward()
+        self.processes.average_gradients(learned)
+        if norm is not None:
+            nn.utils.clip_grad_norm_(learned, norm)
+        optimiser.step()

@@ -5,6 +5,7 @@ Decisions made here, all ours:
 * A checkpoint holds the step, the state of every registered part (networks, optimisers, schedules, memory banks:
   anything with `state_dict` and `load_state_dict`), the state of torch's random generators, and the settings it was
   made with. Continuing under other settings is refused, because the result would belong to neither.
+* Of several processes (see `processes`) the first writes the states of all; they continue in the same number.
 * It is read with ``weights_only=True``: tensors, numbers and strings only, so a foreign file cannot run code.
 * It is written beside its final name and renamed, so that a kill during writing leaves the previous one.
 * Randomness comes from torch's default generators inside `seeded`, which puts the caller's generators back; a trainer
@@ -22,6 +23,10 @@ from typing import Any, Protocol
 import torch
 
 from mbps_dataset.errors import StoreError
+from mbps_dataset.training.processes import Processes
+
+
+ALONE = Processes()
 
 
 class Stateful(Protocol):
@@ -37,7 +42,7 @@ class Checkpoint:
 
     `path` is the file (None: nothing is ever written or read), `settings` a flat dictionary of numbers and strings
     that must be the same when the run is continued, `parts` the things that change while training, `every` the number
-    of steps between two files.
+    of steps between two files. `processes` that train together save and resume at the same steps.
 
     >>> checkpoint = Checkpoint(path, settings={"seed": 0}, model=model, optimiser=optimiser)   # doctest: +SKIP
     >>> for step in range(checkpoint.resume(), steps):                                         # doctest: +SKIP
@@ -46,12 +51,20 @@ class Checkpoint:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None, *, settings: Mapping[str, Any], every: int = 200, **parts: Stateful
+        self,
+        path: str | os.PathLike[str] | None,
+        *,
+        settings: Mapping[str, Any],
+        every: int = 200,
+        processes: Processes = ALONE,
+        **parts: Stateful,
     ) -> None:
         if every < 1:
             raise ValueError(f"Expected `every` to be at least 1 step, but got {every}.")
         self.path = None if path is None else Path(path)
-        self.settings = {key: _plain(value) for key, value in settings.items()}
+        self.processes = processes
+        several = {"processes": processes.count} if processes.count > 1 else {}
+        self.settings = {key: _plain(value) for key, value in (dict(settings) | several).items()}
         self.every = every
         self.parts = parts
 
@@ -64,12 +77,13 @@ class Checkpoint:
             return 0
         stored = _read(self.path)
         self._require_same_settings(stored["settings"])
-        missing = sorted(set(self.parts) - set(stored["parts"]))
+        state = stored["states"][self.processes.rank]
+        missing = sorted(set(self.parts) - set(state["parts"]))
         if missing:
             raise StoreError(f"{self.path}: holds no {', '.join(missing)}; delete it to start this training again.")
         for name, part in self.parts.items():
-            part.load_state_dict(stored["parts"][name])
-        _set_random_state(stored["random"])
+            part.load_state_dict(state["parts"][name])
+        _set_random_state(state["random"])
         return int(stored["step"])
 
     def step_done(self, step: int) -> None:
@@ -81,13 +95,11 @@ class Checkpoint:
         """Write the checkpoint after `step` steps. Raises StoreError when the folder cannot be written."""
         if self.path is None:
             return
-        content = {
-            "step": step,
-            "settings": self.settings,
-            "parts": {name: part.state_dict() for name, part in self.parts.items()},
-            "random": _random_state(),
-        }
-        write_whole(self.path, content)
+        state = {"parts": {name: part.state_dict() for name, part in self.parts.items()}, "random": _random_state()}
+        states = self.processes.gathered(state)
+        if self.processes.rank == 0:
+            write_whole(self.path, {"step": step, "settings": self.settings, "states": states})
+        self.processes.wait_for_all()
 
     def _require_same_settings(self, stored: Mapping[str, Any]) -> None:
         keys = sorted(set(stored) | set(self.settings))
@@ -126,7 +138,7 @@ def write_whole(path: Path, content: dict[str, Any]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-        if not {"step", "settings", "parts", "random"} <= set(stored):
+        if not {"step", "settings", "states"} <= set(stored):
             raise ValueError("it is not a training checkpoint")
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

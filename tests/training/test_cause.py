@@ -68,7 +68,7 @@ def test_one_seed_gives_one_result() -> None:
 @pytest.mark.parametrize("kill_at", [1, 2, 4, 6])
 def test_killed_training_continues_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int) -> None:
     whole = _train()
-    descend, calls = cause._descend, []
+    descend, calls = cause._Trainer._descend, []
 
     def _killed(*args: object) -> None:
         calls.append(0)
@@ -77,10 +77,10 @@ def test_killed_training_continues_bit_for_bit(tmp_path: Path, monkeypatch: pyte
         descend(*args)
 
     monkeypatch.setattr(cause, "SAVE_EVERY", 1)
-    monkeypatch.setattr(cause, "_descend", _killed)
+    monkeypatch.setattr(cause._Trainer, "_descend", _killed)
     with pytest.raises(KeyboardInterrupt):
         _train(tmp_path)
-    monkeypatch.setattr(cause, "_descend", descend)
+    monkeypatch.setattr(cause._Trainer, "_descend", descend)
     assert not _changed(whole, _train(tmp_path), "")
 
 
@@ -112,7 +112,7 @@ def test_trainers_have_no_parameter_for_labels(train: Callable[..., object]) -> 
     names = set(inspect.signature(train).parameters)
     assert names <= {
         "segmenter", "network", "pictures", "settings", "width", "patch_px", "checkpoint_folder",
-        "show_progress",
+        "show_progress", "processes",
     }  # fmt: skip
 
 

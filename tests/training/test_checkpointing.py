@@ -78,7 +78,7 @@ class _Dangerous:
 
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    torch.save({"step": _Dangerous(), "settings": {}, "parts": {}, "random": {}}, tmp_path / "c.pt")
+    torch.save({"step": _Dangerous(), "settings": {}, "states": []}, tmp_path / "c.pt")
     with pytest.raises(StoreError, match="cannot be read"):
         Checkpoint(tmp_path / "c.pt", settings={}).resume()
     assert not (tmp_path / "ran").exists()
