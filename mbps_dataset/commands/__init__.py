@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from mbps_dataset.commands import ablate, build, convert, evaluate, export, info, preview, push, resume, train
+from mbps_dataset.commands import (
+    ablate,
+    build,
+    calibrate,
+    convert,
+    evaluate,
+    export,
+    info,
+    preview,
+    push,
+    resume,
+    train,
+)
 
 
 COMMANDS: dict[str, ModuleType] = {
     "build": build,
     "resume": resume,
+    "calibrate": calibrate,
     "eval": evaluate,
     "preview": preview,
     "push": push,

@@ -21,6 +21,14 @@ EXAMPLE = "mbps build --recipe demo --source folder --data-dir photos --output b
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    add_label_set_arguments(parser)
+    add_work_arguments(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace a label set of another recipe in --output")
+    parser.add_argument("--dry-run", action="store_true", help="print recipe, image count, disk and time; do nothing")
+
+
+def add_label_set_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say what is labelled and how; `mbps calibrate` has them too."""
     parser.add_argument("--recipe", default="demo", help=f"{', '.join(RECIPES)}, or a recipe .json (default: demo)")
     parser.add_argument(
         "--source", choices=("scenes", "cityscapes", "folder"), help="default: guessed from --data-dir"
@@ -34,9 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.SETTING=VALUE", dest="settings",
                         help="change a setting of the recipe; `mbps info --recipe NAME` lists them")  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images of each split")
-    add_work_arguments(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace a label set of another recipe in --output")
-    parser.add_argument("--dry-run", action="store_true", help="print recipe, image count, disk and time; do nothing")
 
 
 def add_work_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,10 +78,22 @@ def shard(text: str) -> tuple[int, int]:
 def run(arguments: argparse.Namespace) -> int:
     """Build, or say what would be built."""
     from mbps_dataset.build import estimate
+
+    label_set, output = open_label_set(arguments)
+    if arguments.dry_run:
+        print_recipe(label_set.recipe)
+        plan = estimate(label_set, output)
+        print(f"\n{plan.images} images; about {plan.disk_bytes / 1e9:.2f} GB of disk at {output} "
+              f"({plan.free_bytes / 1e9:.1f} GB free); {_duration(label_set, plan.images)}.")  # fmt: skip
+        return 0
+    return work(label_set, output, arguments, overwrite=arguments.overwrite)
+
+
+def open_label_set(arguments: argparse.Namespace) -> tuple[LabelSet, Path]:
+    """The label set that `add_label_set_arguments` and ``--device`` describe, and its folder."""
     from mbps_dataset.builder import MBPSConfig
 
-    recipe = get_recipe(arguments.recipe).with_settings(arguments.settings)
-    output = arguments.output or Path("build") / recipe.name
+    output = arguments.output or Path("build") / get_recipe(arguments.recipe).name
     config = MBPSConfig(
         name=arguments.recipe,
         data_dir=arguments.data_dir,
@@ -88,14 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         store=str(output / "stages"),
         device=arguments.device,
     )
-    label_set = config.open_label_set()
-    if arguments.dry_run:
-        print_recipe(recipe)
-        plan = estimate(label_set, output)
-        print(f"\n{plan.images} images; about {plan.disk_bytes / 1e9:.2f} GB of disk at {output} "
-              f"({plan.free_bytes / 1e9:.1f} GB free); {_duration(label_set, plan.images)}.")  # fmt: skip
-        return 0
-    return work(label_set, output, arguments, overwrite=arguments.overwrite)
+    return config.open_label_set(), output
 
 
 def work(label_set: LabelSet, output: Path, arguments: argparse.Namespace, *, overwrite: bool = False) -> int:

@@ -1,0 +1,53 @@
+"""`mbps calibrate`: the numbers over a whole set, before anything is labelled."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mbps_dataset.calibration import Calibration, ClassStatistics
+from mbps_dataset.commands.build import add_label_set_arguments, open_label_set, positive
+
+
+HELP = "decide things, names and centroids over the images of a source, and say why; `mbps build` goes on from there"
+EXAMPLE = "mbps calibrate --recipe demo --output build/demo\n  mbps build --recipe demo --output build/demo"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_label_set_arguments(parser)
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="processes (default: one per core; one on a GPU)"
+    )
+    parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Take the calibration into the store of the output folder and print it."""
+    from mbps_dataset.build_order import claim
+    from mbps_dataset.workers import default_workers
+
+    label_set, output = open_label_set(arguments)
+    label_set.pipeline.weights  # noqa: B018 - missing weights are reported before anything is written
+    claim(output, label_set, None, overwrite=False)
+    calibration = label_set.calibration(
+        worker_count=arguments.workers or default_workers(label_set.device),
+        progress=not arguments.quiet and sys.stderr.isatty(),
+        isolate=False,
+    )
+    print("\n".join(describe(calibration)))
+    print(f"Calibrated: {output}\nLabel it:   the same arguments to `mbps build`")
+    return 0
+
+
+def describe(calibration: Calibration) -> list[str]:
+    """Lines of text: one per class with what was measured, and what the calibration took from ground truth."""
+    truth = ", ".join(calibration.truth_used) or "nothing"
+    lines = [f"{len(calibration.things)} things, by {calibration.images} images; from ground truth: {truth}"]
+    width = max(len(each.name) for each in calibration.classes)
+    return lines + [f"  {each.name:<{width}}  {_of_class(each)}" for each in calibration.classes]
+
+
+def _of_class(statistics: ClassStatistics) -> str:
+    kind = "thing" if statistics.isthing else "stuff"
+    return f"{kind}  {statistics.reason}".rstrip()
