@@ -11,8 +11,7 @@ from pathlib import Path
 HELP = "train CAUSE or SPIdepth on the images of a source, without labels"
 EXAMPLE = (
     "mbps train spidepth --source cityscapes --data-dir cityscapes --output weights/spidepth --steps 50000\n"
-    "  mbps train cause --start weights/cause --source cityscapes --data-dir cityscapes --output weights/cause-label-free\n"
-    "  accelerate launch --num_processes 4 -m mbps_dataset train cause …     # four GPUs share every batch"
+    "  mbps train cause --start weights/cause --source cityscapes --data-dir cityscapes --output weights/cause-label-free"
 )
 
 
@@ -26,7 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="folder or Hub id to start from: its sizes, and for cause its frozen backbone")  # fmt: skip
     parser.add_argument("--fresh", action="store_true", help="spidepth: keep the sizes of --start, not its weights")
     parser.add_argument("--steps", type=int, help="optimiser steps (spidepth), or contrastive steps (cause)")
-    parser.add_argument("--batch-size", type=int, help="triplets (spidepth) or windows (cause) per step")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        help="triplets (spidepth) or windows (cause) per step; under `accelerate launch` "
+        "(cause only) processes share it",
+    )
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
