@@ -47,7 +47,8 @@ def test_things_say_why_they_are_things(built):
     page = page_of(built)
     for entry in built.document["calibration"]["classes"]:
         assert entry["reason"] and f"<td>{entry['reason']}</td>" in page
-        assert f'<td class="number">{entry["ratio"]:.3f}</td>' in page or entry["ratio"] is None
+        if entry["ratio"] is not None:
+            assert f'<td class="number">{entry["ratio"]:.3f}</td>' in page
     assert page.count("<td><b>thing</b></td>") == len(built.calibration.things)
 
 
