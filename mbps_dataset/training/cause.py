@@ -81,7 +81,7 @@ def train_cause(
 
     The backbone stays as it is. One seed gives one result, also when continued from `checkpoint_folder`, which holds
     one file per stage. Runs on the device of the segmenter. `processes` that train together share every batch of windows
-    evenly (`ValueError` if they cannot); for one number of them one seed gives one result.
+    evenly (`RecipeError` if they cannot); for one number of them one seed gives one result.
     """
     trainer = _Trainer(segmenter, pictures, settings, checkpoint_folder, show_progress, processes)
     for tensor in (*segmenter.segment.state_dict().values(), *segmenter.probe.state_dict().values()):

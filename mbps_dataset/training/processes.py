@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mbps_dataset.errors import RecipeError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -42,9 +44,12 @@ class Processes:
         return cls(state.process_index, state.num_processes, state.device)
 
     def share(self, total: int) -> int:
-        """How many of `total` windows this process draws. Raises `ValueError` if they cannot be shared out evenly."""
+        """How many of `total` windows this process draws. Raises `RecipeError` if they cannot be shared out evenly."""
         if total % self.count:
-            raise ValueError(f"Expected a batch that {self.count} processes can share evenly, but got {total}.")
+            raise RecipeError(
+                f"A batch of {total} windows cannot be shared by {self.count} processes evenly; choose a multiple of "
+                f"{self.count}."
+            )
         return total // self.count
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from mbps_dataset.errors import RecipeError
 from mbps_dataset.training.processes import Processes
 
 
@@ -103,5 +104,5 @@ def test_one_process_needs_nothing() -> None:
 
 
 def test_a_batch_must_be_shared_evenly() -> None:
-    with pytest.raises(ValueError, match="3 processes can share evenly, but got 16"):
+    with pytest.raises(RecipeError, match="16 windows cannot be shared by 3 processes evenly; choose a multiple of 3"):
         Processes(rank=1, count=3).share(16)
