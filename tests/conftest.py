@@ -9,6 +9,8 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
+# Before anything imports torch: tests run in one process per core, whose threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -21,9 +23,22 @@ from mbps_dataset.labelset import LabelSet  # noqa: E402
 from mbps_dataset.recipe import get_recipe  # noqa: E402
 from mbps_dataset.sources import ScenesSource  # noqa: E402
 from mbps_dataset.store import Store  # noqa: E402
+from tests.tiny import tiny_settings  # noqa: E402
 
 
 SMALL_SCENES = {"train": 3, "validation": 2, "height": 128, "width": 256}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    """A folder for photographs, depth files and tiny weights."""
+    return tmp_path_factory.mktemp("inputs")
+
+
+@pytest.fixture(scope="module")
+def settings(inputs) -> list[str]:
+    """Those files, written, and the settings that use them."""
+    return tiny_settings(inputs)
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,6 @@ from tests.tiny import tiny_label_set, tiny_settings
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    return tmp_path_factory.mktemp("inputs")
-
-
-@pytest.fixture(scope="module")
 def settings(inputs):
     return tiny_settings(inputs, 3)
 

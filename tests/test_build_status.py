@@ -19,11 +19,6 @@ from tests.tiny import tiny_label_set, tiny_settings, write_depth
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    return tmp_path_factory.mktemp("inputs")
-
-
-@pytest.fixture(scope="module")
 def settings(inputs):
     made = tiny_settings(inputs, 4)
     (inputs / "photos/broken.png").write_bytes(b"text")

@@ -16,17 +16,7 @@ import pytest
 from mbps_dataset import cli, cluster
 from mbps_dataset.build import build
 from mbps_dataset.errors import InputError
-from tests.tiny import tiny_label_set, tiny_settings
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    return tmp_path_factory.mktemp("inputs")
-
-
-@pytest.fixture(scope="module")
-def settings(inputs):
-    return tiny_settings(inputs)
+from tests.tiny import tiny_label_set
 
 
 @pytest.fixture(scope="module")

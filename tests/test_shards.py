@@ -16,17 +16,7 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.label_rows import row_digest
 from mbps_dataset.records import features
 from mbps_dataset.shards import finished_note, plan, read_note, write_shard
-from tests.tiny import tiny_label_set, tiny_settings
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    return tmp_path_factory.mktemp("inputs")
-
-
-@pytest.fixture(scope="module")
-def settings(inputs):
-    return tiny_settings(inputs)
+from tests.tiny import tiny_label_set
 
 
 @pytest.fixture(scope="module")

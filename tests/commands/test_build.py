@@ -10,11 +10,6 @@ from tests.tiny import tiny_settings
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    return tmp_path_factory.mktemp("inputs")
-
-
-@pytest.fixture(scope="module")
 def command(inputs):
     settings = tiny_settings(inputs, 5)
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from mbps_dataset.build import build
-from tests.tiny import tiny_label_set, tiny_settings, write_depth, write_photographs
+from tests.tiny import tiny_label_set, write_depth, write_photographs
 
 
 KILLS = 20
@@ -29,16 +29,6 @@ def digests(root: Path) -> dict[str, str]:
     """SHA-256 of everything a user of the set sees."""
     files = [*(root / "data").iterdir(), root / "labelset.json", root / "README.md", root / "recipe.json"]
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files if p.suffix != ".tmp"}
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("inputs")
-
-
-@pytest.fixture(scope="module")
-def settings(inputs) -> list[str]:
-    return tiny_settings(inputs)
 
 
 @pytest.fixture(scope="module")
