@@ -122,15 +122,19 @@ class LabelSet:
 
         With more than one worker the stages it looks at are filled in parallel first.
         """
+        with workers.WorkerPool(worker_count) as pool:
+            return self._calibrated(pool, progress, isolate)
+
+    def _calibrated(self, pool: workers.WorkerPool, progress: bool, isolate: bool) -> Calibration:
         if (known := self.stored_calibration()) is not None:
             return known
         key = self._calibration_key[:32]
         with self.store.alone(f"calibration-{key}"):
             if (known := self.stored_calibration()) is not None:  # another process took it while we waited
                 return known
-            if worker_count > 1 or isolate:
-                self._fill({self.splits[0]: self.calibration_indices()}, self._early_stages(), None, worker_count,
-                           progress, isolate)  # fmt: skip
+            if pool.count > 1 or isolate:
+                self._fill({self.splits[0]: self.calibration_indices()}, self._early_stages(), None, pool, progress,
+                           isolate)  # fmt: skip
             bars = _bars(progress)
             frames = self._countable_frames()
             centroids = calibrate.fit_centroids(self.pipeline, frames, bars)
@@ -169,17 +173,16 @@ class LabelSet:
         What is there and undamaged is not done again; an image whose row is there needs nothing else. `isolate` keeps
         networks out of this process (see `workers.fill_store`).
         """
-        count = worker_count or workers.default_workers(self.device)
         wanted = {
             split: list(range(len(self.frames(split)))) if images is None else list(images.get(split, ()))
             for split in self.splits
         }
         if (known := self.stored_calibration()) is not None:
             wanted = {split: self._without_row(split, indices, known) for split, indices in wanted.items()}
-        self._fill(wanted, self._early_stages(), None, count, progress, isolate)
-        calibration = self.calibration(worker_count=count, progress=progress, isolate=isolate)
         late = (LABELS,) if self._early_stages() == self.pipeline.stages() else ("pseudo_classes", LABELS)
-        self._fill(wanted, late, calibration, count, progress, isolate)
+        with workers.WorkerPool(worker_count or workers.default_workers(self.device)) as pool:
+            self._fill(wanted, self._early_stages(), None, pool, progress, isolate)
+            self._fill(wanted, late, self._calibrated(pool, progress, isolate), pool, progress, isolate)
 
     def _early_stages(self) -> tuple[str, ...]:
         """Stages that need no calibration."""
@@ -196,11 +199,11 @@ class LabelSet:
 
     def _fill(
         self, images: Mapping[str, Sequence[int]], stages: tuple[str, ...], calibration: Calibration | None,
-        count: int, progress: bool, isolate: bool,
+        pool: workers.WorkerPool, progress: bool, isolate: bool,
     ) -> None:  # fmt: skip
         for split, indices in images.items():
             job = self.job(split, stages, calibration)
-            workers.fill_store(job, indices, workers=count, progress=progress, isolate=isolate)
+            workers.fill_store(job, indices, pool, progress=progress, isolate=isolate)
 
     def rows(self, split: str, indices: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
         """``(index, encoded row)`` for the images that can be labelled; the others are recorded as failures."""

@@ -2,9 +2,9 @@
 
 Each worker is a fresh interpreter, not a fork: a process that has run multi-threaded torch and is then forked hangs for
 ever in the child (measured), CUDA cannot be used after a fork at all, and ``multiprocessing``'s other start methods run
-the user's script a second time unless it has a ``__main__`` guard. A worker gets its job as JSON on standard input,
-writes results to the store, and reports one JSON line per image on standard output; the parent draws the bars. A worker
-whose parent was killed finishes the image at hand and ends.
+the user's script a second time unless it has a ``__main__`` guard. A worker gets its jobs as JSON lines on standard
+input, writes results to the store, and reports one JSON line per image on standard output; the parent draws the bars. A
+worker whose parent was killed finishes the image at hand and ends.
 
 An image that cannot be labelled is recorded as a failure and the others go on. What would fail for every image (a full
 disk, weights that do not fit) ends the job with its message; what was finished stays in the store.
@@ -50,6 +50,9 @@ STAGE_TITLES = {
 }
 FATAL = (RecipeError, WeightsError, CalibrationError, StoreError)
 """What goes wrong with every image alike."""
+
+DONE: Event = {"done": True}
+"""What a worker reports at the end of a job."""
 
 
 @dataclass(frozen=True)
@@ -125,31 +128,95 @@ def default_workers(device: str) -> int:
     return cores if device == "cpu" else 1
 
 
+class WorkerPool:
+    """Up to `count` processes, started when first needed and kept for the next job until the pool is left.
+
+    Loading torch and the networks takes a process some seconds, which a build would otherwise pay for every split and
+    phase.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = max(1, count)
+        self._running: list[subprocess.Popen[str]] = []
+        self._events: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._running:
+            process.kill()
+            process.wait()
+        self._running.clear()
+
+    def work(self, documents: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
+        """Hand each worker one document and pass on what all report until the last is done.
+
+        Raises what a worker found to go wrong with every image, and `WorkerError` when one dies.
+        """
+        while len(self._running) < len(documents):
+            self._running.append(_start())
+            number = len(self._running) - 1
+            threading.Thread(target=self._listen, args=(number,), daemon=True).start()
+        for process, document in zip(self._running, documents):
+            assert process.stdin is not None  # PIPE was asked for
+            with suppress(BrokenPipeError):  # its exit status tells
+                print(json.dumps(document), file=process.stdin, flush=True)
+        busy = set(range(len(documents)))
+        while busy:
+            number, event = self._events.get()
+            if event is None:
+                raise _ended(self._running[number].wait())
+            if "fatal" in event:
+                raise {cls.__name__: cls for cls in FATAL}.get(event["fatal"], WorkerError)(event["message"])
+            if event == DONE:
+                busy.discard(number)
+            else:
+                yield event
+
+    def _listen(self, number: int) -> None:
+        """Queue what a worker reports; None when it has ended."""
+        report = self._running[number].stdout
+        assert report is not None  # PIPE was asked for
+        for line in report:
+            with suppress(ValueError):  # a line cut off by a kill
+                self._events.put((number, json.loads(line)))
+        self._events.put((number, None))
+
+
+def _ended(status: int) -> WorkerError:
+    return WorkerError(
+        f"A worker ended with status {status}"
+        + (" (killed; too little memory? Use fewer --workers)" if status < 0 else "")
+        + ". Finished images are kept; run the same command again."
+    )
+
+
 def fill_store(
-    job: Job, indices: Sequence[int], *, workers: int, progress: bool, isolate: bool = True
+    job: Job, indices: Sequence[int], pool: WorkerPool, *, progress: bool, isolate: bool = True
 ) -> list[Failure]:
     """Compute whatever is missing of the job's stages for ``frames(split)[i]``, i in `indices`; return the failures.
 
-    A single worker works in this process, unless `isolate`: a process that is going to be forked must not run networks.
-    Raises the worker's own error when no image could succeed, `WorkerError` when a worker dies.
+    A pool of one worker works in this process, unless `isolate`: a process that is going to be forked must not run
+    networks. Raises the worker's own error when no image could succeed, `WorkerError` when a worker dies.
     """
     runner = StageRunner(job)
     missing = {stage: [i for i in indices if not runner.is_done(stage, runner.frames[i])] for stage in job.stages}
     wanted = sorted({i for todo in missing.values() for i in todo})
     if not wanted:
         return []
-    workers = max(1, min(workers, len(wanted)))
+    count = min(pool.count, len(wanted))
     bars = {
         stage: tqdm(total=len(indices), initial=len(indices) - len(todo), unit="img", disable=not progress, leave=True,
                     desc=f"{STAGE_TITLES.get(stage, stage):>16} ({job.split})")
         for stage, todo in missing.items()
     }  # fmt: skip
     try:
-        if workers == 1 and not isolate:
+        if count == 1 and not isolate:
             events = (runner.attempt(stage, index) for stage, todo in missing.items() for index in todo)
-            return _follow(events, bars, job.store, workers)
-        return _follow(_events_of_processes(job, [wanted[k::workers] for k in range(workers)], missing), bars,
-                       job.store, workers)  # fmt: skip
+        else:
+            events = pool.work([_document(job, wanted[k::count], missing) for k in range(count)])
+        return _follow(events, bars, job.store, count)
     finally:
         for bar in bars.values():
             bar.close()
@@ -167,22 +234,6 @@ def _follow(events: Iterable[Event], bars: Mapping[str, tqdm], store: Store, wor
                 failures[failure.image_id] = failure
                 store.record_failure(failure)
     return sorted(failures.values(), key=lambda failure: failure.image_id)
-
-
-def _events_of_processes(
-    job: Job, shares: Sequence[Sequence[int]], missing: Mapping[str, Sequence[int]]
-) -> Iterator[Event]:
-    running = [_start() for _ in shares]
-    try:
-        events: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        for process, share in zip(running, shares):
-            document = _document(job, share, missing)
-            threading.Thread(target=_talk, args=(process, document, events), daemon=True).start()
-        yield from _until_all_end(running, events)
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
 
 
 def _document(job: Job, share: Sequence[int], missing: Mapping[str, Sequence[int]]) -> dict[str, Any]:
@@ -209,37 +260,6 @@ def _start() -> subprocess.Popen[str]:
     )
 
 
-def _talk(process: subprocess.Popen[str], document: Mapping[str, Any], events: queue.Queue) -> None:
-    """Hand a worker its job and pass on what it reports; None when it has ended."""
-    assert process.stdin is not None and process.stdout is not None  # PIPE was asked for
-    with suppress(BrokenPipeError):  # its exit status tells
-        process.stdin.write(json.dumps(document))
-        process.stdin.close()
-    for line in process.stdout:
-        with suppress(ValueError):  # a line cut off by a kill
-            events.put(json.loads(line))
-    events.put(None)
-
-
-def _until_all_end(running: Sequence[subprocess.Popen[str]], events: queue.Queue) -> Iterator[Event]:
-    finished = 0
-    while finished < len(running):
-        event = events.get()
-        if event is None:
-            finished += 1
-        elif "fatal" in event:
-            raise {cls.__name__: cls for cls in FATAL}.get(event["fatal"], WorkerError)(event["message"])
-        else:
-            yield event
-    for process in running:
-        if process.wait() != 0:
-            raise WorkerError(
-                f"A worker ended with status {process.returncode}"
-                + (" (killed; too little memory? Use fewer --workers)" if process.returncode < 0 else "")
-                + ". Finished images are kept; run the same command again."
-            )
-
-
 def _work(document: Mapping[str, Any], report: IO[str]) -> None:
     def tell(event: Event) -> None:
         print(json.dumps(event), file=report, flush=True)
@@ -260,6 +280,7 @@ def _work(document: Mapping[str, Any], report: IO[str]) -> None:
         for stage, todo in document["work"].items():
             for index in todo:
                 tell(runner.attempt(stage, index))
+        tell(DONE)
     except FATAL as error:
         tell({"fatal": type(error).__name__, "message": str(error)})
 
@@ -269,10 +290,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     report = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not mix with the report
-    job = sys.stdin.read()
     try:
-        if job.strip():
-            _work(json.loads(job), report)
+        for line in sys.stdin:
+            _work(json.loads(line), report)
     except BrokenPipeError:  # nobody listens any more; what was finished is in the store
         os._exit(1)
 

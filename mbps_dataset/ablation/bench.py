@@ -30,7 +30,7 @@ from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame, Source
 from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import Store, digest_of
-from mbps_dataset.workers import Job, default_workers, fill_store
+from mbps_dataset.workers import Job, WorkerPool, default_workers, fill_store
 
 
 VERSION = 1
@@ -104,7 +104,8 @@ class Bench:
             return
         job = Job(subject.recipe, self.source, self.split, self.store, missing, self.device, calibration)
         indices = [self._index[frame.image_id] for frame in self.frames]
-        failures = fill_store(job, indices, workers=self.workers, progress=self.progress, isolate=False)
+        with WorkerPool(self.workers) as pool:
+            failures = fill_store(job, indices, pool, progress=self.progress, isolate=False)
         failed = {failure.image_id for failure in failures}
         self.frames[:] = [frame for frame in self.frames if frame.image_id not in failed]
         subject.frames[:] = [frame for frame in subject.frames if frame.image_id not in failed]
