@@ -12,6 +12,8 @@ Prints, over measured pixels between 1 and 80 m, every prediction scaled to the 
   (Sobel of depth in [0, 1] above tau, after smoothing, as the instance stage cuts) within the pixels that the stage
   takes back; for the predicted and for the true depth (sky = the farthest), with the share of all pixels that are
   edges. A network that calls everything an edge would have full recall.
+* the share of the sky's pixels that the network, scaled as above, puts nearer than 40 m: a plain sky looks the same at
+  every depth, so nothing in photometric consistency keeps it away.
 
 Truth is read here to measure; none of it enters training.
 """
@@ -38,6 +40,7 @@ from mbps_dataset.sources.scenes import RenderedView, SceneSettings, render
 UNSEEN_SEEDS = range(4_000_000, 5_000_000)
 NEAREST_M, FARTHEST_M = 1.0, 80.0
 SIZE = SceneSettings(height=512, width=1024)
+SKY, NEAR_SKY_M = 23, 40.0  # Cityscapes label id, and where no sky should be
 FIRST_THING, LAST_THING = 24, 33  # Cityscapes label ids of things
 SIGMA, TOLERANCE_PX = 1.0, 3  # of the instance stage: smoothing, and the pixels it takes back
 
@@ -61,6 +64,13 @@ class DepthScores:
 
     def __str__(self) -> str:
         return f"AbsRel {np.mean(self.absolute_relative):.3f}   delta<1.25 {np.mean(self.within_quarter):.3f}"
+
+
+def near_sky(predicted: Depth, true: Depth, sky: NDArray[np.bool_]) -> float:
+    """Share of the sky that is predicted nearer than `NEAR_SKY_M`, scaled as in `DepthScores`; NaN without sky."""
+    measured = (true >= NEAREST_M) & (true <= FARTHEST_M)
+    scaled = predicted[sky] * (np.median(true[measured]) / np.median(predicted[measured]))
+    return float(np.mean(scaled < NEAR_SKY_M)) if sky.any() else float("nan")
 
 
 @dataclass
@@ -159,13 +169,14 @@ def main() -> None:
     prior = row_prior(_scenes(TRAINING_SEEDS[: arguments.prior_scenes]))
     scores = {name: DepthScores() for name in ("network", "best constant", "best row prior")}
     borders = {name: BorderScores() for name in ("predicted", "true")}
-    rows = []
+    rows, skies = [], []
     for view in _scenes(UNSEEN_SEEDS[: arguments.scenes]):
         truth = view.depth.astype(float)
         predicted = predict(network, view.image)
         scores["network"].add(predicted, truth)
         scores["best constant"].add(np.ones_like(truth), truth)
         scores["best row prior"].add(np.broadcast_to(prior[:, None], truth.shape), truth)
+        skies.append(near_sky(predicted, truth, view.label_ids == SKY))
         wanted = same_class_borders(view.label_ids, view.instance_ids)
         everywhere = np.where(truth > 0, np.minimum(truth, FARTHEST_M), FARTHEST_M)
         borders["predicted"].add(predicted, wanted, arguments.tau)
@@ -178,6 +189,7 @@ def main() -> None:
     print(f"borders between instances of one class, depth edges at tau {arguments.tau:.2f}")
     for name, border in borders.items():
         print(f"  {name:<15}{border}")
+    print(f"sky nearer than {NEAR_SKY_M:.0f} m: {100 * np.nanmean(skies):.1f} % of its pixels, mean over scenes")
     if arguments.preview:
         Image.fromarray(np.vstack(rows)).save(arguments.preview)
 

@@ -38,6 +38,13 @@ def test_scale_does_not_count_and_only_measured_pixels_do(script: ModuleType) ->
     assert scores.within_quarter[1] == pytest.approx(1 / 3)
 
 
+def test_near_sky_is_measured_in_metres(script: ModuleType) -> None:
+    true = np.array([[0.0, 0.0, 0.0, 0.0], [10.0, 10.0, 10.0, 10.0]])
+    predicted = np.array([[0.1, 0.3, 0.5, 0.5], [0.1, 0.1, 0.1, 0.1]])  # a hundredth: 10, 30, 50 and 50 m
+    assert script.near_sky(predicted, true, true == 0) == 0.5
+    assert np.isnan(script.near_sky(predicted, true, np.zeros_like(true, bool)))
+
+
 def test_least_relative_error_is_the_weighted_median(script: ModuleType) -> None:
     depths = np.random.default_rng(0).uniform(1, 80, 501)
     best = script.least_relative_error(depths)
