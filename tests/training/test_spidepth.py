@@ -19,10 +19,8 @@ from mbps_dataset.training.spidepth import (
     SPIdepthTrainingSettings,
     learning_rate_factor,
     motion_difference,
-    nearness_of_sky,
     shrink_factor,
     train_spidepth,
-    training_losses,
 )
 from mbps_dataset.training.triplets import TripletBatch, VideoTriplet
 
@@ -240,30 +238,6 @@ def test_motion_difference_is_relative_to_the_motion() -> None:
     small[:, 2, 3], large[:, 2, 3] = -0.1, -0.2
     assert motion_difference((large, large), (large, large)) == 0
     assert motion_difference((small, small), (large, large)) == pytest.approx(0.5 / 3)
-
-
-def test_only_unmoved_pixels_above_the_principal_point_are_pulled_away() -> None:
-    depth = torch.tensor([1.0, 2.0, 4.0, 8.0]).view(1, 1, 4, 1).repeat(1, 1, 1, 2).requires_grad_()
-    unmoved = torch.ones(1, 4, 2, dtype=torch.bool)
-    unmoved[0, 0, 0] = False
-    intrinsics = torch.tensor([[[4.0, 0, 0.5], [0, 4.0, 1.5], [0, 0, 1]]])
-    nearness = nearness_of_sky(depth, unmoved, intrinsics)
-    typical = 8**0.5
-    assert nearness.item() == pytest.approx((typical / 1 + 2 * typical / 2) / 8)
-    (gradient,) = torch.autograd.grad(nearness, depth)
-    assert torch.equal(gradient[0, 0] < 0, torch.tensor([[False, True], [True, True], [False, False], [False, False]]))
-    assert nearness_of_sky(depth, torch.zeros_like(unmoved), intrinsics) == 0
-
-
-def test_a_plain_sky_is_pulled_away_only_on_request() -> None:
-    grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
-    batch = TripletBatch.of([replace(_sideways_video(0), previous=grey, current=grey, next=grey)], torch.device("cpu"))
-    losses = training_losses(_DepthMap(), _Sideways(), batch)
-    pulled = training_losses(_DepthMap(), _Sideways(), batch, sky_weight=0.5)
-    assert "sky" not in losses and pulled["sky"].item() == pytest.approx(0.5 * (1 - pulled["moving"].item()), abs=0.1)
-    assert (pulled["loss"] - pulled["photometric"] - 1e-3 * pulled["smoothness"]).item() == pytest.approx(
-        0.5 * pulled["sky"].item(), rel=1e-4
-    )
 
 
 def test_bad_settings_are_named() -> None:
