@@ -17,7 +17,9 @@ Decisions and where they come from:
    `direct_alignment`), and the pose network learns to guess that. While the coarsest frames are compared, alignment
    changes the forward speed only. Neither depth nor motion then has a scale of its own, so batches are held to a
    typical depth.
-8. Everything random is drawn from torch's default generator under one seed, and checkpoints hold its state, so one
+8. On request plain surfaces above the principal point are pulled away from the camera: a sky looks the same at every
+   depth, so nothing else keeps it from coming near. A plain wall up there is pulled too, and held by its edges.
+9. Everything random is drawn from torch's default generator under one seed, and checkpoints hold its state, so one
    seed gives one result, interrupted or not.
 """
 
@@ -51,6 +53,7 @@ from mbps_dataset.training.triplets import ShuffledOrder, TripletBatch, VideoTri
 
 
 TIE_BREAK_NOISE = 1e-5
+PLAIN = 0.02  # standard deviation of grey values in [0, 1]
 SCALE_WEIGHT = 0.1  # of the squared distance of log depth from the typical one
 
 
@@ -77,6 +80,9 @@ class SPIdepthTrainingSettings:
         0.0, "geometric mean of depth that batches are held to, since aligned motion leaves scale free; 0 = none (ours)",
         at_least=0,
     )  # fmt: skip
+    far_sky: float = setting(
+        0.0, "weight of the nearness of plain surfaces above the principal point (ours)", at_least=0
+    )
     flip: float = setting(0.5, "probability of mirroring a triplet", at_least=0, at_most=1)
     jitter: float = setting(0.5, "probability of changing a triplet's colours", at_least=0, at_most=1)
     clip_norm: float = setting(1.0, "largest gradient norm of either network (ours); 0 = any", at_least=0)
@@ -154,7 +160,7 @@ def training_step(
     factor = shrink_factor(step, settings)
     losses = training_losses(
         depth_network, pose_network, batch, seen=seen, shrink=factor, smoothness_weight=settings.smoothness,
-        align=settings.align, forward_only=factor == 4, typical_depth=settings.typical_depth,
+        align=settings.align, forward_only=factor == 4, typical_depth=settings.typical_depth, sky_weight=settings.far_sky,
     )  # fmt: skip
     optimiser.zero_grad(set_to_none=True)
     losses["loss"].backward()
@@ -176,6 +182,7 @@ def training_losses(
     align: bool = False,
     forward_only: bool = False,
     typical_depth: float = 0.0,
+    sky_weight: float = 0.0,
 ) -> dict[str, Tensor]:
     """Photometric error of both neighbours plus weighted smoothness.
 
@@ -188,9 +195,11 @@ def training_losses(
         align: explain the frames by the aligned motion, and add how far the pose network's guess is from it.
         forward_only: alignment changes the forward speed only.
         typical_depth: see `SPIdepthTrainingSettings`.
+        sky_weight: of `nearness_of_sky`.
 
     Returns:
-        Scalars ``loss``, ``photometric``, ``smoothness``, ``moving`` and, where they are learned, ``motion``, ``scale``.
+        Scalars ``loss``, ``photometric``, ``smoothness``, ``moving`` and, where they are learned, ``motion``, ``scale``
+        and ``sky``.
     """
     seen = batch.frames if seen is None else seen
     depth = depth_network(seen[:, 1])
@@ -209,6 +218,9 @@ def training_losses(
     losses["smoothness"] = edge_aware_smoothness(depth, compared.frames[:, 1])
     loss = losses["photometric"] + smoothness_weight * losses["smoothness"]
     loss = loss + losses.get("motion", 0.0) + SCALE_WEIGHT * losses.get("scale", 0.0)
+    if sky_weight:
+        losses["sky"] = nearness_of_sky(depth, compared.frames[:, 1], compared.intrinsics)
+        loss = loss + sky_weight * losses["sky"]
     return {"loss": loss, **losses, "moving": (winner >= 2).float().mean()}
 
 
@@ -266,6 +278,25 @@ def reprojection_error(batch: TripletBatch, depth: Tensor, transforms: tuple[Ten
         identity_errors = [photometric_error(neighbour, current) for neighbour in (previous, following)]
         tie_break = TIE_BREAK_NOISE * torch.randn(len(depth), 2, height, width).to(depth)
     return minimum_reprojection(warped_errors, identity_errors, tie_break=tie_break)
+
+
+def nearness_of_sky(depth: Tensor, image: Tensor, intrinsics: Tensor) -> Tensor:
+    """Inverse depth of plain pixels above the principal point, in units of their image's typical one; mean over all.
+
+    depth [B, 1, H, W] > 0, image [B, 3, H, W] in [0, 1], intrinsics [B, 3, 3]. Scalar, 0 where there is no such pixel.
+    """
+    rows = torch.arange(depth.shape[2], device=depth.device)
+    above = rows[None, :, None] < intrinsics[:, 1, 2, None, None]
+    typical = depth.detach().log().mean((1, 2, 3), keepdim=True).exp()
+    return ((typical / depth)[:, 0] * (plain_surfaces(image) & above)).mean()
+
+
+def plain_surfaces(image: Tensor) -> Tensor:
+    """Where grey values deviate by less than `PLAIN` within about 20 pixels, sensor noise averaged out: bool [B, H, W]."""
+    grey = F.avg_pool2d(image.mean(1, keepdim=True), 4)
+    mean, square = (F.avg_pool2d(F.pad(values, (2,) * 4, mode="replicate"), 5, 1) for values in (grey, grey.square()))
+    deviation = (square - mean.square()).clamp(min=0).sqrt()
+    return F.interpolate((deviation < PLAIN).float(), image.shape[2:], mode="nearest")[:, 0] > 0
 
 
 def learning_rate_factor(step: int, settings: SPIdepthTrainingSettings) -> float:

@@ -19,8 +19,11 @@ from mbps_dataset.training.spidepth import (
     SPIdepthTrainingSettings,
     learning_rate_factor,
     motion_difference,
+    nearness_of_sky,
+    plain_surfaces,
     shrink_factor,
     train_spidepth,
+    training_losses,
 )
 from mbps_dataset.training.triplets import TripletBatch, VideoTriplet
 
@@ -238,6 +241,31 @@ def test_motion_difference_is_relative_to_the_motion() -> None:
     small[:, 2, 3], large[:, 2, 3] = -0.1, -0.2
     assert motion_difference((large, large), (large, large)) == 0
     assert motion_difference((small, small), (large, large)) == pytest.approx(0.5 / 3)
+
+
+def test_only_plain_surfaces_above_the_principal_point_are_pulled_away() -> None:
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    image = torch.full((1, 3, 64, 64), 0.5) + 0.02 * torch.randn(1, 3, 64, 64)  # noise does not hide a plain surface
+    image = torch.where(columns >= 32, (columns // 8 % 2).float(), image)
+    assert plain_surfaces(image)[0, :, :20].all() and not plain_surfaces(image)[0, :, 40:].any()
+    depth = torch.full((1, 1, 64, 64), 2.0).requires_grad_()
+    intrinsics = torch.tensor([[[64.0, 0, 31.5], [0, 64.0, 31.5], [0, 0, 1]]])
+    nearness = nearness_of_sky(depth, image, intrinsics)
+    (gradient,) = torch.autograd.grad(nearness, depth)
+    pulled = gradient[0, 0] < 0
+    assert pulled[:32, :20].all() and not pulled[32:].any() and not pulled[:, 40:].any()
+    assert nearness.item() == pytest.approx(pulled.float().mean().item())  # every depth is the typical one
+
+
+def test_a_plain_sky_is_pulled_away_only_on_request() -> None:
+    grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    batch = TripletBatch.of([replace(_sideways_video(0), previous=grey, current=grey, next=grey)], torch.device("cpu"))
+    losses = training_losses(_DepthMap(), _Sideways(), batch)
+    pulled = training_losses(_DepthMap(), _Sideways(), batch, sky_weight=0.5)
+    assert "sky" not in losses and pulled["sky"].item() == pytest.approx(0.5)  # the upper half, at the typical depth
+    assert (pulled["loss"] - pulled["photometric"] - 1e-3 * pulled["smoothness"]).item() == pytest.approx(
+        0.25, rel=1e-3
+    )
 
 
 def test_bad_settings_are_named() -> None:
