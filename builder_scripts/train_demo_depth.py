@@ -8,7 +8,8 @@
 2. Trains depth and pose network together at 128 x 256, coarse to fine, saving to ``--work`` every few minutes. Killed?
    Run the same line again; the result is the same.
 3. Trains them on at 256 x 512, where object borders become sharper, in rounds whose learning rate starts anew. The
-   tensors are the same; only the patches of the query transformer are stretched, so that it goes on seeing 4 x 8.
+   tensors are the same; only the patches of the query transformer are stretched, so that it goes on seeing 4 x 8. The
+   last round also pulls plain surfaces above the horizon away, lest the sky hang before the houses.
 4. Writes ``config.json`` and ``model.safetensors`` (half precision) with what they were trained on. The pose network
    has done its work and is not kept.
 
@@ -59,6 +60,7 @@ NETWORK = SPIdepthConfig(
 FINE = replace(NETWORK, height=2 * NETWORK.height, width=2 * NETWORK.width, patch_size=2 * NETWORK.patch_size)
 BIN_GROWTH = 1.2  # ratio of neighbouring bin widths at the start
 START_DEPTH, START_SPREAD = 0.3, 0.8  # median, and standard deviation of the logarithm
+FAR_SKY = 0.1  # weight of the sky's nearness in the last round
 FORWARD = 0.006  # the camera starts out driving forward by so much per frame, in units of the mean depth
 
 
@@ -184,8 +186,10 @@ def training_phases(
         seed=arguments.seed,
     )
     fine = replace(first, learning_rate=5e-4, quarter_until=0.0, half_until=0.0)
-    steps = enumerate(arguments.fine_steps)
-    return first, [replace(fine, steps=count, seed=arguments.seed + number) for number, count in steps]
+    rounds = [
+        replace(fine, steps=count, seed=arguments.seed + number) for number, count in enumerate(arguments.fine_steps)
+    ]
+    return first, [*rounds[:-1], replace(rounds[-1], far_sky=FAR_SKY)]
 
 
 def main() -> None:
@@ -198,7 +202,7 @@ def main() -> None:
         "--fine-steps",
         type=int,
         nargs="+",
-        default=[2000, 1600, 3000],
+        default=[2000, 1600, 3000, 450],
         help=f"of each round at {FINE.height} x {FINE.width}",
     )
     parser.add_argument("--batch-size", type=int, default=4)

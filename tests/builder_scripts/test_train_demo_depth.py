@@ -103,3 +103,9 @@ def test_weights_are_small_recorded_and_read_back(script: ModuleType, tmp_path: 
         next(depth.parameters()).fill_(1e9)
     with pytest.raises(ValueError, match="not finite in half precision"):
         script.write_weights(depth, tmp_path, supervision=record)
+
+
+def test_only_the_last_round_pulls_the_sky_away(script: ModuleType) -> None:
+    first, rounds = script.training_phases(Namespace(steps=7, fine_steps=[2, 3], batch_size=4, seed=5))
+    assert (first.far_sky, rounds[0].far_sky) == (0, 0) and rounds[1].far_sky > 0
+    assert [(settings.steps, settings.seed) for settings in (first, *rounds)] == [(7, 5), (2, 5), (3, 6)]
