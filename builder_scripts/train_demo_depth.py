@@ -13,7 +13,8 @@
 4. Writes ``config.json`` and ``model.safetensors`` (half precision) with what they were trained on. The pose network
    has done its work and is not kept.
 
-About three and a half hours on one core, a little over two on two (`--threads 2`). `measure_demo_depth.py` says how good the result is.
+About three and a half hours on one core, a little over two on two (`--threads 2`). `measure_demo_depth.py` says how
+good the result is.
 """
 
 from __future__ import annotations

@@ -155,9 +155,9 @@ class WorkerPool:
         Raises what a worker found to go wrong with every image, and `WorkerError` when one dies.
         """
         while len(self._running) < len(documents):
-            self._running.append(_start())
-            number = len(self._running) - 1
-            threading.Thread(target=self._listen, args=(number,), daemon=True).start()
+            process, number = _start(), len(self._running)
+            self._running.append(process)
+            threading.Thread(target=self._listen, args=(process, number), daemon=True).start()
         for process, document in zip(self._running, documents):
             assert process.stdin is not None  # PIPE was asked for
             with suppress(BrokenPipeError):  # its exit status tells
@@ -174,11 +174,10 @@ class WorkerPool:
             else:
                 yield event
 
-    def _listen(self, number: int) -> None:
+    def _listen(self, process: subprocess.Popen[str], number: int) -> None:
         """Queue what a worker reports; None when it has ended."""
-        report = self._running[number].stdout
-        assert report is not None  # PIPE was asked for
-        for line in report:
+        assert process.stdout is not None  # PIPE was asked for
+        for line in process.stdout:
             with suppress(ValueError):  # a line cut off by a kill
                 self._events.put((number, json.loads(line)))
         self._events.put((number, None))
