@@ -1,4 +1,4 @@
-"""Train the depth network of the `demo` recipe: rendered street video in, photometric consistency as the only teacher.
+"""Train the depth network of the `demo` recipe: rendered street video in, photometric consistency as the teacher.
 
     python builder_scripts/train_demo_depth.py --output mbps_dataset/weights/spidepth
 
@@ -150,7 +150,8 @@ def record_of(arguments: argparse.Namespace) -> str:
         f"photometric consistency of {arguments.triplets} rendered three-frame street videos (appearance "
         f"{APPEARANCE_VERSION}, seeds {TRAINING_SEEDS[0]}-{TRAINING_SEEDS[arguments.triplets - 1]}), {arguments.steps} "
         f"steps at {NETWORK.height} x {NETWORK.width} and {fine_steps} at {FINE.height} x {FINE.width}, "
-        f"{arguments.batch_size} videos each, seed {arguments.seed}; no depth, label or instance map entered training; "
+        f"{arguments.batch_size} videos each, seed {arguments.seed}; the last round also pulls plain surfaces above the "
+        f"horizon away; no depth, label or instance map entered training; "
         f"python builder_scripts/train_demo_depth.py --triplets {arguments.triplets} --steps {arguments.steps} "
         f"--fine-steps {fine_steps} --batch-size {arguments.batch_size} --seed {arguments.seed}"
     )

@@ -1,4 +1,4 @@
-"""Depth without labels: SPIdepth learned from video by photometric consistency alone.
+"""Depth without labels: SPIdepth learned from video by photometric consistency.
 
 A depth network looks at one frame, a pose network at two neighbours; together they must explain frames -1 and +1 from
 frame 0. Only `VideoTriplet`s enter: three frames and intrinsics.
@@ -281,7 +281,7 @@ def reprojection_error(batch: TripletBatch, depth: Tensor, transforms: tuple[Ten
 
 
 def nearness_of_sky(depth: Tensor, image: Tensor, intrinsics: Tensor) -> Tensor:
-    """Inverse depth of plain pixels above the principal point, in units of their image's typical one; mean over all.
+    """Inverse depth of plain pixels above the principal point, in units of their image's typical one; mean over all (ours).
 
     depth [B, 1, H, W] > 0, image [B, 3, H, W] in [0, 1], intrinsics [B, 3, 3]. Scalar, 0 where there is no such pixel.
     """
