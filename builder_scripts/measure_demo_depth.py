@@ -33,8 +33,8 @@ from scipy import ndimage
 from torch.nn import functional as F
 
 from mbps_dataset.models.spidepth import SPIdepth
+from mbps_dataset.scenes import RenderedView, SceneSettings, render
 from mbps_dataset.sources.rendered import TRAINING_SEEDS
-from mbps_dataset.sources.scenes import RenderedView, SceneSettings, render
 
 
 UNSEEN_SEEDS = range(4_000_000, 5_000_000)

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import DINOv3ViTModel
 
-from mbps_dataset import taxonomy
+from mbps_dataset import scenes, taxonomy
 from mbps_dataset.models.attention import ClsAttention
-from mbps_dataset.networks import WEIGHTS_ROOT
-from mbps_dataset.sources import scenes
+from mbps_dataset.models.networks import WEIGHTS_ROOT
 from mbps_dataset.stages import saliency, semantics
 
 

@@ -30,10 +30,9 @@ from scipy.cluster.vq import kmeans2
 from torch.nn import functional
 from tqdm import tqdm
 
-from mbps_dataset import taxonomy
-from mbps_dataset.models.cause import CauseConfig, CauseSegmenter
-from mbps_dataset.networks import WEIGHTS_ROOT
-from mbps_dataset.sources import scenes
+from mbps_dataset import scenes, taxonomy
+from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
+from mbps_dataset.models.networks import WEIGHTS_ROOT
 from mbps_dataset.stages import overclustering, semantics
 from mbps_dataset.stages.resizing import resize_nearest
 

@@ -32,10 +32,10 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from mbps_dataset.models.pose import TINY_POSE, PoseNetwork
 from mbps_dataset.models.spidepth import SPIdepth, SPIdepthConfig
+from mbps_dataset.models.spidepth.pose import TINY_POSE, PoseNetwork
+from mbps_dataset.scenes import APPEARANCE_VERSION, SceneSettings, render_triplet
 from mbps_dataset.sources.rendered import TRAINING_SEEDS
-from mbps_dataset.sources.scenes import APPEARANCE_VERSION, SceneSettings, render_triplet
 from mbps_dataset.training.spidepth import SPIdepthTrainingSettings, train_spidepth
 from mbps_dataset.training.triplets import VideoTriplet
 

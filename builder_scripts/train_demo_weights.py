@@ -23,10 +23,10 @@ import torch
 from tqdm import tqdm
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
+from mbps_dataset import scenes
 from mbps_dataset.models.attention import ClsAttention
-from mbps_dataset.models.cause import CauseConfig, CauseSegmenter
-from mbps_dataset.networks import WEIGHTS_ROOT
-from mbps_dataset.sources import scenes
+from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
+from mbps_dataset.models.networks import WEIGHTS_ROOT
 from mbps_dataset.sources.rendered import TRAINING_SEEDS
 from mbps_dataset.stages.semantics import resize_for_windows
 from mbps_dataset.training.cause import CauseTrainingSettings, train_cause

@@ -13,24 +13,25 @@ from mbps_dataset._version import __version__
 
 
 if TYPE_CHECKING:
-    from mbps_dataset.attach import attach_images
-    from mbps_dataset.builder import MBPSConfig, MBPSPseudo
-    from mbps_dataset.recipe import Recipe, get_recipe
+    from mbps_dataset.hub.attach import attach_images
+    from mbps_dataset.hub.builder import MBPSConfig, MBPSPseudo
+    from mbps_dataset.named_recipes import get_recipe
+    from mbps_dataset.recipe import Recipe
     from mbps_dataset.records import decode
 
 __all__ = ["MBPSConfig", "MBPSPseudo", "Recipe", "__version__", "attach_images", "decode", "get_recipe"]
 
 _HOMES = {
-    "attach_images": "mbps_dataset.attach",
-    "MBPSConfig": "mbps_dataset.builder",
-    "MBPSPseudo": "mbps_dataset.builder",
+    "attach_images": "mbps_dataset.hub.attach",
+    "MBPSConfig": "mbps_dataset.hub.builder",
+    "MBPSPseudo": "mbps_dataset.hub.builder",
     "Recipe": "mbps_dataset.recipe",
-    "get_recipe": "mbps_dataset.recipe",
+    "get_recipe": "mbps_dataset.named_recipes",
     "decode": "mbps_dataset.records",
 }
 
 try:
-    from mbps_dataset.registration import register
+    from mbps_dataset.hub.registration import register
 except ImportError:  # the stages and the metric are useful without `datasets`
     pass
 else:

@@ -17,10 +17,10 @@ from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
-from mbps_dataset.build import build  # noqa: E402
-from mbps_dataset.built import BuiltLabelSet  # noqa: E402
-from mbps_dataset.labelset import LabelSet  # noqa: E402
-from mbps_dataset.recipe import get_recipe  # noqa: E402
+from mbps_dataset.labelling.labelling import LabelSet  # noqa: E402
+from mbps_dataset.labelset.build import build  # noqa: E402
+from mbps_dataset.labelset.folder import BuiltLabelSet  # noqa: E402
+from mbps_dataset.named_recipes import get_recipe  # noqa: E402
 from mbps_dataset.sources import ScenesSource  # noqa: E402
 from mbps_dataset.store import Store  # noqa: E402
 from tests.tiny import tiny_settings  # noqa: E402

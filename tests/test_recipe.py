@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mbps_dataset import recipe as recipes
 from mbps_dataset.errors import RecipeError
-from mbps_dataset.recipe import RECIPES, Recipe, get_recipe, stage_names
+from mbps_dataset.named_recipes import RECIPES, get_recipe
+from mbps_dataset.recipe import Recipe, stage_names
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mbps_dataset.labelset import LabelSet
-from mbps_dataset.recipe import get_recipe
+from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import FolderSource
 from mbps_dataset.store import Store
-from tests.models.cause_weights import tiny_network
+from tests.models.cause.cause_weights import tiny_network
 
 
 def write_photographs(folder: Path, count: int, *, first: int = 0) -> None:

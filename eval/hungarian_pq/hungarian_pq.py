@@ -8,9 +8,9 @@ import datasets
 import evaluate
 
 from mbps_dataset import taxonomy
+from mbps_dataset.formats.image_segmentation import as_labels
 from mbps_dataset.metrics import OverlapTable, PanopticQuality, overlap_table
 from mbps_dataset.metrics.segmentation import resize_nearest
-from mbps_dataset.prediction_formats import as_labels
 
 
 _DESCRIPTION = """

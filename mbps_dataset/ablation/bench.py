@@ -23,14 +23,14 @@ from mbps_dataset.ablation.results import Measurement
 from mbps_dataset.ablation.rows import Variant
 from mbps_dataset.ablation.subject import Subject
 from mbps_dataset.ablation.view import View
-from mbps_dataset.calibration import Calibration, ClassStatistics
 from mbps_dataset.errors import InputError
+from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
+from mbps_dataset.labelling.workers import Job, WorkerPool, default_workers, fill_store
 from mbps_dataset.metrics import OverlapTable, PanopticQuality
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame, Source
 from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import Store, digest_of
-from mbps_dataset.workers import Job, WorkerPool, default_workers, fill_store
 
 
 VERSION = 1

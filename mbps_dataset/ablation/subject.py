@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mbps_dataset import calibrate
-from mbps_dataset.calibrate import Progress
-from mbps_dataset.calibration import Calibration, evenly_spaced
-from mbps_dataset.pipeline import Pipeline
+from mbps_dataset.labelling import whole_set
+from mbps_dataset.labelling.calibration import Calibration, evenly_spaced
+from mbps_dataset.labelling.pipeline import Pipeline
+from mbps_dataset.labelling.whole_set import Progress
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame, Source
 from mbps_dataset.store import Store
@@ -24,7 +24,7 @@ class Subject:
 
     def stages_before_calibration(self) -> tuple[str, ...]:
         """Stored stages that need no calibration."""
-        first = calibrate.needs_calibration_first(self.recipe)
+        first = whole_set.needs_calibration_first(self.recipe)
         return tuple(stage for stage in self.pipeline.stages() if not (first and stage == "pseudo_classes"))
 
     def stages_after_calibration(self) -> tuple[str, ...]:
@@ -39,12 +39,12 @@ class Subject:
     def calibrate(self, progress: Progress = lambda frames, _: frames) -> Calibration:
         """The calibration, from memory, from the store, or taken now."""
         if self._calibration is None:
-            name = f"calibration/{calibrate.calibration_key(self.pipeline, self.frames)[:32]}.json"
+            name = f"calibration/{whole_set.calibration_key(self.pipeline, self.frames)[:32]}.json"
             document = self.store.get_json(name)
             if document is not None:
                 self._calibration = Calibration.from_json(document)
                 return self._calibration
-            centroids = calibrate.fit_centroids(self.pipeline, self.frames, progress)
-            self._calibration = calibrate.calibrate(self.pipeline, self.frames, centroids, progress)
+            centroids = whole_set.fit_centroids(self.pipeline, self.frames, progress)
+            self._calibration = whole_set.calibrate(self.pipeline, self.frames, centroids, progress)
             self.store.put_json(name, self._calibration.to_json())
         return self._calibration

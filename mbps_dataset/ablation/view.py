@@ -12,8 +12,8 @@ import numpy as np
 from mbps_dataset import taxonomy
 from mbps_dataset.ablation.rows import Variant
 from mbps_dataset.errors import InputError
+from mbps_dataset.formats.image_segmentation import Labels, cityscapes_labels
 from mbps_dataset.metrics import OverlapTable, overlap_table
-from mbps_dataset.prediction_formats import Labels, cityscapes_labels
 from mbps_dataset.sources import Frame, Truth
 from mbps_dataset.stages.panoptic import Panoptic
 from mbps_dataset.stages.resizing import resize_nearest

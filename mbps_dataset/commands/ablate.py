@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from mbps_dataset.recipe import RECIPES, get_recipe
+from mbps_dataset.named_recipes import RECIPES, get_recipe
 
 
 HELP = "measure which component contributes what, in the report's tables, on a source with ground truth"
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         choose_tables,
         run_ablation,
     )
-    from mbps_dataset.builder import default_device
+    from mbps_dataset.hub.builder import default_device
     from mbps_dataset.store import Store, write_atomically
 
     # The report's tables were taken with the evaluator that overwrites; --set fusion.order=… comes after and wins.
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _open_source(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
     """The source as `mbps build` opens it; rendered scenes are validation scenes, as many as are measured."""
-    from mbps_dataset.builder import MBPSConfig
+    from mbps_dataset.hub.builder import MBPSConfig
 
     options = {"truth_dir": arguments.truth_dir} if arguments.truth_dir else {}
     name = arguments.source

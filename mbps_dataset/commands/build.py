@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbps_dataset.recipe import RECIPES, Recipe, get_recipe
+from mbps_dataset.named_recipes import RECIPES, get_recipe
+from mbps_dataset.recipe import Recipe
 
 
 if TYPE_CHECKING:
-    from mbps_dataset.build import BuildResult
-    from mbps_dataset.labelset import LabelSet
+    from mbps_dataset.labelling.labelling import LabelSet
+    from mbps_dataset.labelset.build import BuildResult
 
 
 HELP = "label the images of a source and write a Hugging Face dataset"
@@ -77,7 +78,7 @@ def shard(text: str) -> tuple[int, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build, or say what would be built."""
-    from mbps_dataset.build import estimate
+    from mbps_dataset.labelset.build import estimate
 
     label_set, output = open_label_set(arguments)
     if arguments.dry_run:
@@ -91,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def open_label_set(arguments: argparse.Namespace) -> tuple[LabelSet, Path]:
     """The label set that `add_label_set_arguments` and ``--device`` describe, and its folder."""
-    from mbps_dataset.builder import MBPSConfig
+    from mbps_dataset.hub.builder import MBPSConfig
 
     output = arguments.output or Path("build") / get_recipe(arguments.recipe).name
     config = MBPSConfig(
@@ -110,7 +111,7 @@ def open_label_set(arguments: argparse.Namespace) -> tuple[LabelSet, Path]:
 
 def work(label_set: LabelSet, output: Path, arguments: argparse.Namespace, *, overwrite: bool = False) -> int:
     """Build here, or through an executor; print what came of it and return the exit status."""
-    from mbps_dataset.build import build
+    from mbps_dataset.labelset.build import build
 
     label_set.pipeline.weights  # noqa: B018 - missing weights are reported before anything is written
     progress = not arguments.quiet and sys.stderr.isatty()
@@ -119,7 +120,7 @@ def work(label_set: LabelSet, output: Path, arguments: argparse.Namespace, *, ov
             label_set, output, workers=arguments.workers, overwrite=overwrite, progress=progress, shard=arguments.shard
         )
         return report(result, label_set.recipe.name)
-    from mbps_dataset.cluster import build_with_executor
+    from mbps_dataset.labelset.cluster import build_with_executor
 
     done = build_with_executor(
         label_set,
@@ -175,10 +176,10 @@ def _duration(label_set, images: int) -> str:  # type: ignore[no-untyped-def]
     import tempfile
     import time
 
-    from mbps_dataset.calibrate import usable
-    from mbps_dataset.pipeline import Pipeline
+    from mbps_dataset.labelling.pipeline import Pipeline
+    from mbps_dataset.labelling.whole_set import usable
+    from mbps_dataset.labelling.workers import default_workers
     from mbps_dataset.store import Store
-    from mbps_dataset.workers import default_workers
 
     first = next(iter(usable(label_set.frames(label_set.splits[0]))), None)
     if first is None or label_set.recipe.clusters.method != "probe":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mbps_dataset.calibration import Calibration, ClassStatistics
 from mbps_dataset.commands.build import add_label_set_arguments, open_label_set, positive
+from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
 
 
 HELP = "decide things, names and centroids over the images of a source, and say why; `mbps build` goes on from there"
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Take the calibration into the store of the output folder and print it."""
-    from mbps_dataset.build_order import claim
-    from mbps_dataset.workers import default_workers
+    from mbps_dataset.labelling.workers import default_workers
+    from mbps_dataset.labelset.order import claim
 
     label_set, output = open_label_set(arguments)
     label_set.pipeline.weights  # noqa: B018 - missing weights are reported before anything is written

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Convert and say how to use the result."""
     if arguments.network == "cause":
-        from mbps_dataset.models.convert import convert_cause
+        from mbps_dataset.models.cause.convert import convert_cause
 
         done = convert_cause(
             backbone=arguments.backbone,
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"label leak: {done.leak}")
         setting = "semantics.weights"
     else:
-        from mbps_dataset.models.convert_spidepth import convert_spidepth
+        from mbps_dataset.models.spidepth.convert import convert_spidepth
 
         convert_spidepth(encoder=arguments.encoder, decoder=arguments.decoder, output=arguments.output)
         setting = "depth.weights"

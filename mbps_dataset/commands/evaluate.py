@@ -61,9 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.predictions is None:
         raise InputError("Give PREDICTIONS to score, or --lint FILE to check published rows.")
     from mbps_dataset import taxonomy
-    from mbps_dataset.label_sources import class_names
+    from mbps_dataset.formats.segmentation_sets import class_names
     from mbps_dataset.metrics import bar_chart_svg, format_bars
-    from mbps_dataset.scoring import score
+    from mbps_dataset.scoring.score import score
     from mbps_dataset.store import write_atomically
 
     scored = score(

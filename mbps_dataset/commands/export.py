@@ -17,7 +17,7 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    from mbps_dataset.exports.formats import FORMATS
+    from mbps_dataset.formats.layouts import FORMATS
 
     parser.add_argument(
         "label_set",
@@ -49,9 +49,9 @@ def height_by_width(text: str) -> tuple[int, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export and say what the format holds and what it does not."""
-    from mbps_dataset.exports.formats import FORMATS
-    from mbps_dataset.exports.label_sets import open_label_set
-    from mbps_dataset.exports.writing import export
+    from mbps_dataset.formats.layouts import FORMATS
+    from mbps_dataset.formats.opening import open_label_set
+    from mbps_dataset.formats.writing import export
 
     progress = not arguments.quiet and sys.stderr.isatty()
     if arguments.format == "parquet":
@@ -78,8 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _import(arguments: argparse.Namespace, progress: bool) -> int:
     """An export as a label set again."""
     from mbps_dataset.errors import InputError
-    from mbps_dataset.exports.importing import import_labels
-    from mbps_dataset.exports.reading import find_export
+    from mbps_dataset.formats.importing import import_labels
+    from mbps_dataset.formats.own_exports import find_export
 
     exported = find_export(Path(arguments.label_set))
     if exported is None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from mbps_dataset._version import __version__
 from mbps_dataset.commands.build import print_recipe
 from mbps_dataset.errors import InputError
-from mbps_dataset.recipe import RECIPES, get_recipe
+from mbps_dataset.named_recipes import RECIPES, get_recipe
 
 
 if TYPE_CHECKING:
-    from mbps_dataset.build_status import BuildStatus
+    from mbps_dataset.labelset.status import BuildStatus
 
 HELP = "show recipes, how far a build is, a label set's provenance and failures, or the versions in use"
 EXAMPLE = "mbps info build/demo"
@@ -36,8 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
         recipe = get_recipe(arguments.recipe)
         print(json.dumps(recipe.to_json(), indent=2)) if arguments.json else print_recipe(recipe)
     elif arguments.weights:
-        from mbps_dataset.models.cause import CauseSegmenter, label_leak_report
-        from mbps_dataset.networks import weights_folder
+        from mbps_dataset.models.cause import CauseSegmenter
+        from mbps_dataset.models.cause.label_leak import label_leak_report
+        from mbps_dataset.models.networks import weights_folder
 
         print(label_leak_report(CauseSegmenter.from_pretrained(weights_folder("cause", arguments.weights))))
     elif arguments.label_set:
@@ -48,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_label_set(root: Path) -> None:
-    from mbps_dataset.build_status import build_status
-    from mbps_dataset.built import BuiltLabelSet
+    from mbps_dataset.labelset.folder import BuiltLabelSet
+    from mbps_dataset.labelset.status import build_status
 
     if (root / "stages" / "build.json").is_file():
         try:
@@ -79,7 +80,7 @@ def _print_label_set(root: Path) -> None:
 
 
 def _print_unfinished(root: Path, status: BuildStatus) -> None:
-    from mbps_dataset.workers import STAGE_TITLES
+    from mbps_dataset.labelling.workers import STAGE_TITLES
 
     order = status.order
     print(f"unfinished  {root}\nrecipe      {order.recipe.name}: {order.recipe.summary}")

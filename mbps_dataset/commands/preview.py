@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw and say where the pictures are."""
-    from mbps_dataset.built import BuiltLabelSet
-    from mbps_dataset.report_page import write_preview
+    from mbps_dataset.labelset.folder import BuiltLabelSet
+    from mbps_dataset.report.page import write_preview
 
     built = BuiltLabelSet(arguments.label_set)
     progress = not arguments.quiet and sys.stderr.isatty()

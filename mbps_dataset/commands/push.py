@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from mbps_dataset.publish import DatasetRepository, Plan, RepositoryState
+    from mbps_dataset.hub.publish import DatasetRepository, Plan, RepositoryState
 
 HELP = "release a label set on the Hugging Face Hub: one configuration per recipe, one tag per release"
 EXAMPLE = "mbps push build/mbps org/mbps-pseudo --tag v1.0.0 --dry-run"
@@ -35,10 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Push, or say what would be pushed."""
     from huggingface_hub.utils import disable_progress_bars
 
-    from mbps_dataset.built import BuiltLabelSet
-    from mbps_dataset.publish import DatasetRepository, check_target, plan_commit
-    from mbps_dataset.quality_table import QUALITY_FILE
-    from mbps_dataset.release import prepare
+    from mbps_dataset.hub.publish import DatasetRepository, check_target, plan_commit
+    from mbps_dataset.hub.release import prepare
+    from mbps_dataset.labelset.folder import BuiltLabelSet
+    from mbps_dataset.scoring.quality_table import QUALITY_FILE
 
     if arguments.quiet or not sys.stderr.isatty():
         disable_progress_bars()
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _look(repository: DatasetRepository, *, dry_run: bool) -> RepositoryState:
     """What is on the Hub; a dry run can do without."""
     from mbps_dataset.errors import PublishError
-    from mbps_dataset.publish import RepositoryState
+    from mbps_dataset.hub.publish import RepositoryState
 
     try:
         return repository.look()

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Open the build that the folder was begun with, and do what is missing of it."""
-    from mbps_dataset.build_order import BuildOrder
+    from mbps_dataset.labelset.order import BuildOrder
 
     output = arguments.output.absolute()
     order = BuildOrder.read(output)

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, save, and say how to use the result."""
-    from mbps_dataset.builder import default_device
+    from mbps_dataset.hub.builder import default_device
     from mbps_dataset.sources import open_source
     from mbps_dataset.training.processes import Processes
 
@@ -62,10 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train_cause(arguments, source, device, checkpoints, processes):  # type: ignore[no-untyped-def]
     from mbps_dataset.models.cause import CauseSegmenter
-    from mbps_dataset.networks import weights_folder
+    from mbps_dataset.models.networks import weights_folder
     from mbps_dataset.training.cause import CauseTrainingSettings, train_cause
     from mbps_dataset.training.checkpointing import seeded
-    from mbps_dataset.training_data import SourcePictures
+    from mbps_dataset.training.source_data import SourcePictures
 
     segmenter = CauseSegmenter.from_pretrained(weights_folder("cause", arguments.start)).to(device)
     backbone = segmenter.backbone.state_dict()
@@ -85,11 +85,11 @@ def _train_spidepth(arguments, source, device, checkpoints, processes):  # type:
     import torch
 
     from mbps_dataset.errors import RecipeError
-    from mbps_dataset.models.pose import PoseConfig, PoseNetwork
+    from mbps_dataset.models.networks import weights_folder
     from mbps_dataset.models.spidepth import SPIdepth
-    from mbps_dataset.networks import weights_folder
+    from mbps_dataset.models.spidepth.pose import PoseConfig, PoseNetwork
+    from mbps_dataset.training.source_data import SourceTriplets
     from mbps_dataset.training.spidepth import SPIdepthTrainingSettings, train_spidepth
-    from mbps_dataset.training_data import SourceTriplets
 
     if processes.count > 1:
         raise RecipeError("SPIdepth trains in one process; start it without `accelerate launch`.")

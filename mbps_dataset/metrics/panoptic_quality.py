@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mbps_dataset.errors import InputError
 from mbps_dataset.metrics import matching as matchings
 from mbps_dataset.metrics.bootstrap import bootstrap_intervals
+from mbps_dataset.metrics.evaluation_settings import MetricSettings, as_ids
 from mbps_dataset.metrics.groups import group_table
 from mbps_dataset.metrics.matching import Assignment
 from mbps_dataset.metrics.overlap import OverlapTable, as_label_map, concatenate, overlap_table
@@ -26,7 +27,6 @@ from mbps_dataset.metrics.result import PanopticResult, class_table, flat_averag
 from mbps_dataset.metrics.scores import average, score_classes
 from mbps_dataset.metrics.segment_matching import match_segments
 from mbps_dataset.metrics.segmentation import class_overlap, confusion_matrix, pixel_scores, resize_nearest, void_share
-from mbps_dataset.metrics.settings import MetricSettings, as_ids
 from mbps_dataset.metrics.u2seg import Votes, count_votes, stuff_votes, thing_votes
 
 

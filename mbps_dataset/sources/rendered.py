@@ -15,8 +15,8 @@ from typing import Any
 
 from PIL import Image
 
+from mbps_dataset import scenes
 from mbps_dataset.errors import InputError
-from mbps_dataset.sources import scenes
 from mbps_dataset.sources.frame import Frame, Source, Truth
 
 

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mbps_dataset.recipe import setting, validate
+from mbps_dataset.settings import setting, validate
 from mbps_dataset.training.checkpointing import Checkpoint, seeded
 from mbps_dataset.training.colour_jitter import jitter_colours
 from mbps_dataset.training.direct_alignment import refine_motion

@@ -6,7 +6,7 @@ import pytest
 
 from mbps_dataset.ablation.rows import Detector, Row, detector_rows, plain_variant
 from mbps_dataset.errors import InputError, RecipeError
-from mbps_dataset.recipe import get_recipe
+from mbps_dataset.named_recipes import get_recipe
 
 
 DEMO = get_recipe("demo")

@@ -13,10 +13,10 @@ from mbps_dataset.ablation import Detector, as_markdown, choose_tables, run_abla
 from mbps_dataset.ablation.kept_scenes import KeptFrame
 from mbps_dataset.ablation.view import View
 from mbps_dataset.errors import InputError, WeightsError
-from mbps_dataset.labelset import LabelSet
+from mbps_dataset.formats.image_segmentation import cityscapes_labels
+from mbps_dataset.labelling.labelling import LabelSet
 from mbps_dataset.metrics import PanopticQuality
-from mbps_dataset.prediction_formats import cityscapes_labels
-from mbps_dataset.recipe import get_recipe
+from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import Frame, ScenesSource, Source
 from mbps_dataset.store import Store
 

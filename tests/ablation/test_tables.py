@@ -8,7 +8,7 @@ from mbps_dataset.ablation.rendering import COLUMNS
 from mbps_dataset.ablation.rows import Detector
 from mbps_dataset.ablation.tables import TABLES, choose_tables
 from mbps_dataset.errors import InputError
-from mbps_dataset.recipe import RECIPES, get_recipe
+from mbps_dataset.named_recipes import RECIPES, get_recipe
 
 
 DEMO = get_recipe("demo")

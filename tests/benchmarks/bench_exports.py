@@ -10,11 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from mbps_dataset.built import BuiltLabelSet
-from mbps_dataset.exports.formats import FORMATS
-from mbps_dataset.exports.label_sets import label_rows
-from mbps_dataset.exports.writing import export
-from mbps_dataset.label_sources import open_labels
+from mbps_dataset.formats.layouts import FORMATS
+from mbps_dataset.formats.opening import label_rows
+from mbps_dataset.formats.segmentation_sets import open_labels
+from mbps_dataset.formats.writing import export
+from mbps_dataset.labelset.folder import BuiltLabelSet
 
 
 def main() -> None:

@@ -26,10 +26,11 @@ from typing import Any
 import pyarrow.parquet as parquet
 import torch
 
-from mbps_dataset.build import build
-from mbps_dataset.built import BuiltLabelSet
-from mbps_dataset.labelset import LabelSet
-from mbps_dataset.recipe import Recipe, get_recipe
+from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelset.build import build
+from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.named_recipes import get_recipe
+from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import encode
 from mbps_dataset.sources import FolderSource, ScenesSource
 from mbps_dataset.store import Store

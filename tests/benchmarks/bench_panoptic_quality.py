@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from mbps_dataset import taxonomy
-from mbps_dataset.label_sources import open_pair, pairs
+from mbps_dataset.formats.segmentation_sets import open_pair, pairs
 from mbps_dataset.metrics import PanopticQuality
 from tests.metrics import golden
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from mbps_dataset.sources.scenes import SceneSettings, render
+from mbps_dataset.scenes import SceneSettings, render
 
 
 def rates(settings: SceneSettings, scenes: int, repeats: int) -> tuple[float, float]:

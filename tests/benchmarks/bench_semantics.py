@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from mbps_dataset.models.cause import CauseConfig, CauseSegmenter
+from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
 from mbps_dataset.stages.semantics import normalise, resize_for_windows, sliding_window_log_probs
 
 

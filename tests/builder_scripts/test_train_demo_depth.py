@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from mbps_dataset.models.spidepth import SPIdepth
-from mbps_dataset.sources.scenes import Intrinsics
+from mbps_dataset.scenes import Intrinsics
 
 
 SCRIPT = Path(__file__).parents[2] / "builder_scripts" / "train_demo_depth.py"

@@ -10,7 +10,7 @@ import pytest
 
 from builder_scripts import write_claims
 from mbps_dataset.ablation.tables import choose_tables
-from mbps_dataset.recipe import get_recipe
+from mbps_dataset.named_recipes import get_recipe
 
 
 ROOT = Path(__file__).parents[2]

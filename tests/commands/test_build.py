@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mbps_dataset import cli
-from mbps_dataset.built import BuiltLabelSet
+from mbps_dataset.labelset.folder import BuiltLabelSet
 from tests.tiny import tiny_settings
 
 

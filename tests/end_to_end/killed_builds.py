@@ -19,8 +19,8 @@ import time
 
 import torch
 
-import mbps_dataset.build  # noqa: F401
-import mbps_dataset.builder  # noqa: F401 - imported once, for all children
+import mbps_dataset.hub.builder  # noqa: F401 - imported once, for all children
+import mbps_dataset.labelset.build  # noqa: F401
 from mbps_dataset import cli
 
 

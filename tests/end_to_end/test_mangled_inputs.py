@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mbps_dataset.build import build
-from mbps_dataset.built import BuiltLabelSet
-from mbps_dataset.pipeline import Pipeline
+from mbps_dataset.labelling.pipeline import Pipeline
+from mbps_dataset.labelset.build import build
+from mbps_dataset.labelset.folder import BuiltLabelSet
 from mbps_dataset.sources import FolderSource, Frame
 from tests.tiny import tiny_label_set, tiny_settings
 

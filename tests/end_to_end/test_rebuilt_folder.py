@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datasets
 
-from mbps_dataset import card
-from mbps_dataset.build import build
-from mbps_dataset.labelset import LabelSet
+from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelset import card
+from mbps_dataset.labelset.build import build
 
 
 def test_a_rebuilt_folder_never_serves_the_rows_of_before(small_label_set, tmp_path):

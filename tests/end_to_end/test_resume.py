@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbps_dataset.build import build
+from mbps_dataset.labelset.build import build
 from tests.tiny import tiny_label_set, write_depth, write_photographs
 
 
@@ -160,7 +160,9 @@ def test_without_the_store_a_finished_set_stays_as_it_is(inputs, settings, undis
     output = tmp_path / "set"
     shutil.copytree(undisturbed, output)
     shutil.rmtree(output / "stages")
-    monkeypatch.setattr("mbps_dataset.pipeline.Pipeline.run", lambda *_: pytest.fail("a network was run for nothing"))
+    monkeypatch.setattr(
+        "mbps_dataset.labelling.pipeline.Pipeline.run", lambda *_: pytest.fail("a network was run for nothing")
+    )
     build(tiny_label_set(inputs, output / "stages", settings), output, workers=1, progress=False)
     assert digests(output) == digests(undisturbed)
 

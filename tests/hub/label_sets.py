@@ -16,12 +16,12 @@ import pyarrow.parquet as parquet
 from PIL import Image
 
 from mbps_dataset import taxonomy
-from mbps_dataset.built import BuiltLabelSet
-from mbps_dataset.calibration import Calibration, ClassStatistics
-from mbps_dataset.provenance import count_segments
-from mbps_dataset.recipe import RECIPES
+from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
+from mbps_dataset.labelset.document import count_segments
+from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.shards import ROWS_PER_GROUP
+from mbps_dataset.named_recipes import RECIPES
 from mbps_dataset.records import LabelledImage, encode, features
-from mbps_dataset.shards import ROWS_PER_GROUP
 
 
 HEIGHT, WIDTH = 48, 64

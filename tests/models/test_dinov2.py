@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.dinov2 import Dinov2Backbone, backbone_configuration_of
-from tests.models.cause_weights import drawn_state, golden, noise, published_shapes, tensors
+from tests.models.cause.cause_weights import drawn_state, golden, noise, published_shapes, tensors
 
 
 SMALL = {"hidden_size": 36, "layers": 2, "heads": 3}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import ViTConfig, ViTModel
 
-from mbps_dataset import networks
 from mbps_dataset.errors import WeightsError
+from mbps_dataset.models import networks
 from mbps_dataset.models.feature_networks import load_feature_network
 
 

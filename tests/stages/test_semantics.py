@@ -25,7 +25,7 @@ from mbps_dataset.stages.semantics import (
     sliding_window_log_probs,
     window_positions,
 )
-from tests.models.cause_weights import drawn, golden, noise, tensors, tiny_network
+from tests.models.cause.cause_weights import drawn, golden, noise, tensors, tiny_network
 
 
 TINY_WINDOWS = {"crop": 70, "stride": 35}

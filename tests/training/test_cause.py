@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import mbps_dataset.training
-from mbps_dataset.models.cause import CauseConfig, CauseSegmenter
+from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
 from mbps_dataset.training import cause
 from mbps_dataset.training.cause import CauseTrainingSettings, train_cause
 from mbps_dataset.training.visual_words import train_visual_words

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.checkpoints import read_state_dict
-from mbps_dataset.models.hub import WEIGHTS_FILE, HubNetwork, config_from_dict, weights_path
+from mbps_dataset.models.saved_network import WEIGHTS_FILE, HubNetwork, config_from_dict, weights_path
 from mbps_dataset.models.spidepth.config import ENCODER_SIZES, SPIdepthConfig
 from mbps_dataset.models.spidepth.encoder import DepthEncoder
 from mbps_dataset.models.spidepth.query_decoder import QueryDecoder

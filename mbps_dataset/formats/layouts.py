@@ -1,0 +1,28 @@
+"""The table of formats."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import ModuleType
+
+from mbps_dataset.formats import cityscapes, coco_panoptic, cups, maskformer
+
+
+FORMATS: dict[str, ModuleType] = {
+    "coco-panoptic": coco_panoptic,
+    "cityscapes": cityscapes,
+    "cups": cups,
+    "maskformer": maskformer,
+}
+"""Each has `Writer`, `location`, `readers`, says in `HELD` and `NOT_HELD` what survives, and in `LABEL_FILES` which files
+are read back."""
+
+
+def label_digest(folder: Path, format_name: str) -> str:
+    """SHA-256 (hex) over names and contents of the files that hold the labels of an export."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in FORMATS[format_name].LABEL_FILES for path in folder.glob(pattern)}):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
+    return digest.hexdigest()

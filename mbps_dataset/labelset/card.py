@@ -1,0 +1,76 @@
+"""The dataset card, rendered from the template ``dataset_card.md``.
+
+The configuration entry carries `version` and the identity of the label set: without them `datasets` serves the rows of
+an older build from its cache, because it looks at the card and not at the files (measured on datasets 5.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from mbps_dataset.labelling.calibration import Calibration
+
+
+TEMPLATE = Path(__file__).parents[1] / "dataset_card.md"
+
+
+def render(document: Mapping[str, Any], *, quality: str | None = None, preview: str | None = None) -> str:
+    """The card of a label set described by ``labelset.json``: Markdown with YAML metadata.
+
+    `quality` is a table printed by the metric, with its convention named; `preview` a picture's path in the repository.
+    """
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    calibration = Calibration.from_json(document["calibration"])
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        metadata=yaml.safe_dump(metadata(document), sort_keys=False, allow_unicode=True).strip(),
+        labelset=document,
+        recipe=document["recipe"],
+        classes=calibration.classes,
+        label_free=not document["ground_truth_used"],
+        quality=quality,
+        preview=preview,
+    )
+
+
+def metadata(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The card's YAML as a mapping."""
+    name, rows = document["recipe"]["name"], sum(split["rows"] for split in document["counts"].values())
+    rendered = document["source"]["name"] == "scenes"
+    return {
+        "license": "apache-2.0" if rendered else "other",
+        "pretty_name": f"MBPS panoptic pseudo-labels ({name})",
+        "task_categories": ["image-segmentation", "depth-estimation"],
+        "tags": ["panoptic-segmentation", "pseudo-labels", "unsupervised", "street-scenes"],
+        "size_categories": [_size_category(rows)],
+        "configs": [
+            {
+                "config_name": name,
+                "default": True,
+                "version": document["package_version"],
+                "description": description(document),
+                "data_files": [
+                    {"split": split, "path": f"data/{split}-*.parquet"}
+                    for split in document["splits"]
+                    if document["counts"][split]["rows"]
+                ],
+            }
+        ],
+    }
+
+
+def description(document: Mapping[str, Any]) -> str:
+    """Digests of what made the rows and, where it is known, of the rows: other rows, another entry in the cache."""
+    rows = document["digests"].get("rows")
+    return f"sha256:{document['identity']}" + (f" rows sha256:{rows}" if rows else "")
+
+
+def _size_category(rows: int) -> str:
+    for limit, name in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
+        if rows < limit:
+            return name
+    return "n>1M"

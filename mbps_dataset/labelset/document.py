@@ -1,0 +1,147 @@
+"""``labelset.json``: where every label comes from.
+
+The document lies beside the Parquet files and says what made them: recipe, digests of code, weights and input,
+calibration with the reason for every thing, what each component saw in training, whether ground truth was used and
+where, counts, and each image that could not be labelled with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as parquet
+
+from mbps_dataset._version import __version__
+from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelling.pipeline import STAGE_VERSIONS
+from mbps_dataset.models.depth_estimation import KNOWN
+from mbps_dataset.models.networks import recipe_networks, weights_folder
+from mbps_dataset.named_recipes import RECIPES
+from mbps_dataset.recipe import Recipe
+from mbps_dataset.records import FORMAT_VERSION
+from mbps_dataset.sources.depth_files import KINDS
+from mbps_dataset.store import digest_of, write_atomically
+
+
+COMPONENTS = {
+    "cause": ("semantic backbone", "CAUSE head and cluster probe"),
+    "spidepth": ("depth encoder", "depth network"),
+    "attention": ("saliency backbone",),
+}
+"""Components of the supervision table that stand for each network."""
+
+
+def describe(label_set: LabelSet, counts: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a finished label set; `counts` are per split (see `count_segments`)."""
+    calibration = label_set.calibration()
+    return {
+        "format_version": FORMAT_VERSION,
+        "package_version": __version__,
+        "identity": label_set.identity(),
+        "recipe": label_set.recipe.to_json(),
+        "source": label_set.source.describe(),
+        "splits": list(label_set.splits),
+        "limit": label_set.limit,
+        "digests": {
+            "recipe": label_set.recipe.digest(),
+            "input": label_set.input_digest(),
+            "weights": label_set.pipeline.weights,
+            "code": {"package": __version__, "stages": STAGE_VERSIONS},
+        },
+        "supervision": supervision(label_set.recipe),
+        "ground_truth_used": list(calibration.truth_used),
+        "calibration": calibration.to_json(),
+        "counts": dict(counts),
+        "failures": [
+            {"image_id": failure.image_id, "stage": failure.stage, "reason": failure.reason}
+            for failure in label_set.failures()
+        ],
+    }
+
+
+def supervision(recipe: Recipe) -> dict[str, str]:
+    """``{component: what it saw in training}``.
+
+    The recipe's statement holds for the weights it names. Other weights speak for themselves through `supervision` in
+    their ``config.json``; if they say nothing, nor do we.
+    """
+    named, statements = RECIPES.get(recipe.name), dict(recipe.supervision)
+    for network, reference in recipe_networks(recipe).items():
+        stated = _stated_by_weights(network, reference)
+        if stated is None and named is not None and recipe_networks(named).get(network) in (reference, None):
+            continue
+        for component in COMPONENTS.get(network, ()):
+            statements[component] = stated or f"unknown: the weights {reference} do not say"
+    if recipe.depth.method != "spidepth":
+        for component in COMPONENTS["spidepth"]:
+            statements.pop(component, None)
+        statements["depth"] = _supervision_of_other_depth(recipe)
+    return statements | _supervision_of_objects(recipe)
+
+
+def _supervision_of_objects(recipe: Recipe) -> dict[str, str]:
+    """What made objects for instance methods that look at neither depth nor classes."""
+    if recipe.instances.method == "detections":
+        files = ", ".join(Path(file).name for file in recipe.detections.files)
+        return {"imported detections": f"unknown: {files}; what their detector saw is not known here"}
+    builtin = {"builtin-semantics": "semantic backbone", "builtin-saliency": "saliency backbone"}
+    shipped = dict(RECIPES["demo"].supervision)
+    made = {}
+    for network, reference in recipe_networks(recipe).items():
+        if network.startswith("features"):
+            stated = shipped[builtin[reference]] if reference in builtin else _stated_by_weights(network, reference)
+            made[f"network {network[9:]} of the cuts"] = stated or f"unknown: the weights {reference} do not say"
+    return made
+
+
+def _supervision_of_other_depth(recipe: Recipe) -> str:
+    if recipe.depth.method == "files":
+        return KINDS[recipe.depth.files_kind][1]
+    kind = _config("depth_estimation", recipe.depth.weights).get("model_type", "")
+    return KNOWN.get(kind, ("", f"unknown: {kind} network {recipe.depth.weights}"))[1]
+
+
+def _stated_by_weights(network: str, reference: str | None) -> str | None:
+    stated = _config(network, reference).get("supervision")
+    return stated if isinstance(stated, str) and stated != "unknown" else None
+
+
+def _config(network: str, reference: str | None) -> dict[str, Any]:
+    try:
+        return json.loads((weights_folder(network, reference) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def count_segments(files: Iterable[Path], class_names: Iterable[str]) -> dict[str, Any]:
+    """Rows, segments and instances per class of Parquet files, reading only the `segments_info` column."""
+    names = list(class_names)
+    rows, segments, instances = 0, dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    for path in files:
+        for listed in parquet.read_table(path, columns=["segments_info"])["segments_info"].to_pylist():
+            rows += 1
+            for segment in listed:
+                name = names[segment["category_id"]]
+                segments[name] += 1
+                instances[name] += segment["isthing"]
+    return {"rows": rows, "segments": sum(segments.values()), "instances": sum(instances.values()),
+            "segments_per_class": segments, "instances_per_class": instances}  # fmt: skip
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write ``labelset.json`` atomically, with a checksum of its content. Raises `StoreError`."""
+    checked = {**document, "checksum": digest_of({k: v for k, v in document.items() if k != "checksum"})}
+    write_atomically(path, (json.dumps(checked, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A ``labelset.json``, or {} if it is missing or damaged."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        intact = document["checksum"] == digest_of({k: v for k, v in document.items() if k != "checksum"})
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return document if intact else {}

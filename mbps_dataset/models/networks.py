@@ -1,0 +1,120 @@
+"""The networks of a recipe: where their weights lie, what identifies them, and loading them once per process."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mbps_dataset.errors import WeightsError
+from mbps_dataset.recipe import Recipe
+from mbps_dataset.sources.images import DIGESTS
+from mbps_dataset.stage_settings import CUT_METHODS
+from mbps_dataset.store import digest_of
+
+
+WEIGHTS_ROOT = Path(__file__).parents[1] / "weights"
+
+_SETTING = {
+    "cause": "semantics.weights",
+    "spidepth": "depth.weights",
+    "depth_estimation": "depth.weights",
+    "attention": "saliency.weights",
+    "features": "cuts.weights",
+}
+_HOW = {
+    "cause": "convert the published CAUSE and DINOv2 checkpoints once with `mbps convert cause`",
+    "spidepth": "convert the published SPIdepth checkpoints once with `mbps convert spidepth`",
+    "depth_estimation": "give a folder or Hub id of a transformers depth-estimation network",
+    "attention": "give a folder or Hub id of a DINOv3 ViT (`facebook/dinov3-vitb16-pretrain-lvd1689m`)",
+    "features": "give folders or Hub ids of DINO or DINOv2 ViTs (`facebook/dino-vitb8`), separated by commas",
+}
+_BUILTIN_FEATURES = {"builtin-semantics": "cause", "builtin-saliency": "attention"}
+
+
+def weights_folder(network: str, reference: str | None) -> Path:
+    """Folder that holds ``config.json`` and the weights of `network` ("cause", "spidepth", "depth_estimation",
+    "attention", or "features_1", "features_2", … for normalised cuts).
+
+    `reference` is "builtin", a folder, or a Hub id, which is downloaded once. Raises `WeightsError` saying what to do.
+    """
+    kind = _kind(network)
+    if reference is None:
+        raise WeightsError(
+            f"This recipe needs weights for {kind}: pass --set {_SETTING[kind]}=FOLDER_OR_HUB_ID; "
+            f"{_HOW[kind]}. The recipe `demo` needs none."
+        )
+    if kind == "features" and reference in _BUILTIN_FEATURES:
+        return WEIGHTS_ROOT / _BUILTIN_FEATURES[reference]
+    if reference == "builtin" and kind != "features":
+        return WEIGHTS_ROOT / network
+    if (path := Path(reference).expanduser()).is_dir():
+        return path
+    if reference.count("/") != 1 or reference.startswith((".", "/", "~")):
+        builtin = f", nor {' or '.join(_BUILTIN_FEATURES)}" if kind == "features" else ""
+        raise WeightsError(f"{_SETTING[kind]}: {reference} is neither a folder nor a Hub id (org/name){builtin}.")
+    return _download(network, reference)
+
+
+def _kind(network: str) -> str:
+    """What a network is for: its name without the number that the networks of features have."""
+    return network.partition("_")[0] if network.startswith("features") else network
+
+
+def _download(network: str, hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = ["*.json", "*.safetensors"]
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=patterns, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError):
+        pass
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=patterns))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{_SETTING[_kind(network)]}: {hub_id} cannot be downloaded ({reason}).") from None
+
+
+def weights_digest(network: str, reference: str | None) -> str:
+    """Hex digest over the files of a weights folder; follows content, not paths. Raises `WeightsError`."""
+    folder = weights_folder(network, reference)
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json")) if folder.is_dir() else []
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise WeightsError(f"{folder} holds no .safetensors file; {_HOW[_kind(network)]}.")
+    return digest_of([(path.name, DIGESTS.digest(path)) for path in files])
+
+
+def recipe_networks(recipe: Recipe) -> dict[str, str | None]:
+    """``{network: weights reference}`` of the networks a recipe runs."""
+    networks: dict[str, str | None] = {"cause": recipe.semantics.weights}
+    if recipe.depth.method == "spidepth":
+        networks["spidepth"] = recipe.depth.weights
+    elif recipe.depth.method == "transformers":
+        networks["depth_estimation"] = recipe.depth.weights
+    if recipe.things.method == "attention":
+        networks["attention"] = recipe.saliency.weights
+    if recipe.instances.method in CUT_METHODS:
+        wanted = recipe.cuts.weights if recipe.instances.method == "votecut" else recipe.cuts.weights[:1]
+        networks |= {f"features_{number}": reference for number, reference in enumerate(wanted or (None,), start=1)}
+    return networks
+
+
+@lru_cache(maxsize=10)
+def load(network: str, reference: str | None, device: str) -> Any:
+    """The network in evaluation mode on `device`, loaded once per process. Raises `WeightsError`."""
+    folder = weights_folder(network, reference)
+    if _kind(network) == "features":
+        from mbps_dataset.models.feature_networks import load_feature_network
+
+        return load_feature_network(folder).requires_grad_(False).to(device)
+    if network == "cause":
+        from mbps_dataset.models.cause import CauseSegmenter as Network
+    elif network == "spidepth":
+        from mbps_dataset.models.spidepth import SPIdepth as Network
+    elif network == "depth_estimation":
+        from mbps_dataset.models.depth_estimation import DepthEstimator as Network
+    else:
+        from mbps_dataset.models.attention import ClsAttention as Network
+    return Network.from_pretrained(folder).eval().requires_grad_(False).to(device)

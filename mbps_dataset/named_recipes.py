@@ -1,0 +1,102 @@
+"""The recipes that have a name, and finding one by its name or file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from mbps_dataset.errors import RecipeError
+from mbps_dataset.recipe import Recipe
+from mbps_dataset.stage_settings import (
+    ClustersSettings,
+    CrfSettings,
+    CutsSettings,
+    DepthSettings,
+    InstancesSettings,
+    NamingSettings,
+    SaliencySettings,
+    SemanticsSettings,
+    ThingsSettings,
+)
+
+
+_SCENES_ONLY = "self-supervised on rendered street scenes only; no label, depth or instance map entered training"
+
+DEMO = Recipe(
+    name="demo",
+    summary="tiny networks shipped with the package; no download, no GPU; label-free throughout",
+    semantics=SemanticsSettings(weights="builtin"),
+    depth=DepthSettings(weights="builtin", height=256, width=512),
+    saliency=SaliencySettings(weights="builtin"),
+    cuts=CutsSettings(weights=("builtin-semantics", "builtin-saliency")),
+    supervision=(
+        ("semantic backbone", _SCENES_ONLY),
+        ("CAUSE head and cluster probe", _SCENES_ONLY),
+        ("depth network", "photometric consistency on rendered sequences only; no depth map entered training"),
+        ("saliency backbone", _SCENES_ONLY),
+    ),
+)
+
+_PUBLISHED = (
+    ("semantic backbone", "self-supervised (DINOv2, LVD-142M)"),
+    (
+        "CAUSE head and cluster probe",
+        "self-supervised by intent; the published training code lets ground-truth gradients of Cityscapes train reach "
+        "the head used at inference (check yours with `mbps info --weights`)",
+    ),
+    ("depth encoder", "ImageNet labels (ConvNeXtV2 fcmae_ft_in22k_in1k initialisation)"),
+    ("depth network", "photometric consistency on Cityscapes video, as its authors state; not verifiable from code"),
+    ("saliency backbone", "self-supervised (DINOv3, LVD-1689M)"),
+)
+
+MBPS = Recipe(
+    name="mbps",
+    summary="the report's stage 1: CAUSE-TR + DenseCRF, SPIdepth, depth-gradient instances; 27 clusters → 19 classes",
+    naming=NamingSettings(method="hungarian"),
+    supervision=_PUBLISHED,
+)
+
+
+def _over_clustered(count: int) -> Recipe:
+    return replace(
+        MBPS,
+        name=f"mbps-k{count}",
+        summary=f"{count} k-means clusters on CAUSE codes, named by majority vote; tau 0.20, A_min 1000",
+        clusters=ClustersSettings(method="kmeans", count=count),
+        crf=CrfSettings(enabled=False),
+        naming=NamingSettings(method="majority"),
+        things=ThingsSettings(method="cityscapes"),
+        instances=InstancesSettings(grad_threshold=0.20, min_area=1000),
+    )
+
+
+K80 = _over_clustered(80)
+
+K80_DEPTHPRO = replace(
+    K80,
+    name="mbps-k80-depthpro",
+    summary="mbps-k80 with DepthPro depth (supervised), tau 0.01, no smoothing; the best public stage-1 variant",
+    depth=DepthSettings(method="transformers", weights="apple/DepthPro-hf", height=1536, width=1536, flip="none"),
+    instances=replace(K80.instances, grad_threshold=0.01, sigma=0.0),
+)
+
+RECIPES: dict[str, Recipe] = {r.name: r for r in (DEMO, MBPS, K80, _over_clustered(100), K80_DEPTHPRO)}
+
+
+def get_recipe(name_or_path: str) -> Recipe:
+    """A named recipe, or one read from a JSON file written by `Recipe.to_json`.
+
+    Raises `RecipeError` naming the known recipes.
+    """
+    if name_or_path in RECIPES:
+        return RECIPES[name_or_path]
+    path = Path(name_or_path)
+    if path.suffix == ".json" and path.is_file():
+        try:
+            return Recipe.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise RecipeError(
+                f"{path}: not a recipe ({error}); write one with `mbps info --recipe NAME --json`."
+            ) from None
+    raise RecipeError(f"Unknown recipe {name_or_path!r}; known are {', '.join(RECIPES)}, or a path to a recipe .json.")

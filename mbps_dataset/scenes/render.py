@@ -1,0 +1,94 @@
+"""From a seed to pictures: plan, parts, visibility, colour, camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbps_dataset.scenes.assembly import assemble, footprints
+from mbps_dataset.scenes.camera import intrinsics_of
+from mbps_dataset.scenes.layout import Plan
+from mbps_dataset.scenes.population import draw_plan
+from mbps_dataset.scenes.primitives import Parts
+from mbps_dataset.scenes.projection import Projected, Screen, project_ellipsoids, project_faces
+from mbps_dataset.scenes.raster import Visible, rasterise
+from mbps_dataset.scenes.scene_settings import RenderedView, SceneSettings
+from mbps_dataset.scenes.sensor import expose
+from mbps_dataset.scenes.shading import Shader
+from mbps_dataset.scenes.weather import ShadowMap, Weather, weather_of
+
+
+_DEFAULT = SceneSettings()
+SKY = 23
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A street drawn from a seed, and the weather over it."""
+
+    seed: int
+    settings: SceneSettings
+    plan: Plan
+    weather: Weather
+
+    @classmethod
+    def draw(cls, seed: int, settings: SceneSettings = _DEFAULT) -> Scene:
+        """The scene of `seed`; raises ValueError unless `seed` is a whole number from 0."""
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise ValueError(
+                f"Expected `seed` to be a whole number from 0, but got {seed!r}; pass for instance seed=0."
+            )
+        weather = weather_of(int(seed))
+        weather = replace(weather, haze=weather.haze * settings.haze)
+        return cls(int(seed), settings, draw_plan(int(seed), settings.traffic), weather)
+
+    def view(self, time: float = 0.0, right: bool = False) -> RenderedView:
+        """What the left (or the `right`) camera sees at `time`, in frames."""
+        settings = self.settings
+        screen = Screen(settings.height, settings.width, intrinsics_of(settings), self.plan.ego.pose(time, right))
+        face_parts, ellipsoid_parts = assemble(self.plan, time, screen)
+        faces, ellipsoids = project_faces(face_parts, screen), project_ellipsoids(ellipsoid_parts, screen)
+        visible = rasterise(faces, face_parts, ellipsoids, ellipsoid_parts, screen)
+        shadows = ShadowMap(footprints(self.plan, time), self.weather)
+        shader = Shader(visible, (faces, face_parts), (ellipsoids, ellipsoid_parts), self.weather, shadows, screen)
+        rng = np.random.default_rng([self.seed, *_bits(time), int(right)])
+        image = expose(shader.rows, visible.part.shape, self.weather, settings.noise, rng)
+        label_ids, instance_ids = _truth(visible, faces, face_parts, ellipsoids, ellipsoid_parts)
+        depth = 1.0 / np.maximum(visible.inverse_depth, np.float32(1e-6))
+        depth *= visible.part >= 0
+        return RenderedView(image, label_ids, instance_ids, depth, screen.intrinsics, screen.pose)
+
+
+def _bits(time: float) -> list[int]:
+    """A time as whole numbers, for seeding the noise of a frame."""
+    return np.array([time], np.float64).view(np.uint32).tolist()
+
+
+def _truth(
+    visible: Visible, faces: Projected, face_parts: Parts, ellipsoids: Projected, ellipsoid_parts: Parts
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Label ids and instance ids of every pixel."""
+    label = np.concatenate([face_parts.label[faces.source], ellipsoid_parts.label[ellipsoids.source], [SKY]])
+    number = np.concatenate([face_parts.instance[faces.source], ellipsoid_parts.instance[ellipsoids.source], [-1]])
+    instance = np.where(number >= 0, label.astype(np.int32) * 1000 + number, label).astype(np.int32)
+    part = visible.part.astype(np.intp)
+    return label.astype(np.uint8).take(part), instance.take(part)
+
+
+def render(seed: int, settings: SceneSettings = _DEFAULT, *, time: float = 0.0, right: bool = False) -> RenderedView:
+    """Render the street scene of `seed` as seen at `time` (in frames) by the left or the `right` camera.
+
+    The same arguments give the same arrays. Moving objects and the camera move with `time`; the sensor noise is another
+    one in every frame and every camera. Raises ValueError for a bad seed or time.
+    """
+    if not np.isfinite(time) or abs(time) > 30:
+        raise ValueError(f"Expected `time` to be from -30 to 30 frames, but got {time}; scenes are short.")
+    return Scene.draw(seed, settings).view(float(time), right)
+
+
+def render_triplet(seed: int, settings: SceneSettings = _DEFAULT) -> tuple[RenderedView, RenderedView, RenderedView]:
+    """The views of the left camera at times −1, 0 and +1."""
+    scene = Scene.draw(seed, settings)
+    return scene.view(-1.0), scene.view(0.0), scene.view(1.0)

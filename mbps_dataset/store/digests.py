@@ -1,0 +1,24 @@
+"""The one hash: SHA-256 of JSON-ready values and of files, the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+
+def digest_of(*parts: object) -> str:
+    """Hex SHA-256 over JSON-ready parts; the same parts in the same order give the same digest on every machine."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str | None:
+    """Hex SHA-256 of a file, read in blocks; None if it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mbps_dataset.errors import InputError
+from mbps_dataset.formats.image_segmentation import Labels, as_labels, labels_from_segments, read_map
+from mbps_dataset.metrics import PanopticQuality
+
+
+IDS = np.array([[0, 1, 1], [2, 2, 3]], np.int32)
+SEGMENTS = [
+    {"id": 1, "category_id": 0, "isthing": False, "score": 1.0},
+    {"id": 2, "category_id": 13, "isthing": True, "score": 0.5},
+    {"id": 3, "category_id": 13, "isthing": True, "score": 0.25},
+]
+SEMANTIC = [[255, 0, 0], [13, 13, 13]]
+
+
+def png(array: np.ndarray) -> dict:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+@pytest.mark.parametrize("form", ["array", "pil", "bytes", "rgb", "tensor"])
+def test_a_row_of_our_dataset(form: str) -> None:
+    panoptic = {
+        "array": lambda: IDS.astype(np.uint16),
+        "pil": lambda: Image.fromarray(IDS.astype(np.uint16)),
+        "bytes": lambda: png(IDS.astype(np.uint16)),
+        "rgb": lambda: np.stack([IDS, 0 * IDS, 0 * IDS], axis=-1).astype(np.uint8),
+        "tensor": lambda: pytest.importorskip("torch").from_numpy(IDS),
+    }[form]()
+    labels = as_labels({"image_id": "a", "panoptic": panoptic, "segments_info": SEGMENTS, "semantic": "not read"})
+    assert labels.image_id == "a" and labels.crowd is None
+    assert labels.semantic.tolist() == SEMANTIC and labels.instance.tolist() == IDS.tolist()
+    assert labels.scores == {1: 1.0, 2: 0.5, 3: 0.25}
+
+
+def test_a_decoded_row() -> None:
+    from mbps_dataset.records import DecodedRow
+
+    row = DecodedRow("a", None, np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((2, 3)), IDS.astype(np.uint16), SEGMENTS)
+    assert as_labels(row).semantic.tolist() == SEMANTIC
+
+
+def test_a_prediction_of_transformers() -> None:
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    from transformers.models.mask2former.modeling_mask2former import Mask2FormerForUniversalSegmentationOutput
+
+    masks = torch.full((1, 2, 8, 8), -9.0)
+    masks[0, 0, :, :4], masks[0, 1, :4, 4:] = 9.0, 9.0
+    classes = torch.full((1, 2, 20), -9.0)
+    classes[0, 0, 0] = classes[0, 1, 13] = 9.0
+    output = Mask2FormerForUniversalSegmentationOutput(class_queries_logits=classes, masks_queries_logits=masks)
+    processor = transformers.Mask2FormerImageProcessorPil()
+    prediction = processor.post_process_panoptic_segmentation(output, target_sizes=[(8, 8)])[0]
+    labels = as_labels(prediction, "a")
+    assert labels.semantic[0].tolist() == [0, 0, 0, 0, 13, 13, 13, 13]
+    assert labels.instance.tolist() == prediction["segmentation"].int().tolist()
+    assert set(labels.scores) == {1, 2} == {int(segment["id"]) for segment in prediction["segments_info"]}
+
+
+def test_minus_one_is_void_as_transformers_writes_it() -> None:
+    labels = as_labels({"segmentation": np.full((2, 2), -1), "segments_info": []})
+    assert labels.semantic.tolist() == [[255, 255]] * 2 and labels.instance.tolist() == [[0, 0]] * 2
+
+
+def test_semantic_and_instance_maps_in_every_wrapping(tmp_path: Path) -> None:
+    semantic, instance = np.array([[0, 13], [13, 255]], np.uint8), np.array([[0, 1], [2, 0]], np.uint16)
+    np.save(tmp_path / "a.npy", semantic)
+    np.savez(tmp_path / "a.npz", semantic=semantic, instance=instance)
+    Image.fromarray(semantic).save(tmp_path / "a.png")
+    for value in (semantic, Image.fromarray(semantic), tmp_path / "a.npy", str(tmp_path / "a.png")):
+        labels = as_labels(value)
+        assert labels.semantic.tolist() == semantic.tolist() and labels.instance is None
+    both = {"semantic": Image.fromarray(semantic), "instance": png(instance)}
+    for value in ((semantic, instance), both, tmp_path / "a.npz"):
+        labels = as_labels(value)
+        assert labels.semantic.tolist() == semantic.tolist() and labels.instance.tolist() == instance.tolist()
+
+
+def test_palette_images_keep_their_ids() -> None:
+    image = Image.fromarray(np.array([[0, 13, 255]], np.uint8))
+    image.putpalette([(k * 7) % 256 for k in range(768)])
+    assert as_labels(image).semantic.tolist() == [[0, 13, 255]]
+
+
+def test_categories_map_to_classes_and_the_rest_to_void() -> None:
+    labels = as_labels({"segmentation": IDS, "segments_info": SEGMENTS}, class_of={13: 5}, void=65535)
+    assert labels.semantic.tolist() == [[65535, 65535, 65535], [5, 5, 5]]
+    assert as_labels(np.array([[0, 13]]), class_of={13: 5}).semantic.tolist() == [[255, 5]]
+
+
+def test_crowds_are_numbered_in_the_order_of_the_list() -> None:
+    segments = [segment | {"iscrowd": int(segment["id"] > 1)} for segment in reversed(SEGMENTS)]
+    assert labels_from_segments(IDS, segments, "a").crowd.tolist() == [[0, 0, 0], [2, 2, 1]]
+
+
+def test_labels_feed_the_metric() -> None:
+    labels = Labels("a", np.array(SEMANTIC), IDS)
+    metric = PanopticQuality((13,), (0,))
+    metric.update(**labels.as_prediction(), **labels.as_truth(), image_id="a")
+    assert metric.compute().pq == 1.0 and metric.compute().per_class[13]["tp"] == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ({"segmentation": IDS, "segments_info": SEGMENTS[:2]}, "image 'a': segment id 3 is in the map but not in `segments_info`"),
+        ({"segmentation": IDS - 5, "segments_info": SEGMENTS}, "image 'a': the map of segments holds the negative id -5"),
+        ({"segmentation": IDS, "segments_info": [{"id": k} for k in (1, 2, 3)]}, "segment 1 has neither `category_id` nor"),
+        ({"masks": IDS}, r"image 'a': found the keys \['masks'\], but need `segmentation` or `panoptic`"),
+        (np.zeros((2, 3, 4, 5), int), r"image 'a': expected a map \[H, W\], but got shape \(2, 3, 4, 5\)"),
+        ("nowhere.png", "image 'a': nowhere.png does not exist"),
+    ],
+)  # fmt: skip
+def test_errors_name_the_image(value, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        as_labels(value, "a")
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"not a picture")
+    with pytest.raises(InputError, match=r"image 'a': .*a\.png cannot be read"):
+        read_map(tmp_path / "a.png", "a")

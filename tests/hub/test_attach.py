@@ -1,0 +1,40 @@
+"""Images join label-only rows by id."""
+
+from __future__ import annotations
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from mbps_dataset.errors import InputError
+from mbps_dataset.hub.attach import attach_images
+
+
+def rows(*ids: str) -> datasets.Dataset:
+    return datasets.Dataset.from_dict({"image_id": list(ids), "area": list(range(len(ids)))})
+
+
+def test_images_are_joined_in_row_order_without_copies(tmp_path):
+    for value, name in ((10, "b.png"), (20, "sub/a.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((40, 40, 3), value, np.uint8)).save(tmp_path / name)
+    joined = attach_images(rows("sub/a", "b"), tmp_path)
+    assert joined.column_names == ["image_id", "image", "area"]
+    assert [np.array(row["image"])[0, 0, 0] for row in joined] == [20, 10]
+    undecoded = joined.cast_column("image", datasets.Image(decode=False))[0]["image"]
+    assert undecoded["bytes"] is None and undecoded["path"] == str(tmp_path / "sub/a.png")
+    assert attach_images(joined, tmp_path).column_names == joined.column_names
+
+
+def test_cityscapes_tree_is_recognised(tmp_path):
+    folder = tmp_path / "leftImg8bit/val/lindau"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(folder / "lindau_000000_000019_leftImg8bit.png")
+    assert attach_images(rows("lindau_000000_000019"), tmp_path)[0]["image"].size == (64, 64)
+
+
+def test_rows_without_a_file_are_named(tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="no image for 2 of 3 rows, e.g. x, y"):
+        attach_images(rows("a", "x", "y"), tmp_path)

@@ -1,0 +1,177 @@
+"""`load_dataset("mbps-pseudo", …)`: names, routes, cache identity."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import datasets
+import numpy as np
+import pytest
+
+import mbps_dataset
+from mbps_dataset.errors import InputError, RecipeError, WeightsError
+from tests.conftest import SMALL_SCENES
+
+
+@pytest.fixture(scope="module")
+def arguments(small_label_set, tmp_path_factory):
+    """Arguments of `load_dataset` for the small demo set; networks have run already."""
+    return {
+        "path": "mbps-pseudo",
+        "name": "demo",
+        "source_options": SMALL_SCENES,
+        "store": str(small_label_set.store.root),
+        "cache_dir": str(tmp_path_factory.mktemp("cache")),
+    }
+
+
+def columns(dataset) -> list[dict]:
+    rows = [mbps_dataset.decode(row) for row in dataset]
+    return [
+        {"id": r.image_id, "image": r.image, "semantic": r.semantic, "depth": r.depth, "instance": r.instance,
+         "panoptic": r.panoptic, "segments": r.segments}
+        for r in rows
+    ]  # fmt: skip
+
+
+def assert_equal(first: list[dict], second: list[dict]) -> None:
+    assert len(first) == len(second)
+    for one, other in zip(first, second):
+        for key, value in one.items():
+            assert np.array_equal(value, other[key]) if isinstance(value, np.ndarray) else value == other[key], key
+
+
+def test_three_routes_give_equal_arrays(arguments):
+    plain = datasets.load_dataset(**arguments, split="train")
+    assert len(plain) == SMALL_SCENES["train"]
+    streamed = datasets.load_dataset(**arguments, split="train", streaming=True)
+    forked = datasets.load_dataset(
+        **arguments | {"cache_dir": arguments["cache_dir"] + "2"}, split="train", num_proc=2
+    )
+    reference = columns(plain)
+    assert_equal(reference, columns(streamed))
+    assert_equal(reference, columns(forked))
+    assert plain[0]["image"].size == (SMALL_SCENES["width"], SMALL_SCENES["height"])
+
+
+def test_rows_equal_those_of_a_built_folder(arguments, built):
+    plain = datasets.load_dataset(**arguments, split="validation")
+    folder = datasets.load_dataset(str(built.root), split="validation", cache_dir=arguments["cache_dir"])
+    assert folder.features == plain.features
+    assert_equal(columns(plain), columns(folder))
+
+
+def test_columns_are_what_the_card_says(arguments):
+    features = datasets.load_dataset_builder(**arguments).info.features
+    assert list(features) == [
+        "image_id",
+        "image",
+        "semantic",
+        "depth",
+        "depth_scale",
+        "instance",
+        "panoptic",
+        "segments_info",
+    ]
+    assert features["segments_info"].feature["category_id"].names[:2] == ["pseudo-class 0", "pseudo-class 1"]
+
+
+def test_recipes_are_configurations():
+    assert datasets.get_dataset_config_names("mbps-pseudo") == list(mbps_dataset.recipe.RECIPES)
+
+
+def test_provenance_is_written_beside_the_cache(arguments):
+    builder = datasets.load_dataset_builder(**arguments)
+    datasets.load_dataset(**arguments, split="train")
+    assert (mbps_dataset.hub.builder.Path(builder.cache_dir) / "labelset.json").is_file()
+
+
+def test_identity_follows_content_and_nothing_else(arguments, tmp_path):
+    def identity(**changes):
+        return datasets.load_dataset_builder(**arguments | changes).hash
+
+    base = identity()
+    assert identity() == base
+    assert identity(settings=["instances.min_area=500"]) == base  # a default spelled out
+    assert identity(workers=7, cache_dir=str(tmp_path)) == base
+    assert identity(settings=["instances.min_area=501"]) != base
+    assert identity(source_options=SMALL_SCENES | {"train": 2}) != base
+    assert identity(limit=1) != base
+
+
+def test_identity_follows_files_not_their_place(small_label_set, tmp_path):
+    from PIL import Image
+
+    def identity(folder):
+        config = mbps_dataset.MBPSConfig(name="demo", data_dir=str(folder), store=str(tmp_path / "store"))
+        return config.open_label_set().identity()
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (64, 64), (9, 9, 9)).save(tmp_path / name / "a.png")
+    first = identity(tmp_path / "one")
+    assert identity(tmp_path / "two") == first
+    os.utime(tmp_path / "one/a.png", ns=(5, 5))
+    assert identity(tmp_path / "one") == first
+    Image.new("RGB", (64, 64), (9, 9, 8)).save(tmp_path / "one/a.png")
+    assert identity(tmp_path / "one") != first
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"name": "mbps"}, InputError, "needs images: pass data_dir=FOLDER"),
+        ({"name": "mbps", "source": "scenes"}, WeightsError, "needs weights for cause: pass --set semantics.weights"),
+        ({"settings": ["instances.tau=1"]}, RecipeError, "Unknown setting 'instances.tau'"),
+        ({"source_options": None, "data_dir": "/does/not/exist"}, InputError, "/does/not/exist does not exist"),
+        ({"splits": ["test"]}, InputError, "No split 'test'"),
+        ({"limit": 0}, InputError, "limit must be at least 1"),
+        ({"depth_w": 1}, ValueError, "depth_w"),
+    ],
+)
+def test_mistakes_are_named(arguments, changes, error, message):
+    with pytest.raises(error, match=message):
+        datasets.load_dataset_builder(**arguments | changes)
+
+
+def test_another_process_in_another_folder_without_network(arguments, tmp_path):
+    """The README's lines in a fresh interpreter whose network calls would hang: nothing is waited for."""
+    script = f"""
+        import socket
+        def refuse(*_, **__): raise AssertionError("network was used")
+        socket.socket.connect = refuse
+        socket.getaddrinfo = refuse
+        import mbps_dataset
+        from datasets import load_dataset
+        ds = load_dataset(**{arguments!r}, split="train")
+        print(len(ds), ds[0]["image_id"])
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
+    environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True, timeout=250)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "3 scene_2000000"
+
+
+def test_num_proc_after_threaded_torch_does_not_hang(arguments, tmp_path):
+    script = f"""
+        import torch
+        torch.set_num_threads(2)
+        torch.nn.Conv2d(3, 32, 3)(torch.rand(2, 3, 256, 256))
+        import mbps_dataset
+        from datasets import load_dataset
+        print(len(load_dataset(**{arguments | {"cache_dir": str(tmp_path / "c")}!r}, split="train", num_proc=2)))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=250,
+                          env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)})  # fmt: skip
+    assert done.returncode == 0 and done.stdout.strip() == "3", done.stderr
+
+
+def test_registering_twice_changes_nothing():
+    before = datasets.load.dataset_module_factory
+    mbps_dataset.register()
+    assert datasets.load.dataset_module_factory is before

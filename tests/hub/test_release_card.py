@@ -1,0 +1,69 @@
+"""Merging a release into the card that is there."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from mbps_dataset.errors import PublishError
+from mbps_dataset.hub.release import Release, prepare
+from mbps_dataset.hub.release_card import repository_card, split_card
+from tests.hub.label_sets import make_label_set
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory) -> Release:
+    folder = tmp_path_factory.mktemp("card")
+    return prepare(make_label_set(folder / "set"), "v1.0.0", folder / "scratch")
+
+
+def merged(release: Release, metadata: dict, body: str = "Theirs.\n", **options: bool) -> tuple[dict, str]:
+    existing = f"---\r\n{yaml.safe_dump(metadata)}---\r\n{body}"
+    return split_card(repository_card(release, "org/x", existing, paths=(), **options))
+
+
+def test_other_entries_keys_and_sizes_stay_and_ours_are_renewed(release):
+    others = [{"config_name": "a", "default": True, "data_files": "a/*"}, {"config_name": "mbps", "default": False}]
+    info = [{"config_name": "a", "dataset_size": 1}, {"config_name": "mbps", "dataset_size": 2}]
+    metadata, body = merged(release, {"configs": others, "dataset_info": info, "tags": "cars", "license": "mit"})
+    assert metadata["configs"][0] == others[0] and metadata["configs"][1]["version"] == "1.0.0"
+    assert "default" not in metadata["configs"][1] and metadata["dataset_info"] == info[0]
+    assert metadata["tags"][0] == "cars" and "pseudo-labels" in metadata["tags"] and metadata["license"] == "other"
+    assert body.strip().startswith("Theirs.") and "| `a` | yes | – | – | – |" in body
+
+
+def test_a_lost_default_comes_back(release):
+    metadata, _ = merged(release, {"configs": [{"config_name": "mbps", "data_files": "x"}, {"config_name": "b"}]})
+    assert [entry.get("default") for entry in metadata["configs"]] == [True, None]
+
+
+def test_a_configuration_named_default_stays_the_default(release):
+    metadata, _ = merged(release, {"configs": [{"config_name": "default", "data_files": "x"}]})
+    assert "default" not in metadata["configs"][1]
+    with pytest.raises(PublishError, match="configuration called 'default'"):
+        merged(release, {"configs": [{"config_name": "default"}]}, make_default=True)
+
+
+def test_metadata_without_a_page_gets_ours(release):
+    metadata, body = merged(release, {"license": "other"}, body="")
+    assert "recipe `mbps`" in body and metadata["configs"][0]["default"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("---\nconfigs: {a: 1}\n---\n", "`configs` is not a list of named entries"),
+        ("---\n- a\n---\n", "is not a mapping"),
+        ("---\na: [\n---\n", "is not YAML"),
+    ],
+)
+def test_metadata_that_cannot_be_kept_is_not_overwritten(release, text, message):
+    with pytest.raises(PublishError, match=message):
+        repository_card(release, "org/x", text, paths=())
+
+
+def test_text_without_metadata_is_a_page(release):
+    assert split_card("# Title\n\n---\n\na rule, no metadata\n---\n") == (
+        {},
+        "# Title\n\n---\n\na rule, no metadata\n---\n",
+    )

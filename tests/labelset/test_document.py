@@ -1,0 +1,54 @@
+"""What the document says about supervision, and that it is never more than is known."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mbps_dataset.labelset.document import supervision
+from mbps_dataset.named_recipes import RECIPES, get_recipe
+
+
+@pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if r.depth.method == "spidepth"])
+def test_named_weights_carry_the_recipes_statement(name):
+    assert supervision(get_recipe(name)).keys() >= dict(get_recipe(name).supervision).keys()
+
+
+def test_published_training_is_not_called_label_free():
+    stated = supervision(get_recipe("mbps"))
+    assert "ground-truth gradients" in stated["CAUSE head and cluster probe"]
+    assert "ImageNet labels" in stated["depth encoder"]
+
+
+def test_other_weights_speak_for_themselves_or_are_unknown(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    recipe = get_recipe("demo").with_settings([f"semantics.weights={tmp_path}"])
+    assert supervision(recipe)["semantic backbone"] == f"unknown: the weights {tmp_path} do not say"
+    (tmp_path / "config.json").write_text(json.dumps({"supervision": "photographs of cats"}))
+    assert supervision(recipe)["semantic backbone"] == "photographs of cats"
+
+
+@pytest.mark.parametrize(("kind", "said"), [("kitti", "LiDAR"), ("cityscapes", "stereo"), ("npy", "unknown")])
+def test_depth_files_state_what_made_them(kind, said):
+    recipe = get_recipe("demo").with_settings(["depth.method=files", "depth.files=x", f"depth.files_kind={kind}"])
+    stated = supervision(recipe)
+    assert said in stated["depth"] and "depth network" not in stated
+
+
+def test_depth_networks_of_transformers_state_their_labels(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "depth_pro"}))
+    recipe = get_recipe("demo").with_settings(["depth.method=transformers", f"depth.weights={tmp_path}"])
+    assert supervision(recipe)["depth"].startswith("supervised")
+
+
+def test_what_cuts_and_detections_come_from_is_stated(tmp_path):
+    cutting = get_recipe("demo").with_settings(["instances.method=votecut"])
+    stated = supervision(cutting)
+    assert "rendered street scenes only" in stated["network 1 of the cuts"] and "network 2 of the cuts" in stated
+    (tmp_path / "config.json").write_text("{}")
+    foreign = supervision(cutting.with_settings(["instances.method=maskcut", f"cuts.weights={tmp_path}"]))
+    assert foreign["network 1 of the cuts"] == f"unknown: the weights {tmp_path} do not say"
+    importing = get_recipe("demo").with_settings(["instances.method=detections", "detections.files=a/cutler.json"])
+    assert supervision(importing)["imported detections"].startswith("unknown: cutler.json")
+    assert not {name for name in supervision(get_recipe("demo")) if "cuts" in name or "detections" in name}

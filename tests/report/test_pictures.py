@@ -1,0 +1,107 @@
+"""Drawings and the report page."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+from PIL import Image
+
+from mbps_dataset import taxonomy
+from mbps_dataset.report import pictures
+from mbps_dataset.report.page import write_preview
+from mbps_dataset.sources import Truth
+
+
+def test_classes_wear_their_colours_and_void_is_dark():
+    palette = taxonomy.class_palette(taxonomy.CLASSES_19)
+    picture = pictures.draw_classes(np.array([[0, 10, 255]], np.uint8), palette, 255)
+    assert picture.tolist() == [[[128, 64, 128], [70, 130, 180], list(pictures.VOID_COLOUR)]]
+
+
+def test_near_is_light_and_far_is_dark_and_unknown_is_neither():
+    depth = np.concatenate([np.zeros(5), np.geomspace(1, 80, 95)]).reshape(1, 100).astype(np.float32)
+    brightness = pictures.draw_depth(depth)[0].astype(int).sum(axis=1)
+    assert brightness[6] > brightness[50] > brightness[98]
+    assert brightness[0] == sum(pictures.VOID_COLOUR)
+    assert (pictures.draw_depth(np.zeros((2, 2), np.float32)) == pictures.VOID_COLOUR).all()
+
+
+def test_borders_separate_touching_instances():
+    ids = np.array([[1, 1, 2], [1, 1, 2]])
+    assert pictures.borders(ids).tolist() == [[False, True, False], [False, True, False]]
+
+
+def test_instances_of_a_class_look_different():
+    image = np.full((40, 60, 3), 128, np.uint8)
+    instance = np.zeros((40, 60), np.uint16)
+    instance[5:15, 5:25], instance[5:15, 30:50] = 1, 2
+    drawn = pictures.draw_instances(image, instance)
+    assert drawn[10, 10].tolist() != drawn[10, 40].tolist() != drawn[30, 30].tolist()
+    panoptic = np.where(instance > 0, instance + 1, 1)
+    segments = [{"id": 1, "category_id": 0, "isthing": False}] + [
+        {"id": k, "category_id": 13, "isthing": True} for k in (2, 3)
+    ]
+    drawn = pictures.draw_panoptic(panoptic, segments, taxonomy.class_palette(taxonomy.CLASSES_19))
+    assert drawn[10, 10].tolist() != drawn[10, 40].tolist()
+    assert drawn[30, 30].tolist() == [128, 64, 128]
+
+
+def test_display_colours_follow_overlap_and_stay_apart():
+    overlap = np.zeros((4, 19), dtype=np.int64)
+    overlap[0, 0], overlap[1, 0], overlap[2, 10] = 100, 50, 70
+    colours = pictures.display_palette(overlap)
+    assert colours[0].tolist() == [128, 64, 128] and colours[2].tolist() == [70, 130, 180]
+    assert colours[1].tolist() != colours[0].tolist() and colours[3].tolist() == [128, 128, 128]
+
+
+def test_contact_sheet_holds_mixed_sizes():
+    landscape = {"photo": np.zeros((50, 100, 3), np.uint8), "truth": np.zeros((50, 100, 3), np.uint8)}
+    portrait = {"photo": np.full((100, 50, 3), 255, np.uint8)}
+    sheet = pictures.contact_sheet([landscape, portrait], ["a", "b"], width=80)
+    assert sheet.width == 2 * 88 + 8 and sheet.height > 40 + 80
+
+
+def test_truth_is_drawn_with_instance_borders():
+    labels = np.full((4, 6), 26, np.uint8)
+    instances = np.where(np.arange(6) < 3, 26000, 26001) * np.ones((4, 1), int)
+    drawn = pictures.draw_truth(Truth(labels, instances.astype(np.int32)))
+    assert drawn[0, 0].tolist() == [0, 0, 142] and drawn[0, 2].tolist() == [255, 255, 255]
+
+
+class Tags(HTMLParser):
+    """Collects tags and checks that they close."""
+
+    VOID_TAGS = {"meta", "img", "input", "br"}
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.sources: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.sources += [value for name, value in attrs if name in ("src", "href") and value]
+        if tag not in self.VOID_TAGS:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+
+def test_page_is_self_contained_and_complete(built):
+    sheet, page = write_preview(built, "validation", 2)
+    text = page.read_text(encoding="utf-8")
+    tags = Tags(text)
+    assert tags.stack == []
+    assert tags.sources and all(source.startswith("data:image/webp;base64,") for source in tags.sources)
+    assert "http://" not in text and "https://" not in text
+    for heading in ("Pictures", "Quality", "Classes", "Instances per image", "Depth", "What each component saw",
+                    "Images that could not be labelled"):  # fmt: skip
+        assert f"<h2>{heading}" in text
+    assert "for the eye only" in text
+    picture = base64.b64decode(re.search(r"base64,([^\"]+)", text).group(1))
+    assert picture[:4] == b"RIFF"
+    assert Image.open(sheet).width > 2000

@@ -1,0 +1,143 @@
+"""Scoring label sets and other forms against truth."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from mbps_dataset import taxonomy
+from mbps_dataset.cli import main
+from mbps_dataset.errors import InputError
+from mbps_dataset.formats.image_segmentation import cityscapes_labels
+from mbps_dataset.formats.segmentation_sets import LabelSource
+from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.metrics import PanopticQuality
+from mbps_dataset.scoring.score import _update_all, score
+from mbps_dataset.sources import ScenesSource
+
+
+@pytest.fixture(scope="module")
+def truth():
+    frame = ScenesSource(train=1, validation=0, height=128, width=256).frames("train")[0]
+    return cityscapes_labels(
+        frame.truth().label_ids, frame.truth().instance_ids, taxonomy.LABEL_ID_TO_TRAIN_ID, frame.image_id
+    )
+
+
+def quality(predicted, true):
+    metric = PanopticQuality(taxonomy.THINGS_19, taxonomy.STUFF_19)
+    skipped = _update_all(
+        metric, LabelSource({"a": lambda: predicted}, "p"), LabelSource({"a": lambda: true}, "t"), False
+    )
+    assert not skipped
+    return metric.compute()
+
+
+def test_truth_scores_one_against_itself(truth):
+    result = quality(truth, truth)
+    assert result.pq == result.sq == result.rq == result.miou == 1.0
+
+
+def test_predictions_of_half_size_are_brought_to_the_size_of_the_truth(truth):
+    half = replace(truth, semantic=truth.semantic[1::2, 1::2], instance=truth.instance[1::2, 1::2])
+    assert 0.4 < quality(half, truth).pq < 1
+
+
+def test_a_built_set_is_scored_and_unnamed_clusters_are_matched(built):
+    scored = score(built.root)
+    assert scored.images == 5 and scored.result.matching == "hungarian" and not scored.skipped
+    assert scored.identity == built.document["identity"]
+    assert 0 < scored.result.pq < 1 and set(scored.result.per_class) == set(range(19))
+    json.dumps(scored.to_dict(), allow_nan=False)
+    assert "5 images (train, validation), 19 classes" in scored.table()
+
+
+def test_conventions_classes_and_intervals_are_named(built):
+    scored = score(built.root, splits=("validation",), convention="cups", classes=7, bootstrap=20)
+    assert scored.images == 2 and set(scored.result.per_class) == set(range(7))
+    assert "cups" in scored.table() and scored.result.intervals["pq"][0] <= scored.result.pq
+
+
+def test_scoring_by_table_equals_scoring_by_row(built):
+    """The same numbers from decoded rows and truth maps, without the readers; a listed segment is a segment."""
+    source = {f.image_id: f for f in built.open_source().frames("validation")}
+    metric = PanopticQuality(taxonomy.THINGS_19, taxonomy.STUFF_19, matching="hungarian",
+                             pseudo_things=built.calibration.things,
+                             pseudo_stuff=[k for k in range(27) if k not in built.calibration.things])  # fmt: skip
+    for row in built.rows("validation"):
+        table = np.full(int(row.panoptic.max()) + 1, 255)
+        for segment in row.segments:
+            table[segment["id"]] = segment["category_id"]
+        true = source[row.image_id].truth()
+        semantic = taxonomy.LABEL_ID_TO_TRAIN_ID[true.label_ids]
+        metric.update(table[row.panoptic], row.panoptic.astype(int), semantic,
+                      np.where(true.instance_ids >= 1000, true.instance_ids, 0), image_id=row.image_id,
+                      true_crowd=np.where((true.instance_ids < 1000) & (semantic >= 11) & (semantic < 19),
+                                          true.label_ids.astype(int), 0))  # fmt: skip
+    assert metric.compute().pq == pytest.approx(score(built.root, splits=("validation",)).result.pq, abs=1e-12)
+
+
+def moved(built: BuiltLabelSet, folder: Path, photos: Path, truth_dir: Path | None = None) -> Path:
+    """A copy of the set that says it was made from a folder of photographs."""
+    shutil.copytree(built.root, folder)
+    source = {"name": "folder", "data_dir": str(photos), "truth_dir": str(truth_dir) if truth_dir else None}
+    document = dict(built.document, source=source, splits=["train"])
+    (folder / "labelset.json").write_text(json.dumps(document))
+    return folder
+
+
+@pytest.fixture
+def photos(built, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for frame in built.open_source().frames("train"):
+        (folder / f"{frame.image_id}.png").write_bytes(frame.image_bytes())
+    return folder
+
+
+def test_no_truth_is_an_error_that_says_where_it_is_needed(built, photos, tmp_path):
+    with pytest.raises(InputError, match="no image has ground truth to score against; labelling does not need it"):
+        score(moved(built, tmp_path / "set", photos))
+
+
+def test_truth_that_does_not_fit_is_skipped_with_its_reason(built, photos, tmp_path):
+    truth_dir = tmp_path / "truth"
+    truth_dir.mkdir()
+    frames = built.open_source().frames("train")
+    for frame in frames[:2]:
+        Image.fromarray(frame.truth().label_ids).save(truth_dir / f"{frame.image_id}.png")
+    Image.new("L", (5, 5)).save(truth_dir / f"{frames[1].image_id}.png")
+    scored = score(moved(built, tmp_path / "set", photos, truth_dir))
+    assert scored.images == 1 and len(scored.skipped) == 1
+    assert "5x5, but the image" in scored.skipped[0]
+
+
+def test_other_forms_against_truth(truth, tmp_path, capsys):
+    for folder in ("pred", "true"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(truth.semantic.astype(np.uint8)).save(tmp_path / folder / "a.png")
+    arguments = ["eval", str(tmp_path / "pred"), "--truth", str(tmp_path / "true"), "--bars"]
+    arguments += ["--chart", str(tmp_path / "c.svg"), "--eval-results", str(tmp_path / "r.yaml")]
+    assert main(arguments) == 0
+    assert "1 images, 19 classes" in capsys.readouterr().out
+    assert (tmp_path / "c.svg").read_text().startswith("<svg")
+    entries = yaml.safe_load((tmp_path / "r.yaml").read_text())
+    assert entries[0]["value"] == 100.0 and "convention coco, matching none" in entries[0]["notes"]
+
+
+def test_lint_finds_impossible_rows(tmp_path, capsys):
+    table = "| method | PQ | PQ St | PQ Th |\n|---|---|---|---|\n| fine | 23.2 | 31.58 | 11.67 |\n| odd | 22.6 | 27.8 | 11.0 |\n"
+    (tmp_path / "rows.md").write_text(table)
+    assert main(["eval", "--lint", str(tmp_path / "rows.md")]) == 1
+    out = capsys.readouterr().out
+    assert "odd" in out and "2 rows checked, 1 findings" in out and "fine" not in out
+    (tmp_path / "none.md").write_text("no table")
+    assert main(["eval", "--lint", str(tmp_path / "none.md")]) == 1
+    assert "holds no row with a PQ" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""Training sees images and intrinsics, and `mbps train` turns them into weights that a recipe can use."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mbps_dataset.training.source_data as training_data
+from mbps_dataset.cli import main
+from mbps_dataset.errors import InputError
+from mbps_dataset.models.networks import load
+from mbps_dataset.sources import CityscapesSource, FolderSource, ScenesSource
+from mbps_dataset.sources.rendered import SceneFrame
+from mbps_dataset.training.source_data import SourcePictures, SourceTriplets, read_intrinsics
+
+
+def test_the_source_text_never_asks_for_truth():
+    tree = ast.parse(Path(training_data.__file__).read_text(encoding="utf-8"))
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert "frames" in names
+    assert not names & {"truth", "label_path", "instance_path", "label_ids", "instance_ids", "depth", "depth_m"}
+
+
+def test_pictures_have_the_networks_size():
+    frames = ScenesSource(train=2, validation=0, height=64, width=128).frames("train")
+    pictures = SourcePictures(frames)
+    assert len(pictures) == 2 and pictures[1].shape == (322, 644, 3) and pictures[1].dtype == np.uint8
+
+
+def test_triplets_of_scenes():
+    triplets = SourceTriplets(ScenesSource(train=2, validation=0, height=64, width=128), "train", 32, 64)
+    assert len(triplets) == 2 and len(triplets[:1]) == 1
+    assert triplets[0].current.shape == (32, 64, 3) and triplets[0].intrinsics[0, 2] == pytest.approx(31.5, abs=1)
+    assert not np.array_equal(triplets[0].previous, triplets[0].next)
+
+
+CAMERA = {"intrinsic": {"fx": 100.0, "fy": 101.0, "u0": 32.0, "v0": 16.0}}
+
+
+def test_triplets_of_cityscapes_need_neighbours_and_camera(tmp_path):
+    def save(tree, name, value):
+        path = tmp_path / tree / "train/ulm" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((32, 64, 3), value, np.uint8)).save(path)
+
+    save("leftImg8bit", "ulm_000000_000019_leftImg8bit.png", 20)
+    with pytest.raises(InputError, match="no image has both neighbours and a camera file"):
+        SourceTriplets(CityscapesSource(tmp_path), "train", 32, 64)
+    for number in (18, 20):
+        save("leftImg8bit_sequence", f"ulm_000000_0000{number}_leftImg8bit.png", number)
+    camera = tmp_path / "camera/train/ulm/ulm_000000_000019_camera.json"
+    camera.parent.mkdir(parents=True)
+    camera.write_text(json.dumps(CAMERA))
+    triplet = SourceTriplets(CityscapesSource(tmp_path), "train", 32, 64)[0]
+    assert [frame[0, 0, 0] for frame in (triplet.previous, triplet.current, triplet.next)] == [18, 20, 20]
+    assert triplet.intrinsics.tolist() == [[100, 0, 32], [0, 101, 16], [0, 0, 1]]
+    camera.write_text("{}")
+    with pytest.raises(InputError, match="not a Cityscapes camera file"):
+        read_intrinsics(camera)
+
+
+def test_a_folder_has_no_triplets(tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="leftImg8bit_sequence and camera"):
+        SourceTriplets(FolderSource(tmp_path), "train", 32, 64)
+
+
+def test_train_spidepth_writes_weights_that_say_what_they_saw(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(SceneFrame, "truth", lambda _: pytest.fail("ground truth was read"))
+    monkeypatch.setattr(
+        "mbps_dataset.sources.rendered.ScenesSource.__init__.__defaults__", (2, 0, 64, 128), raising=False
+    )
+    arguments = ["train", "spidepth", "--steps", "1", "--batch-size", "1", "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    stated = json.loads((tmp_path / "config.json").read_text())["supervision"]
+    assert stated.startswith("photometric consistency of") and "no depth maps" in stated
+    assert load("spidepth", str(tmp_path), "cpu").config.supervision == stated
+    assert "--set depth.weights=" in capsys.readouterr().out
+
+
+def test_train_cause_keeps_the_backbone_and_trains_the_rest(tmp_path, monkeypatch):
+    from mbps_dataset.training.cause import CauseTrainingSettings
+
+    short = CauseTrainingSettings(
+        codebook_steps=1, contrastive_steps=1, probe_steps=1, windows_per_step=2, kmeans_start=False
+    )
+    monkeypatch.setattr("mbps_dataset.training.cause.CauseTrainingSettings", lambda seed: short)
+    arguments = ["train", "cause", "--output", str(tmp_path / "w"), "--device", "cpu"]
+    assert main(arguments) == 0
+    before, after = load("cause", "builtin", "cpu"), load("cause", str(tmp_path / "w"), "cpu")
+    for name, tensor in before.backbone.state_dict().items():
+        assert np.array_equal(tensor.numpy(), after.backbone.state_dict()[name].numpy())
+    assert not np.array_equal(before.probe.state_dict()["cluster_probe"], after.probe.state_dict()["cluster_probe"])
+    assert "no labels" in after.config.supervision
