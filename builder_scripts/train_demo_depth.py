@@ -20,8 +20,6 @@ good the result is.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,13 +27,14 @@ from typing import overload
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from tqdm import tqdm
 
+from mbps_dataset.models.saved_network import WEIGHTS_FILE, write_tensors
 from mbps_dataset.models.spidepth import SPIdepth, SPIdepthConfig
 from mbps_dataset.models.spidepth.pose import TINY_POSE, PoseNetwork
 from mbps_dataset.scenes import APPEARANCE_VERSION, SceneSettings, render_triplet
 from mbps_dataset.sources.rendered import TRAINING_SEEDS
+from mbps_dataset.store import replacing, write_json
 from mbps_dataset.training.spidepth import SPIdepthTrainingSettings, train_spidepth
 from mbps_dataset.training.triplets import VideoTriplet
 
@@ -95,9 +94,8 @@ class RenderedVideo(Sequence[VideoTriplet]):
         triplet = VideoTriplet(*(view.image for view in views), views[1].intrinsics.matrix())
         triplet = triplet.resized(*self.size)
         frames = np.stack([triplet.previous, triplet.current, triplet.next])
-        unfinished = path.with_suffix(".part.npz")
-        np.savez(unfinished, frames=frames, intrinsics=triplet.intrinsics)
-        os.replace(unfinished, path)
+        with replacing(path) as unfinished, unfinished.open("wb") as file:
+            np.savez(file, frames=frames, intrinsics=triplet.intrinsics)
 
 
 def new_network(seed: int) -> tuple[SPIdepth, PoseNetwork]:
@@ -133,14 +131,14 @@ def write_weights(network: SPIdepth, output: Path, *, supervision: str) -> None:
     """``config.json`` and ``model.safetensors`` in half precision; read back as single precision."""
     output.mkdir(parents=True, exist_ok=True)
     config = asdict(replace(network.config, supervision=supervision))
-    (output / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_json(output / "config.json", config)
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in network.state_dict().items()
     }
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
         raise ValueError("A weight is not finite in half precision; training has diverged, lower the learning rate.")
-    save_file(tensors, str(output / "model.safetensors"), metadata={"format": "pt"})
+    write_tensors(output / WEIGHTS_FILE, tensors)
 
 
 def record_of(arguments: argparse.Namespace) -> str:

@@ -29,6 +29,7 @@ from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
 from mbps_dataset.models.networks import WEIGHTS_ROOT
 from mbps_dataset.sources.rendered import TRAINING_SEEDS
 from mbps_dataset.stages.semantics import resize_for_windows
+from mbps_dataset.store import replacing
 from mbps_dataset.training.cause import CauseTrainingSettings, train_cause
 from mbps_dataset.training.checkpointing import seeded
 from mbps_dataset.training.visual_words import VisualWordsSettings, train_visual_words
@@ -70,13 +71,11 @@ def rendered_pictures(count: int, cache: Path) -> np.ndarray:
     """`count` training pictures of 322 x 644 as they reach the network, uint8 [count, 322, 644, 3], kept in a file."""
     path = cache / f"scenes_v{scenes.APPEARANCE_VERSION}_{count}.npy"
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        pictures = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=(count, 322, 644, 3))
-        for number in tqdm(range(count), desc="rendering"):
-            pictures[number] = resize_for_windows(scenes.render(TRAINING_SEEDS[number], SCENE).image)
-        pictures.flush()
-        unfinished.rename(path)
+        with replacing(path) as unfinished:
+            pictures = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=(count, 322, 644, 3))
+            for number in tqdm(range(count), desc="rendering"):
+                pictures[number] = resize_for_windows(scenes.render(TRAINING_SEEDS[number], SCENE).image)
+            pictures.flush()
     return np.load(path, mmap_mode="r")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mbps_dataset.formats import cityscapes, coco_panoptic, cups, maskformer
+from mbps_dataset.store import file_digest
 
 
 FORMATS: dict[str, ModuleType] = {
@@ -23,6 +24,6 @@ def label_digest(folder: Path, format_name: str) -> str:
     """SHA-256 (hex) over names and contents of the files that hold the labels of an export."""
     digest = hashlib.sha256()
     for path in sorted({path for pattern in FORMATS[format_name].LABEL_FILES for path in folder.glob(pattern)}):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = file_digest(path)
         digest.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
     return digest.hexdigest()

@@ -32,6 +32,7 @@ from mbps_dataset.labelset.public_document import public_document
 from mbps_dataset.records import DecodedRow, decode
 from mbps_dataset.report.pictures import contact_sheet, panels
 from mbps_dataset.scoring.quality_table import quality_table
+from mbps_dataset.store import file_digest
 
 
 PREVIEW_IMAGES = 4
@@ -52,11 +53,7 @@ class ReleaseFile:
         """Measure and hash `content`."""
         if isinstance(content, bytes):
             return cls(path, content, len(content), hashlib.sha256(content).hexdigest())
-        digest = hashlib.sha256()
-        with content.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-        return cls(path, content, content.stat().st_size, digest.hexdigest())
+        return cls(path, content, content.stat().st_size, file_digest(content))
 
 
 @dataclass(frozen=True)

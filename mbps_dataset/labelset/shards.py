@@ -86,10 +86,14 @@ def finished_note(
 
     `vouched` are names and SHA-256 of files that ``labelset.json`` lists for the same identity.
     """
-    note, digest = read_note(store, shard, identity), file_digest(shard.path(output))
+    try:
+        digest = file_digest(shard.path(output))
+    except OSError:
+        return None
+    note = read_note(store, shard, identity)
     if note is not None and note.sha256 == digest:
         return note
-    if digest is None or vouched.get(shard.path(output).name) != digest:
+    if vouched.get(shard.path(output).name) != digest:
         return None
     rows = tuple(row_digest(row) for row in _read_rows(shard.path(output)))
     note = ShardNote(identity, digest, len(shard.indices) - len(rows), rows)
@@ -115,7 +119,7 @@ def write_shard(
                 table = pyarrow.Table.from_pylist(group, schema=columns.arrow_schema)
                 writer.write_table(table, row_group_size=ROWS_PER_GROUP)
                 del group, table  # or two groups would be in memory while the next is read
-        sha256 = str(file_digest(temporary))
+        sha256 = file_digest(temporary)
     note = ShardNote(identity, sha256, len(shard.indices) - len(digests), tuple(digests))
     store.put_json(f"shards/{shard.name}.json", note.to_json())
     return note

@@ -72,14 +72,6 @@ def read_array(path: PathLike) -> NDArray[Any]:
     return array
 
 
-def file_digest(path: PathLike) -> str:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits: which weights made a label set."""
-    with _existing(path).open("rb") as stream:
-        return (
-            hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(stream)
-        )
-
-
 def state_dict_digest(state: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 over names, dtypes, shapes and values of tensors in order of their names, 64 hexadecimal digits."""
     digest = hashlib.sha256()
@@ -193,13 +185,6 @@ def _named_tensors(content: Any, path: Path) -> StateDict:
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
     return tensors
-
-
-def _sha256(stream: Any) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _listing(items: Any) -> str:

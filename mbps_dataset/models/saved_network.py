@@ -19,10 +19,12 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.checkpoints import StateDict, read_state_dict, require_match
+from mbps_dataset.store import replacing
 
 
 WEIGHTS_FILE = "model.safetensors"
@@ -49,7 +51,7 @@ class HubNetwork(torch.nn.Module, PyTorchModelHubMixin):
 
     def _save_pretrained(self, save_directory: Path) -> None:
         state = {name: tensor.detach().cpu().clone() for name, tensor in self.checkpoint_state().items()}
-        save_file(state, str(save_directory / WEIGHTS_FILE), metadata={"format": "pt"})
+        write_tensors(save_directory / WEIGHTS_FILE, state)
 
     @classmethod
     def _from_pretrained(
@@ -71,6 +73,15 @@ class HubNetwork(torch.nn.Module, PyTorchModelHubMixin):
         require_match(state, expected, source=str(path), network=f"{cls.__name__} as its config.json describes it")
         network.load_checkpoint_state(state)
         return network.to(map_location).eval()
+
+
+def write_tensors(path: Path, state: StateDict) -> None:
+    """Write a safetensors file whole or not at all, also over a file whose tensors are in use. Raises `StoreError`."""
+    with replacing(path) as temporary:
+        try:
+            save_file(state, str(temporary), metadata={"format": "pt"})
+        except SafetensorError as error:  # how safetensors tells of a full disk
+            raise OSError(str(error)) from error
 
 
 def config_from_dict(config_class: type, values: dict[str, Any], *, source: str) -> Any:

@@ -8,7 +8,6 @@ half-used.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import warnings
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
+from mbps_dataset.store import file_digest
 
 
 MIN_SIDE_PX = 32
@@ -81,9 +81,18 @@ def read_bytes(path: Path, name: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(
-            f"{name}: {path} cannot be read ({error.strerror}); check the file and its permissions."
-        ) from None
+        raise _unreadable(path, name, error) from None
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise _unreadable(path, path.name, error) from None
+
+
+def _unreadable(path: Path, name: str, error: OSError) -> InputError:
+    return InputError(f"{name}: {path} cannot be read ({error.strerror}); check the file and its permissions.")
 
 
 class DigestIndex:
@@ -103,11 +112,11 @@ class DigestIndex:
         try:
             status = path.stat()
         except OSError as error:
-            raise InputError(f"{path.name}: {path} cannot be read ({error.strerror}).") from None
+            raise _unreadable(path, path.name, error) from None
         stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
         known = self._known.get(str(path))
         if known is None or known[0] != stamp:
-            known = (stamp, hashlib.sha256(read_bytes(path, path.name)).hexdigest())
+            known = (stamp, _digest(path))
             self._known[str(path)] = known
             self.changed = True
         return known[1]

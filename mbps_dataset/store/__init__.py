@@ -2,7 +2,7 @@
 
 from mbps_dataset.store.digests import digest_of, file_digest
 from mbps_dataset.store.results import Failure, Store
-from mbps_dataset.store.writing import holds_bytes, remove_abandoned, replacing, write_atomically
+from mbps_dataset.store.writing import holds_bytes, remove_abandoned, replacing, write_atomically, write_json
 
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "remove_abandoned",
     "replacing",
     "write_atomically",
+    "write_json",
 ]

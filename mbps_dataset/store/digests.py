@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+import os
 
 
 def digest_of(*parts: object) -> str:
@@ -12,13 +12,10 @@ def digest_of(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str | None:
-    """Hex SHA-256 of a file, read in blocks; None if it cannot be read."""
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """Hex SHA-256 of a file, read in blocks. Raises `OSError` if it cannot be read."""
     digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except OSError:
-        return None
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()

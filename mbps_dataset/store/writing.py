@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mbps_dataset.errors import StoreError
 
@@ -20,6 +22,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a file whole or not at all. Raises `StoreError` saying what to do; never leaves a partial file behind."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a document as indented JSON in UTF-8, whole or not at all. Raises `StoreError`."""
+    write_atomically(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import torch
 
 from mbps_dataset.errors import StoreError
+from mbps_dataset.store import replacing
 from mbps_dataset.training.processes import Processes
 
 
@@ -71,7 +72,7 @@ class Checkpoint:
     def resume(self) -> int:
         """Restore every part and the random generators; returns the number of steps already done (0 without a file).
 
-        Raises StoreError when the file cannot be read, was made with other settings, or lacks a part.
+        Raises `StoreError` if the file cannot be read, was made with other settings, or lacks a part.
         """
         if self.path is None or not self.path.exists():
             return 0
@@ -92,13 +93,13 @@ class Checkpoint:
             self.save(step)
 
     def save(self, step: int) -> None:
-        """Write the checkpoint after `step` steps. Raises StoreError when the folder cannot be written."""
+        """Write the checkpoint after `step` steps. Raises `StoreError` if the folder cannot be written."""
         if self.path is None:
             return
         state = {"parts": {name: part.state_dict() for name, part in self.parts.items()}, "random": _random_state()}
         states = self.processes.gathered(state)
         if self.processes.rank == 0:
-            write_whole(self.path, {"step": step, "settings": self.settings, "states": states})
+            _write(self.path, {"step": step, "settings": self.settings, "states": states})
         self.processes.wait_for_all()
 
     def _require_same_settings(self, stored: Mapping[str, Any]) -> None:
@@ -120,19 +121,12 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def write_whole(path: Path, content: dict[str, Any]) -> None:
-    """`torch.save` to a temporary neighbour, flushed, then renamed over `path`. Raises StoreError."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+def _write(path: Path, content: dict[str, Any]) -> None:
+    with replacing(path, durable=True) as temporary, temporary.open("wb") as file:
+        try:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"{path}: cannot be written ({error}); free some space or choose another folder.") from error
+        except RuntimeError as error:  # how torch tells of a full disk
+            raise OSError(str(error).splitlines()[0]) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

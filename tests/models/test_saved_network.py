@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mbps_dataset.errors import WeightsError
-from mbps_dataset.models.saved_network import WEIGHTS_FILE, HubNetwork, config_from_dict
+from mbps_dataset.errors import StoreError, WeightsError
+from mbps_dataset.models.saved_network import WEIGHTS_FILE, HubNetwork, config_from_dict, write_tensors
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,22 @@ def test_bad_folders(tmp_path: Path) -> None:
     (tmp_path / "config.json").unlink()
     with pytest.raises(WeightsError, match="has no config.json"):
         Toy.from_pretrained(tmp_path)
+
+
+def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / WEIGHTS_FILE
+    write_tensors(path, {"a": torch.ones(2)})
+    in_use = load_file(path)
+    write_tensors(path, {"a": in_use["a"] + 1})  # over the file whose tensors are read from
+
+    def full(state: object, name: str, metadata: object) -> None:
+        Path(name).write_bytes(b"half")
+        raise SafetensorError("Error while serializing: No space left on device")
+
+    monkeypatch.setattr("mbps_dataset.models.saved_network.save_file", full)
+    with pytest.raises(StoreError, match="model.safetensors: cannot be written .*No space left"):
+        write_tensors(path, {"a": torch.zeros(2)})
+    assert load_file(path)["a"].tolist() == [2, 2] and list(tmp_path.iterdir()) == [path]
 
 
 def test_values_out_of_range_name_their_source() -> None:

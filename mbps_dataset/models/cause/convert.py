@@ -6,14 +6,14 @@ What is converted once is then read in seconds, without PyTorch's own file forma
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter, LeakReport, label_leak_report
-from mbps_dataset.models.checkpoints import file_digest, state_dict_digest
+from mbps_dataset.models.checkpoints import state_dict_digest
+from mbps_dataset.store import file_digest, write_json
 
 
 PathLike = str | os.PathLike[str]
@@ -67,8 +67,7 @@ def _write_record(conversion: Conversion) -> None:
         "label_leak": {**asdict(conversion.leak), "ratio": _finite(conversion.leak.ratio)},
         "label_leak_in_words": str(conversion.leak),
     }
-    text = json.dumps(record, indent=2) + "\n"
-    (conversion.folder / "conversion.json").write_text(text, encoding="utf-8")
+    write_json(conversion.folder / "conversion.json", record)
 
 
 def _finite(number: float) -> float | None:

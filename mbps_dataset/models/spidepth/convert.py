@@ -6,14 +6,14 @@ made from: ``conversion.json`` lists the SHA-256 of both published files.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mbps_dataset.models.checkpoints import file_digest, state_dict_digest
+from mbps_dataset.models.checkpoints import state_dict_digest
 from mbps_dataset.models.spidepth import SPIdepth, SPIdepthConfig
+from mbps_dataset.store import file_digest, write_json
 
 
 PathLike = str | os.PathLike[str]
@@ -51,5 +51,5 @@ def convert_spidepth(*, encoder: PathLike, decoder: PathLike, output: PathLike, 
         "tensors_sha256": conversion.digest,
         "supervision": network.supervision,
     }
-    (folder / "conversion.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "conversion.json", record)
     return conversion

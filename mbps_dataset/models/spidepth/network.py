@@ -11,17 +11,15 @@ Decisions made here:
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.checkpoints import read_state_dict
-from mbps_dataset.models.saved_network import WEIGHTS_FILE, HubNetwork, config_from_dict, weights_path
+from mbps_dataset.models.saved_network import WEIGHTS_FILE, HubNetwork, config_from_dict, weights_path, write_tensors
 from mbps_dataset.models.spidepth.config import ENCODER_SIZES, SPIdepthConfig
 from mbps_dataset.models.spidepth.encoder import DepthEncoder
 from mbps_dataset.models.spidepth.query_decoder import QueryDecoder
@@ -104,10 +102,8 @@ class SPIdepth(HubNetwork, library_name="mbps-dataset", tags=["depth-estimation"
         return network.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        written = save_directory / (WEIGHTS_FILE + ".part")
         tensors = {name: tensor.detach().contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, str(written), metadata={"format": "pt"})
-        os.replace(written, save_directory / WEIGHTS_FILE)
+        write_tensors(save_directory / WEIGHTS_FILE, tensors)
 
     @classmethod
     def _from_pretrained(
