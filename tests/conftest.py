@@ -1,8 +1,17 @@
-"""Shared pieces: no network, one label set built once, and where data lies."""
+"""Shared pieces: no network, one label set built once, and what runs only at night.
+
+The package is imported inside the fixtures, so that tests of the equations need numpy and torch alone.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 
 # Before anything imports huggingface_hub or datasets: tests never wait for a network that may not be there.
@@ -12,21 +21,36 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 # Before anything imports torch: tests run in one process per core, whose threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from dataclasses import replace  # noqa: E402
-from pathlib import Path  # noqa: E402
+if TYPE_CHECKING:
+    from mbps_dataset.labelling.labelling import LabelSet
+    from mbps_dataset.labelset.folder import BuiltLabelSet
 
-import pytest  # noqa: E402
-
-from mbps_dataset.labelling.labelling import LabelSet  # noqa: E402
-from mbps_dataset.labelset.build import build  # noqa: E402
-from mbps_dataset.labelset.folder import BuiltLabelSet  # noqa: E402
-from mbps_dataset.named_recipes import get_recipe  # noqa: E402
-from mbps_dataset.sources import ScenesSource  # noqa: E402
-from mbps_dataset.store import Store  # noqa: E402
-from tests.tiny import tiny_settings  # noqa: E402
-
-
+CHECKOUT = Path(__file__).parents[1]
 SMALL_SCENES = {"train": 3, "validation": 2, "height": 128, "width": 256}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--nightly", action="store_true", help="also run what takes long, and properties on more examples"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--nightly"):
+        os.environ["MBPS_NIGHTLY"] = "1"  # seen by the processes of pytest-xdist too
+    from hypothesis import settings as hypothesis_settings
+
+    from tests.examples import is_night
+
+    hypothesis_settings.load_profile("nightly" if is_night() else "normal")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    from tests.examples import is_night
+
+    for item in items:
+        if item.get_closest_marker("nightly") and not is_night():
+            item.add_marker(pytest.mark.skip(reason="runs at night: make nightly, --nightly or MBPS_NIGHTLY=1"))
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +62,8 @@ def inputs(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def settings(inputs) -> list[str]:
     """Those files, written, and the settings that use them."""
+    from tests.tiny import tiny_settings
+
     return tiny_settings(inputs)
 
 
@@ -50,6 +76,11 @@ def small_store(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def small_label_set(small_store) -> LabelSet:
     """The demo recipe on five small scenes, its store filled."""
+    from mbps_dataset.labelling.labelling import LabelSet
+    from mbps_dataset.named_recipes import get_recipe
+    from mbps_dataset.sources import ScenesSource
+    from mbps_dataset.store import Store
+
     label_set = LabelSet(get_recipe("demo"), ScenesSource(**SMALL_SCENES), Store(small_store))
     label_set.prepare(worker_count=1, progress=False)
     return label_set
@@ -58,6 +89,21 @@ def small_label_set(small_store) -> LabelSet:
 @pytest.fixture(scope="session")
 def built(small_label_set, tmp_path_factory) -> BuiltLabelSet:
     """The same, written to a folder."""
+    from mbps_dataset.labelset.build import build
+    from mbps_dataset.labelset.folder import BuiltLabelSet
+
     output = tmp_path_factory.mktemp("built") / "set"
     build(replace(small_label_set), output, progress=False)
     return BuiltLabelSet(output)
+
+
+@pytest.fixture
+def evaluate_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A cache folder for `evaluate.load`, which keeps copies of modules by a name that it imports once per process."""
+    evaluate = pytest.importorskip("evaluate")
+    for name in [name for name in sys.modules if name.split(".")[0] == "evaluate_modules"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setattr(evaluate.config, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    return str(tmp_path / "cache")

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from datasets import Dataset
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from mbps_dataset import records, taxonomy
 from mbps_dataset.records import LabelledImage
+from tests.examples import examples
 
 
 def labelled(seed: int = 0, classes: int = 5) -> LabelledImage:
@@ -86,7 +87,7 @@ def test_more_than_254_classes_are_sixteen_bit():
     assert np.array_equal(np.array(Image.open(io.BytesIO(data))), semantic)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.one_of(st.just(0.0), st.floats(2.0**-20, 1e5, width=32)), min_size=1, max_size=30))
 def test_depth_survives_within_half_a_step(values):
     depth = np.array([values], dtype=np.float32)

@@ -16,7 +16,7 @@ import yaml
 from mbps_dataset.labelling.calibration import Calibration
 
 
-TEMPLATE = Path(__file__).parents[1] / "dataset_card.md"
+TEMPLATE = Path(__file__).with_name("dataset_card.md")
 
 
 def render(document: Mapping[str, Any], *, quality: str | None = None, preview: str | None = None) -> str:

@@ -5,6 +5,8 @@ Start with `PanopticQuality`; each file of this folder opens with what it decide
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 from mbps_dataset.metrics.detection import DetectionResult, MaskAveragePrecision
 from mbps_dataset.metrics.distance import PanopticQualityByDistance
 from mbps_dataset.metrics.lint import Finding, PublishedRow, lint_rows, rows_from_json, rows_from_markdown
@@ -35,6 +37,7 @@ __all__ = [
     "ReportProtocol",
     "bar_chart_svg",
     "concatenate",
+    "evaluate_module",
     "format_bars",
     "format_table",
     "hungarian",
@@ -45,3 +48,8 @@ __all__ = [
     "rows_from_json",
     "rows_from_markdown",
 ]
+
+
+def evaluate_module() -> str:
+    """Path of the metric for Hugging Face `evaluate`, in a checkout and in a wheel: ``evaluate.load(evaluate_module())``."""
+    return str(files("mbps_dataset") / "scoring" / "hungarian_pq.py")

@@ -5,11 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mbps_dataset.metrics.matching import hungarian, hungarian_split, majority
+from tests.examples import examples
 from tests.metrics import golden
 
 
@@ -41,7 +42,7 @@ def all_optimal_ends(overlap: np.ndarray, drop: bool) -> list[set[int | None]]:
     return ends
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(small_overlaps(), st.booleans())
 def test_undetermined_is_what_trying_every_assignment_says(overlap: np.ndarray, drop: bool) -> None:
     pseudo_ids = tuple(range(10, 10 + len(overlap)))
@@ -52,7 +53,7 @@ def test_undetermined_is_what_trying_every_assignment_says(overlap: np.ndarray, 
         assert (pseudo in result.undetermined) == (len(ends[row]) > 1 and overlap[row].sum() > 0)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(small_overlaps(4, 4), st.permutations(range(4)))
 def test_without_undetermined_ids_numbering_does_not_matter(overlap: np.ndarray, order: list[int]) -> None:
     rows = [k for k in order if k < len(overlap)]

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.metrics import overlap
 from mbps_dataset.metrics.overlap import OverlapTable, concatenate, overlap_table, unique_rows, unique_values
+from tests.examples import examples
 
 
 def maps_of_one_size(count: int, high: int = 6):
@@ -19,7 +20,7 @@ def maps_of_one_size(count: int, high: int = 6):
     )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(maps_of_one_size(5))
 def test_counts_every_pixel_once_and_in_the_right_pair(maps) -> None:
     pred_semantic, pred_instance, true_semantic, true_instance, crowd = maps

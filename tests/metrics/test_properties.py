@@ -6,15 +6,16 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.metrics import CONVENTIONS, SCALARS, PanopticQuality, PanopticResult
+from tests.examples import examples
 from tests.metrics.scenes import STUFF, THINGS, VOID, random_scene
 
 
 SEEDS = st.integers(0, 10_000)
-FEW = settings(deadline=None, max_examples=15)
+FEW = examples(15)
 
 
 def score(scenes: list[dict], **options) -> PanopticResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.scenes.camera import EgoPath
@@ -14,6 +14,7 @@ from mbps_dataset.scenes.primitives import PartsBuilder, Placement, ball, bar, b
 from mbps_dataset.scenes.projection import Screen, project_ellipsoids, project_faces
 from mbps_dataset.scenes.raster import rasterise
 from mbps_dataset.scenes.scene_settings import Intrinsics
+from tests.examples import examples
 
 
 def screen_of(height: int = 48, width: int = 64, **path: float) -> Screen:
@@ -74,7 +75,7 @@ def assert_same(parts: PartsBuilder, screen: Screen) -> None:
 numbers = st.floats(-1.0, 1.0, allow_nan=False, width=32)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.lists(st.tuples(numbers, numbers, numbers, numbers, st.booleans()), min_size=1, max_size=6), numbers, numbers
 )

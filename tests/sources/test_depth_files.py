@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources.depth_files import DepthFiles, image_id_of, read_npy, read_pfm
+from tests.examples import examples
 
 
 ID = "aachen_000000_000019"
@@ -72,7 +73,7 @@ def test_kitti_depth(tmp_path):
     np.testing.assert_array_equal(DepthFiles(tmp_path, "kitti").read("0000000005"), [[0, 1, 10]])
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(
     depth=arrays.arrays(
         np.float32, st.tuples(st.integers(1, 5), st.integers(1, 5)), elements=st.floats(0, 1e6, width=32)

@@ -8,12 +8,13 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources.images import DigestIndex, decode_image, read_bytes
+from tests.examples import examples
 
 
 RNG = np.random.default_rng(0)
@@ -84,7 +85,7 @@ def test_unusable_files_are_one_clear_line(data, message):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.sampled_from(["PNG", "JPEG", "WEBP"]), st.data())
 def test_mangled_files_decode_or_say_why(file_format, data):
     content = bytearray(encoded(Image.fromarray(RGB), file_format))

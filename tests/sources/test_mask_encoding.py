@@ -4,13 +4,14 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources.mask_encoding import decode_run_lengths, decode_segmentation, fill_polygon
+from tests.examples import examples
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(MASKS)
 def test_decodes_what_pycocotools_compresses(mask: np.ndarray) -> None:
     encoded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
@@ -27,7 +28,7 @@ def test_decodes_what_pycocotools_compresses(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(decode_segmentation(text, mask.shape), mask)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(MASKS)
 def test_decodes_plain_counts(mask: np.ndarray) -> None:
     counts = [len(list(run)) for _, run in groupby(mask.T.ravel())]
@@ -35,7 +36,7 @@ def test_decodes_plain_counts(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(decode_run_lengths(counts, mask.shape), mask)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.lists(st.tuples(st.floats(-6, 46), st.floats(-6, 46)), min_size=3, max_size=9),
     st.integers(1, 40),

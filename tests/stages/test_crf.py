@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.stages import crf
 from mbps_dataset.stages.crf import PRESETS, dense_crf
+from tests.examples import examples
 
 
 DATA = Path(__file__).parents[1] / "data"
@@ -211,7 +212,7 @@ def test_smallest_images(image):
     np.testing.assert_allclose(dense_crf(image, p), 0.5, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=10)
+@examples(10)
 @given(height=st.integers(1, 30), width=st.integers(1, 30), n_classes=st.integers(2, 9), seed=st.integers(0, 99))
 def test_marginals_are_probabilities_and_classes_have_no_order(height, width, n_classes, seed):
     image, p = procedural("boxes", height, width, seed), smooth_probs(n_classes, height, width, seed)

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from mbps_dataset.stages import depth
+from tests.examples import examples
 
 
 GOLDEN = Path(__file__).parents[1] / "data" / "spidepth_postproc.npz"
@@ -45,7 +46,7 @@ def test_the_image_is_resized_by_pillow_and_not_standardised():
     np.testing.assert_array_equal(np.round(prepared.numpy() * 255), expected.transpose(2, 0, 1))
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(images)
 def test_prepared_values_stay_in_range_at_the_published_size(image):
     prepared = depth.prepare(image, height=32, width=48)
@@ -97,7 +98,7 @@ def test_an_unknown_flip_is_refused():
         depth.predict(brightness, torch.zeros(3, 4, 4), flip="max")
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(maps)
 def test_normalised_depth_spans_zero_to_one_and_keeps_the_order(values):
     normalised = depth.normalise(values)
@@ -127,7 +128,7 @@ def test_zero_and_negative_depth_are_unknown_when_filling_and_inverting():
     assert not depth.fill_unknown(np.zeros((2, 3))).any()
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(maps)
 def test_inverting_twice_gives_depth_back(values):
     np.testing.assert_allclose(depth.invert(depth.invert(values)), values, rtol=1e-6)

@@ -6,12 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.stages.fusion import Panoptic, fuse
 from mbps_dataset.stages.instances import Instances, connected_components, split_by_depth
 from mbps_dataset.taxonomy import LABEL_ID_TO_TRAIN_ID
+from tests.examples import examples
 from tests.stages.instances import full_frame_oracle as oracle
 from tests.stages.instances.golden import THINGS_BY_NAME, load
 from tests.stages.instances.scenes import THINGS
@@ -118,7 +119,7 @@ def scenes(draw: st.DrawFn) -> tuple[np.ndarray, Instances]:
 ORDERS = st.sampled_from(["report", "evaluator", "overwrite"])
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(scenes(), ORDERS, st.integers(0, 40), st.integers(0, 25))
 def test_equals_the_full_frame_oracle(
     scene: tuple[np.ndarray, Instances], order: str, min_stuff_area: int, min_instance_area: int
@@ -134,7 +135,7 @@ def test_equals_the_full_frame_oracle(
     assert [(s.class_id, s.isthing, s.score) for s in fused.segments] == [segments[number - 1] for number in shown]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(scenes(), st.sampled_from(["report", "evaluator"]), st.integers(0, 40), st.integers(1, 25))
 def test_is_idempotent_and_covers_no_pixel_twice(
     scene: tuple[np.ndarray, Instances], order: str, min_stuff_area: int, min_instance_area: int
@@ -154,7 +155,7 @@ def has_clear_majority(semantic: np.ndarray, mask: np.ndarray) -> bool:
     return len(set(np.sort(votes)[-2:].tolist())) == 2
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(scenes(), ORDERS, st.integers(0, 1000))
 def test_commutes_with_renumbering_the_classes(scene: tuple[np.ndarray, Instances], order: str, seed: int) -> None:
     semantic, instances = scene

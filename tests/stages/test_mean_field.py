@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.stages.mean_field import GlobalTerm, LocalTerm, mean_field, reach
 from mbps_dataset.stages.permutohedral import build_lattice
 from mbps_dataset.stages.tiling import Tiling
+from tests.examples import examples
 
 
 def positions(tiling: Tiling, sxy: float) -> np.ndarray:
@@ -46,7 +47,7 @@ def test_equals_the_equations():
     np.testing.assert_allclose(mean_field(probs, terms, tiling, 4).numpy(), q, atol=2e-5)
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),

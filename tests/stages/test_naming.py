@@ -5,7 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.errors import CalibrationError
@@ -19,9 +19,10 @@ from mbps_dataset.stages.naming import (
     unnamed,
 )
 from mbps_dataset.taxonomy import CLASSES_27
+from tests.examples import examples
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.lists(st.lists(st.integers(0, 50), min_size=4, max_size=4), min_size=4, max_size=4))
 def test_hungarian_finds_the_largest_overlap(rows: list[list[int]]) -> None:
     counts = np.array(rows)

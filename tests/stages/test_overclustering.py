@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
 from mbps_dataset.stages.overclustering import class_logits, cluster_logits, collect_tokens, fit_kmeans, unit_rows
+from tests.examples import examples
 
 
 def blobs(count: int = 600, k: int = 6, channels: int = 8, spread: float = 0.15, seed: int = 0):
@@ -57,7 +58,7 @@ def test_more_restarts_and_rounds_are_never_worse() -> None:
     assert many < few
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(seed=st.integers(0, 1000), k=st.integers(1, 9), duplicates=st.integers(1, 5))
 def test_every_cluster_has_a_token(seed: int, k: int, duplicates: int) -> None:
     distinct = np.random.default_rng(seed).standard_normal((9, 3))

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from mbps_dataset.stages.panoptic import Panoptic, Segment
+from tests.examples import examples
 
 
 @st.composite
@@ -40,7 +41,7 @@ def test_views_of_a_small_map() -> None:
     assert types == (np.int32, np.uint8, np.uint16, np.int32)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(panoptics())
 def test_segments_describe_the_map(panoptic: Panoptic) -> None:
     ids = np.unique(panoptic.segment_map)
@@ -56,7 +57,7 @@ def test_segments_describe_the_map(panoptic: Panoptic) -> None:
         assert (panoptic.report_map()[mask] // 1000 == segment.class_id).all()
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(panoptics(), st.integers(1, 20), st.integers(1, 20))
 def test_resized_as_pillow_does(panoptic: Panoptic, height: int, width: int) -> None:
     for size, target in zip(panoptic.segment_map.shape, (height, width)):

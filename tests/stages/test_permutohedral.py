@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.stages.permutohedral import build_lattice
+from tests.examples import examples
 
 
 def reference_filter(features: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -58,7 +59,7 @@ def reference_filter(features: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.array([alpha * sum(w * table[key] for key, w in zip(c, ws)) for c, ws in zip(corners, weights)])
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(
     d=st.integers(1, 6), n=st.integers(1, 60), spread=st.sampled_from([0.0, 0.5, 3.0, 40.0]), seed=st.integers(0, 99)
 )
@@ -70,7 +71,7 @@ def test_equals_the_dictionary_implementation(d, n, spread, seed):
     np.testing.assert_allclose(filtered.numpy(), reference_filter(features, values), rtol=2e-5, atol=2e-5)
 
 
-@settings(deadline=None, max_examples=15)
+@examples(15)
 @given(seed=st.integers(0, 999))
 def test_corner_weights_are_barycentric(seed):
     features = np.random.default_rng(seed).normal(size=(5, 200)).astype(np.float32) * 10

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from mbps_dataset.metrics.segmentation import resize_nearest as resize_in_metrics
 from mbps_dataset.stages.resizing import resize_nearest
+from tests.examples import examples
 
 
 SIDES = st.integers(1, 60)
@@ -20,7 +21,7 @@ def apart_from_ties(size_in: int, size_out: int) -> np.ndarray:
     return np.flatnonzero((2 * np.arange(size_out) + 1) * size_in % (2 * size_out))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(height=SIDES, width=SIDES, new_height=SIDES, new_width=SIDES)
 def test_stages_metrics_and_pillow_pick_the_same_pixels(height, width, new_height, new_width):
     labels = np.random.default_rng(height).integers(0, 250, (height, width), dtype=np.uint8)
@@ -38,7 +39,7 @@ def test_sizes_in_use_are_pillows_to_the_pixel(size):
     assert np.array_equal(resize_in_metrics(row, (1, size[1])), by_pillow)
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(
     height=st.integers(1, 20), width=st.integers(1, 20), factor=st.integers(1, 4), dtype=st.sampled_from(["u1", "u2"])
 )

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mbps_dataset.stages import saliency
+from tests.examples import examples
 
 
 GOLDEN = Path(__file__).parents[1] / "data" / "dinov3_cls_attention.npz"
@@ -51,7 +52,7 @@ def test_ratios_coverage_and_ranking_are_those_of_the_reference(golden):
     assert list(things) == golden["things_n8_cov0"].tolist()
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(arrays.arrays(np.float64, st.integers(1, 60), elements=st.floats(-5, 5)))
 def test_the_threshold_maximises_the_variance_between_classes(values):
     threshold = saliency.otsu_threshold(values)
@@ -84,7 +85,7 @@ class_maps = arrays.arrays(np.uint8, (4, 6), elements=st.sampled_from([0, 1, 2, 
 masks = arrays.arrays(np.bool_, (4, 6))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(class_maps, masks, class_maps, masks)
 def test_counts_of_two_images_add_up_to_those_of_the_set(first, first_mask, second, second_mask):
     one = saliency.count_overlap(first, first_mask, 3)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch.nn import functional
@@ -25,6 +25,7 @@ from mbps_dataset.stages.semantics import (
     sliding_window_log_probs,
     window_positions,
 )
+from tests.examples import examples
 from tests.models.cause.cause_weights import drawn, golden, noise, tensors, tiny_network
 
 
@@ -171,7 +172,7 @@ def test_small_images_are_padded_by_reflection(tiny: CauseSegmenter) -> None:
     torch.testing.assert_close(small.codes, sliding_window_codes(tiny, padded, **TINY_WINDOWS).codes)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(side=st.integers(1, 900), crop=st.integers(1, 400), share=st.floats(0.01, 1))
 def test_windows_cover_every_pixel(side: int, crop: int, share: float) -> None:
     stride = max(1, int(crop * share))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.stages.tiling import Tiling
+from tests.examples import examples
 
 
 TILINGS = st.builds(Tiling, height=st.integers(1, 40), width=st.integers(1, 40), side=st.integers(1, 50))
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(tiling=TILINGS)
 def test_every_pixel_comes_once_and_tiles_are_contiguous(tiling):
     n_pixels = tiling.height * tiling.width
@@ -22,7 +23,7 @@ def test_every_pixel_comes_once_and_tiles_are_contiguous(tiling):
         np.testing.assert_array_equal(tiling.positions[window].ravel(), np.arange(places.start, places.stop))
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(tiling=TILINGS, channels=st.integers(1, 4))
 def test_there_and_back(tiling, channels):
     planes = torch.rand(channels, tiling.height, tiling.width)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.store import (
     Failure,
     Store,
 )
+from tests.examples import examples
 
 
 ARRAYS = {"labels": np.arange(12, dtype=np.uint8).reshape(3, 4), "depth": np.linspace(0, 1, 5, dtype=np.float32)}
@@ -43,7 +44,7 @@ def test_other_content_of_the_same_image_is_another_result(tmp_path):
     assert store.get("depth", "j" * 64, "a", "d") is None
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.data())
 def test_any_damage_reads_as_missing(tmp_path_factory, data):
     store = Store(tmp_path_factory.mktemp("store"))
@@ -95,7 +96,7 @@ def test_damaged_json_reads_as_missing(tmp_path):
     assert store.get_json("calibration/x.json") is None
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.data())
 def test_any_changed_value_of_a_document_reads_as_missing(tmp_path_factory, data):
     """JSON that still parses, with another number in it, is damage too."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.training.masking import draw_block_masks
+from tests.examples import examples
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.integers(0, 1000), st.integers(3, 16))
 def test_masks_hide_at_least_their_share(seed: int, side: int) -> None:
     torch.manual_seed(seed)

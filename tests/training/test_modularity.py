@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.training.modularity import assignments, draw_grid_order, grid_sample, modularity_loss, token_graph
+from tests.examples import examples
 
 
 DATA = Path(__file__).parents[1] / "data"
@@ -53,7 +54,7 @@ def test_true_groups_score_better_than_one_group_for_all() -> None:
     assert modularity_loss(groups, apart) < modularity_loss(groups, together) - 0.1
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.integers(0, 10_000), st.integers(2, 12), st.integers(1, 5))
 def test_rows_of_modularity_sum_to_zero_and_loss_is_bounded(seed: int, tokens: int, vectors: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -63,7 +64,7 @@ def test_rows_of_modularity_sum_to_zero_and_loss_is_bounded(seed: int, tokens: i
     assert -1.0001 <= modularity_loss(features, torch.randn(vectors, 3, generator=generator)) <= 1.0001
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.integers(1, 3), st.integers(4, 13), st.integers(0, 1000))
 def test_sampled_tokens_come_from_their_own_block(pictures: int, side: int, seed: int) -> None:
     position = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), -1).float()

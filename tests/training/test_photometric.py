@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -25,6 +25,7 @@ from mbps_dataset.training.photometric import (
     view_synthesis,
     warp,
 )
+from tests.examples import examples
 
 
 GOLDEN = Path(__file__).parents[1] / "data" / "spidepth_losses.npz"
@@ -93,7 +94,7 @@ def test_total_loss_and_its_gradient_match_the_reference(golden: dict[str, Tenso
 
 
 @given(st.lists(st.floats(-2, 2), min_size=3, max_size=3))
-@settings(deadline=None, max_examples=25)
+@examples(25)
 def test_rotations_are_rotations(vector: list[float]) -> None:
     rotation = rotation_matrix(torch.tensor([vector], dtype=torch.float64))[0]
     torch.testing.assert_close(rotation @ rotation.T, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-9)
@@ -110,7 +111,7 @@ def test_rotation_is_differentiable_when_the_camera_stands_still() -> None:
 
 
 @given(st.integers(0, 1000))
-@settings(deadline=None, max_examples=10)
+@examples(10)
 def test_inverse_transform_undoes_the_transform(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     axis_angle, translation = torch.randn(2, 4, 3, generator=generator, dtype=torch.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.errors import InputError
@@ -15,6 +15,7 @@ from mbps_dataset.training.views import (
     jitter_colours,
     normalise,
 )
+from tests.examples import examples
 
 
 def _coordinates(height: int, width: int) -> np.ndarray:
@@ -23,7 +24,7 @@ def _coordinates(height: int, width: int) -> np.ndarray:
     return np.stack([rows, columns, np.zeros_like(rows)], -1).astype(np.uint8)
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.integers(0, 10_000))
 def test_tokens_show_the_spots_they_say(seed: int) -> None:
     torch.manual_seed(seed)

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.spidepth import QueryDecoder
+from tests.examples import examples
 
 from .reference_weights import golden, golden_weights, meta_weights
 
@@ -55,7 +56,7 @@ def test_the_published_decoder_fits_tensor_for_tensor():
     assert sum(parameter.numel() for parameter in decoder.parameters()) == 3_738_816
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(seed=st.integers(0, 2**16), scale=st.floats(0.1, 100.0))
 def test_depth_stays_in_its_range_and_bins_tile_it(seed, scale):
     torch.manual_seed(seed)

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
 from mbps_dataset.stages.instances.components import join_pairs, label_components
+from tests.examples import examples
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 2)))
 def test_equals_scipy_label_class_by_class(keys: np.ndarray) -> None:
     found = label_components(keys)

@@ -4,19 +4,20 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
 from mbps_dataset.stages.instances import Instances, connected_components, with_leftover_components
+from tests.examples import examples
 from tests.stages.instances.scenes import THINGS, fragmented_street
 
 
 MAPS = arrays.arrays(np.uint8, (8, 9), elements=st.sampled_from([0, 11, 13, 255]))
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(MAPS, st.integers(0, 6))
 def test_equals_scipy_label(semantic: np.ndarray, min_area: int) -> None:
     found = connected_components(semantic, None, THINGS, min_area=min_area)
@@ -36,7 +37,7 @@ def test_no_area_is_infinite() -> None:
     assert len(connected_components(semantic, depth, THINGS, min_area=math.inf)) == 0
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(MAPS, arrays.arrays(bool, (2, 8, 9)), st.integers(1, 4))
 def test_leftovers_fill_the_gaps_and_no_more(semantic: np.ndarray, masks: np.ndarray, min_area: int) -> None:
     first = Instances(masks, [13, 11], [0.9, 0.5])

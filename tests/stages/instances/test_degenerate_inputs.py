@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.stages.fusion import fuse
@@ -23,6 +23,7 @@ from mbps_dataset.stages.instances import (
     watershed_by_depth,
     with_leftover_components,
 )
+from tests.examples import examples
 from tests.stages.instances.scenes import THINGS, fragmented_street
 
 
@@ -148,7 +149,7 @@ def test_seventy_thousand_components(name: str) -> None:
     np.testing.assert_array_equal(panoptic.semantic(), semantic)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 10_000), st.sampled_from(OF_REGIONS[:3]), st.integers(1, 40), st.integers(0, 2))
 def test_instances_are_large_enough_parts_of_their_class(seed: int, name: str, min_area: int, order: int) -> None:
     semantic, depth = fragmented_street(seed, 64, 96, cell=9)

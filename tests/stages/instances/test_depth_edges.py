@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
 from mbps_dataset.stages.instances.depth_edges import clear_depth_edges, gradient_magnitude
+from tests.examples import examples
 from tests.stages.instances.golden import load
 from tests.stages.instances.scenes import street
 
@@ -27,7 +28,7 @@ def test_reproduces_the_reference_gradient(scene: str) -> None:
     np.testing.assert_array_equal(magnitude > 0.10, expected)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     arrays.arrays(np.float32, st.tuples(st.integers(1, 60), st.integers(1, 12)), elements=st.floats(0, 1, width=32)),
     st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.3]),
@@ -37,7 +38,7 @@ def test_equals_scipy_at_any_size(depth: np.ndarray, sigma: float) -> None:
     np.testing.assert_allclose(gradient_magnitude(depth, sigma), expected, rtol=0, atol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 1000), st.sampled_from([0.0, 1.0]), st.data())
 def test_a_window_holds_the_values_of_the_full_frame(seed: int, sigma: float, data: st.DataObject) -> None:
     _, depth = street(seed, 40, 50, objects=5)
@@ -48,7 +49,7 @@ def test_a_window_holds_the_values_of_the_full_frame(seed: int, sigma: float, da
     )
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 1000), st.floats(0.05, 0.6))
 def test_clearing_looks_at_every_wanted_pixel(seed: int, share: float) -> None:
     _, depth = street(seed, 60, 220, objects=12)

@@ -5,11 +5,12 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from mbps_dataset.stages.instances import Instances, connected_components, split_by_depth
+from tests.examples import examples
 from tests.stages.instances import full_frame_oracle as oracle
 from tests.stages.instances.golden import THINGS_BY_NAME, load, unpack
 from tests.stages.instances.scenes import THINGS, fragmented_street
@@ -63,7 +64,7 @@ def split_set(instances: Instances) -> list[tuple[int, bytes]]:
     return sorted((int(c), mask.tobytes()) for c, mask in zip(instances.class_ids, instances.masks()))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 10_000), st.sampled_from([0, 5, 25]), st.integers(0, 4), st.sampled_from([0.0, 1.0]))
 def test_equals_the_full_frame_oracle(seed: int, min_area: int, dilation: int, sigma: float) -> None:
     semantic, depth = fragmented_street(seed, 64, 96, cell=9)
@@ -75,7 +76,7 @@ def test_equals_the_full_frame_oracle(seed: int, min_area: int, dilation: int, s
     np.testing.assert_array_equal(found.scores, scores)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 10_000), st.integers(1, 40))
 def test_instances_are_large_enough_parts_of_their_class(seed: int, min_area: int) -> None:
     semantic, depth = fragmented_street(seed, 64, 96, cell=9)
@@ -98,7 +99,7 @@ def test_neighbours_overlap_by_at_most_the_dilation() -> None:
         assert any(((mask & ~near).sum() == 0) for near in reach[cores.class_ids == class_id])
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(0, 10_000), st.tuples(*[st.integers(6, 12)] * 4))
 def test_commutes_with_padding(seed: int, pad: tuple[int, int, int, int]) -> None:
     semantic, depth = fragmented_street(seed, 40, 56, cell=9)
@@ -113,7 +114,7 @@ def test_commutes_with_padding(seed: int, pad: tuple[int, int, int, int]) -> Non
     np.testing.assert_array_equal(padded.areas, found.areas)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(0, 10_000), st.integers(0, 1000))
 def test_commutes_with_renumbering_the_classes(seed: int, order: int) -> None:
     names = np.random.default_rng(order).permutation(300).tolist()

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.stages.instances import Instances, merge_by_depth, split_by_depth
+from tests.examples import examples
 from tests.stages.instances import full_frame_oracle as oracle
 from tests.stages.instances.golden import THINGS_BY_NAME, load, unpack
 from tests.stages.instances.scenes import THINGS, fragmented_street
@@ -74,7 +75,7 @@ def test_names_the_sizes_that_differ() -> None:
         merge_by_depth(instances, np.zeros((6, 20), int), np.zeros((6, 21)), [13])
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(0, 10_000), st.sampled_from([0.02, 0.1, 0.3]), st.sampled_from([0, 30, 90]))
 def test_equals_the_full_frame_oracle_on_fragmented_scenes(seed: int, gap: float, min_area: int) -> None:
     semantic, depth = fragmented_street(seed, 64, 96, cell=7)
@@ -95,7 +96,7 @@ def test_equals_the_full_frame_oracle_on_fragmented_scenes(seed: int, gap: float
     np.testing.assert_array_equal(merged.scores, scores)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(0, 10_000))
 def test_equals_the_oracle_on_masks_that_overlap_anyhow(seed: int) -> None:
     random = np.random.default_rng(seed)

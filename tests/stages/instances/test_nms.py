@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mbps_dataset.stages.instances import Instances, mask_iou, matrix_nms, merge_detections, suppress_overlaps
+from tests.examples import examples
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(arrays.arrays(bool, st.tuples(st.integers(0, 6), st.integers(1, 8), st.integers(1, 8))))
 def test_iou_equals_counting_pixels(masks: np.ndarray) -> None:
     expected = [[(a & b).sum() / max((a | b).sum(), 1) for b in masks] for a in masks]

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.stages.instances.normalised_cut import affinity, feature_grid, foreground, second_eigenvector
+from tests.examples import examples
 from tests.stages.instances.feature_scenes import feature_scene
 
 
@@ -19,7 +20,7 @@ def test_affinity_is_one_or_almost_nothing() -> None:
     ]
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(st.integers(0, 1000), st.floats(0.1, 1.5))
 def test_lanczos_gives_the_dense_solvers_cut(seed: int, noise: float) -> None:
     _, features = feature_scene(seed, noise)

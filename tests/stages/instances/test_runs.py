@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mbps_dataset.stages.instances.runs import Runs, pixels_of_runs, runs_of_pixels, union_by_owner
+from tests.examples import examples
 
 
 MAPS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.integers(0, 2))
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(MAPS)
 def test_runs_stand_for_the_map(labels: np.ndarray) -> None:
     runs = Runs.of(labels)
@@ -20,14 +21,14 @@ def test_runs_stand_for_the_map(labels: np.ndarray) -> None:
     assert (runs.starts // labels.shape[1] == (runs.starts + runs.lengths - 1) // labels.shape[1]).all()
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(MAPS)
 def test_runs_are_as_few_as_can_be(labels: np.ndarray) -> None:
     changes = (labels[:, 1:] != labels[:, :-1]).sum()
     assert len(Runs.of(labels).starts) == len(labels) + changes
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(MAPS)
 def test_window_is_the_bounding_box(labels: np.ndarray) -> None:
     runs = Runs.of(labels)
@@ -38,7 +39,7 @@ def test_window_is_the_bounding_box(labels: np.ndarray) -> None:
     assert inside.any(0)[[0, -1]].all() and inside.any(1)[[0, -1]].all()
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.sets(st.integers(0, 48)), st.integers(1, 9))
 def test_pixels_and_runs_are_two_forms_of_one_thing(chosen: set[int], width: int) -> None:
     pixels = np.array(sorted(chosen), dtype=np.int64)
@@ -47,7 +48,7 @@ def test_pixels_and_runs_are_two_forms_of_one_thing(chosen: set[int], width: int
     assert (starts // width == (starts + lengths - 1) // width).all()
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.integers(0, 6), st.integers(1, 7)), max_size=12))
 def test_union_by_owner_is_the_set_union(pieces: list[tuple[int, int, int, int]]) -> None:
     height, width = 5, 7

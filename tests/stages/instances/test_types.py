@@ -6,17 +6,18 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mbps_dataset.stages.instances import UNKNOWN_CLASS, Instances, types
+from tests.examples import examples
 
 
 MASKS = arrays.arrays(bool, st.tuples(st.integers(0, 5), st.integers(1, 9), st.integers(1, 9)))
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(MASKS)
 def test_masks_come_back(masks: np.ndarray) -> None:
     instances = Instances(masks)
@@ -28,7 +29,7 @@ def test_masks_come_back(masks: np.ndarray) -> None:
         np.testing.assert_array_equal(instances.pixels_of(index), np.flatnonzero(mask))
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(MASKS)
 def test_boxes_hold_their_masks_tightly(masks: np.ndarray) -> None:
     for mask, (x, y, width, height) in zip(masks, Instances(masks).boxes()):
@@ -37,7 +38,7 @@ def test_boxes_hold_their_masks_tightly(masks: np.ndarray) -> None:
         assert not mask.any() or (inside.any(0)[[0, -1]].all() and inside.any(1)[[0, -1]].all())
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(MASKS.filter(lambda masks: len(masks) > 0), st.data())
 def test_select_takes_the_named_masks_in_that_order(masks: np.ndarray, data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.integers(0, len(masks) - 1), max_size=6))
@@ -95,7 +96,7 @@ def test_the_callers_arrays_stay_writable() -> None:
     scores[0] = 0.5
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(MASKS, st.integers(1, 13), st.integers(1, 13))
 def test_resized_takes_the_nearest_pixel(masks: np.ndarray, height: int, width: int) -> None:
     rows = [(2 * i + 1) * masks.shape[1] // (2 * height) for i in range(height)]

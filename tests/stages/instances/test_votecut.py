@@ -4,16 +4,17 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbps_dataset.stages.instances import split_by_votecut
 from mbps_dataset.stages.instances.votecut import exact_kmeans_1d, vote
+from tests.examples import examples
 from tests.stages.instances.feature_scenes import feature_scene, semantic_of
 from tests.stages.instances.scenes import THINGS
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.floats(-5, 5), min_size=4, max_size=9), st.sampled_from([2, 3]))
 def test_kmeans_is_the_best_of_all_partitions(numbers: list[float], groups: int) -> None:
     values = np.array(numbers)

@@ -4,13 +4,14 @@ import heapq
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from mbps_dataset.stages.instances import split_by_depth, watershed_by_depth
 from mbps_dataset.stages.instances.depth_edges import gradient_magnitude
 from mbps_dataset.stages.instances.watershed import flood
+from tests.examples import examples
 from tests.stages.instances.golden import load
 from tests.stages.instances.scenes import THINGS, fragmented_street
 
@@ -33,7 +34,7 @@ def lowest_passes(markers: np.ndarray, regions: np.ndarray, relief: np.ndarray) 
     return passes
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 10_000))
 def test_each_pixel_goes_to_a_marker_with_the_lowest_pass(seed: int) -> None:
     random = np.random.default_rng(seed)
