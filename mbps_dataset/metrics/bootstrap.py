@@ -8,7 +8,7 @@ milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def bootstrap_intervals(
     matches: SegmentMatches,
     confusion: Int,
     class_ids: Sequence[int],
-    groups: dict[str, Sequence[int]],
+    groups: Mapping[str, Sequence[int]],
     *,
     resamples: int,
     confidence: float = 0.95,
@@ -39,11 +39,12 @@ def bootstrap_intervals(
     if not images or not resamples:
         return {}
     weights = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
-    tp, fp, fn, iou = (weights @ counts for counts in counts_per_image(matches, images, class_ids))
+    tp, fp, fn, iou = counts_per_image(matches, images, class_ids)
+    tp, fp, fn, iou = weights @ tp, weights @ fp, weights @ fn, weights @ iou
     draws: dict[str, Float] = {}
     for suffix, members in groups.items():
         columns = [position for position, c in enumerate(class_ids) if c in set(members)]
-        quality = class_means(*(counts[:, columns] for counts in (tp, fp, fn, iou)))
+        quality = class_means(tp[:, columns], fp[:, columns], fn[:, columns], iou[:, columns])
         draws |= {f"{name}{suffix}": values for name, values in zip(("pq", "sq", "rq"), quality)}
     resampled = np.tensordot(weights, confusion, axes=1)
     class_iou, draws["accuracy"] = intersection_over_union(resampled, penalise_void=False)

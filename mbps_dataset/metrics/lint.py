@@ -89,7 +89,8 @@ def rows_from_json(data: Any, name: str = "result") -> list[PublishedRow]:
 
 def rows_from_markdown(text: str) -> list[PublishedRow]:
     """Rows of every Markdown table in `text` that has a PQ column; the first column is the name."""
-    rows, header = [], []
+    rows: list[PublishedRow] = []
+    header: list[str] = []
     for line in text.splitlines():
         cells = [cell.strip().strip("*` ") for cell in line.strip().strip("|").split("|")]
         if "|" not in line:

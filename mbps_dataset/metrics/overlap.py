@@ -50,7 +50,14 @@ class OverlapTable:
     def to_bytes(self) -> bytes:
         """The table as the bytes of a small ``.npz``, for a cache or another process; see `from_bytes`."""
         buffer = io.BytesIO()
-        np.savez(buffer, images=self.images, **self.to_arrays())
+        arrays = self.to_arrays()
+        np.savez(
+            buffer,
+            images=self.images,
+            true_segments=arrays["true_segments"],
+            pred_segments=arrays["pred_segments"],
+            pairs=arrays["pairs"],
+        )
         return buffer.getvalue()
 
     @classmethod

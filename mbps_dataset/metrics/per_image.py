@@ -17,6 +17,8 @@ from mbps_dataset.metrics.segment_matching import SegmentMatches
 
 
 Float = NDArray[np.float64]
+Counts = tuple[Int, Int, Int, Float]
+"""TP, FP, FN and sum of IoU, each [rows, C]."""
 
 
 @dataclass(frozen=True)
@@ -39,33 +41,42 @@ def image_qualities(
     groups: Mapping[str, Sequence[int]],
 ) -> list[ImageQuality]:
     """Quality of every image. `groups` maps "", "_things" and "_stuff" to the classes averaged."""
-    counts = counts_per_image(matches, len(image_ids), class_ids)
-    quality = {}
+    tp, fp, fn, iou = counts_per_image(matches, len(image_ids), class_ids)
+    quality: dict[str, list[float]] = {}
     for suffix, members in groups.items():
-        columns = np.flatnonzero(np.isin(class_ids, members))
-        quality[f"pq{suffix}"] = class_means(*(values[:, columns] for values in counts))[0].tolist()
-    totals = {name: values.sum(axis=1).astype(int).tolist() for name, values in zip(("tp", "fp", "fn"), counts)}
-    columns = quality | totals
+        kept = np.flatnonzero(np.isin(class_ids, members))
+        quality[suffix] = class_means(tp[:, kept], fp[:, kept], fn[:, kept], iou[:, kept])[0].tolist()
     return [
-        ImageQuality(image_id, **{name: values[row] for name, values in columns.items()})
+        ImageQuality(
+            image_id,
+            pq=quality[""][row],
+            pq_things=quality["_things"][row],
+            pq_stuff=quality["_stuff"][row],
+            tp=int(tp[row].sum()),
+            fp=int(fp[row].sum()),
+            fn=int(fn[row].sum()),
+        )
         for row, image_id in enumerate(image_ids)
     ]
 
 
-def counts_per_image(matches: SegmentMatches, images: int, class_ids: Sequence[int]) -> tuple[Int, Int, Int, Float]:
+def counts_per_image(matches: SegmentMatches, images: int, class_ids: Sequence[int]) -> Counts:
     """TP, FP, FN and sum of IoU, each [images, C]."""
 
-    def spread(rows: Int, weights: Float | None = None) -> Float:
-        flat = rows[:, 0] * len(class_ids) + np.searchsorted(class_ids, rows[:, 1])
-        counts = np.bincount(flat, weights=weights, minlength=images * len(class_ids))
-        return counts.reshape(images, len(class_ids))
+    size = (images, len(class_ids))
 
-    kinds = (matches.true_positives, matches.false_positives, matches.false_negatives)
-    tp, fp, fn = (spread(rows) for rows in kinds)
-    return tp, fp, fn, spread(matches.true_positives, matches.ious)
+    def cells(rows: Int) -> Int:
+        return rows[:, 0] * len(class_ids) + np.searchsorted(class_ids, rows[:, 1])
+
+    def count(rows: Int) -> Int:
+        return np.bincount(cells(rows), minlength=images * len(class_ids)).reshape(size)
+
+    hits = matches.true_positives
+    iou = np.bincount(cells(hits), weights=matches.ious, minlength=images * len(class_ids)).astype(np.float64)
+    return count(hits), count(matches.false_positives), count(matches.false_negatives), iou.reshape(size)
 
 
-def class_means(tp: Float, fp: Float, fn: Float, iou: Float) -> tuple[Float, Float, Float]:
+def class_means(tp: Int, fp: Int, fn: Int, iou: Float) -> tuple[Float, Float, Float]:
     """PQ, SQ, RQ [B] as means over classes with TP + FP + FN > 0 of counts [B, C]."""
     seen = tp + fp + fn > 0
     weight = np.where(seen, tp + fp / 2 + fn / 2, np.nan)

@@ -13,12 +13,15 @@ Two averages are both called SQ in print:
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TypeVar
 
 from mbps_dataset.metrics.segment_matching import SegmentMatches
+
+
+Class = TypeVar("Class")  # the name of a class: its id, or what a paper calls it
 
 
 @dataclass(frozen=True)
@@ -63,22 +66,21 @@ class Average:
 
 def score_classes(matches: SegmentMatches, class_ids: Sequence[int]) -> dict[int, ClassScore]:
     """Counts per class over all images. Sums of IoU are correctly rounded, so the order of images does not matter."""
-    counts = [
-        dict(zip(*(column.tolist() for column in np.unique(rows[:, 1], return_counts=True))))
+    tp, fp, fn = (
+        Counter(rows[:, 1].tolist())
         for rows in (matches.true_positives, matches.false_positives, matches.false_negatives)
-    ]
+    )
     ious = {int(c): matches.ious[matches.true_positives[:, 1] == c] for c in class_ids}
-    return {
-        int(c): ClassScore(*(count.get(int(c), 0) for count in counts), iou_sum=math.fsum(ious[int(c)]))
-        for c in class_ids
-    }
+    return {c: ClassScore(tp[c], fp[c], fn[c], iou_sum=math.fsum(of_class)) for c, of_class in ious.items()}
 
 
-def average(scores: Mapping[int, ClassScore], *, pooled: bool = False) -> Average:
+def average(scores: Mapping[Class, ClassScore], *, pooled: bool = False) -> Average:
     """Average over classes with TP + FP + FN > 0; `pooled` makes `sq` and `rq` the pooled values."""
     used = [score for score in scores.values() if score.n]
     everything = ClassScore(
-        *(sum(getattr(score, name) for score in used) for name in ("tp", "fp", "fn")),
+        tp=sum(score.tp for score in used),
+        fp=sum(score.fp for score in used),
+        fn=sum(score.fn for score in used),
         iou_sum=math.fsum(score.iou_sum for score in used),
     )
     sq_pooled = everything.sq if everything.tp else math.nan

@@ -14,13 +14,14 @@ Layers are found under the module names of transformers 4.56 (`layer`) and of 5 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
-from transformers.models.dinov3_vit.modeling_dinov3_vit import apply_rotary_pos_emb
+from transformers.models.dinov3_vit.modeling_dinov3_vit import DINOv3ViTLayer, apply_rotary_pos_emb
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.transformers_loading import load_complete, without_progress_bars
@@ -40,7 +41,8 @@ class ClsAttention(nn.Module):
     @property
     def patch_size(self) -> int:
         """Side of a patch in pixels; image sides must be multiples of it."""
-        return int(self.backbone.config.patch_size)
+        side = self.backbone.config.patch_size
+        return side if isinstance(side, int) else int(side[0])
 
     def forward(self, pixels: Tensor, variant: str = "reference") -> Tensor:
         return self.attention(pixels, variant=variant)
@@ -107,6 +109,7 @@ class ClsAttention(nn.Module):
             self.backbone.save_pretrained(str(folder))
 
 
-def layers_of(network: DINOv3ViTModel) -> nn.ModuleList:
+def layers_of(network: DINOv3ViTModel) -> Sequence[DINOv3ViTLayer]:
     """The transformer layers, first to last, under either of transformers' names."""
-    return network.layer if hasattr(network, "layer") else network.model.layer
+    holder: Any = network if hasattr(network, "layer") else network.model
+    return holder.layer

@@ -52,6 +52,9 @@ class DepthEstimator(nn.Module):
     `mean`, `std` [3] standardise the image; `answers` one of `ANSWERS`; sides must be multiples of `multiple_of`.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         network: PreTrainedModel,
@@ -108,14 +111,15 @@ class DepthEstimator(nn.Module):
         known_answer, known_supervision = KNOWN.get(kind, (None, f"unknown: {kind} network {folder_or_hub_id}"))
         if kind == "depth_anything" and network.config.depth_estimation_type == "metric":
             known_answer = "depth"
-        if (answers or known_answer) is None:
+        answers = answers or known_answer
+        if answers is None:
             raise WeightsError(
                 f"{folder_or_hub_id} is a {kind} network, and what it answers is not known here; "
                 f"say answers='…', one of {', '.join(ANSWERS)}."
             )
         return cls(
             network,
-            answers=answers or known_answer,
+            answers=answers,
             supervision=supervision or known_supervision,
             **_preprocessing(folder_or_hub_id, hub_arguments),
         ).eval()
@@ -147,10 +151,10 @@ def _preprocessing(folder_or_hub_id: str | os.PathLike[str], hub_arguments: dict
             f"{folder_or_hub_id} holds no preprocessor_config.json, which says how its images are standardised."
         ) from error
     standardises = values.get("do_normalize", "image_mean" in values) and "image_mean" in values
-    size = values.get("size") if isinstance(values.get("size"), dict) else {}
+    size = values.get("size")
     found: dict[str, Any] = {"multiple_of": values.get("ensure_multiple_of") or values.get("size_divisor") or 1}
     if standardises:
         found |= {"mean": values["image_mean"], "std": values["image_std"]}
-    if "height" in size and "width" in size:
+    if isinstance(size, dict) and "height" in size and "width" in size:
         found["input_hw"] = (int(size["height"]), int(size["width"]))
     return found

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from torch import nn
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedModel
 
 from mbps_dataset.models.cause import CauseSegmenter
 from mbps_dataset.models.transformers_loading import load_complete
 
 
-def load_feature_network(folder: str | Path) -> nn.Module:
+def load_feature_network(folder: str | Path) -> PreTrainedModel:
     """The transformer in `folder`, in evaluation mode: any ViT of transformers, or the backbone of CAUSE weights.
 
     Raises `WeightsError` if it cannot be read or lacks a tensor.

@@ -14,7 +14,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
@@ -27,9 +27,14 @@ from mbps_dataset.models.checkpoints import StateDict, read_state_dict, require_
 from mbps_dataset.store import replacing
 
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
 WEIGHTS_FILE = "model.safetensors"
 
 Network = TypeVar("Network", bound="HubNetwork")
+Config = TypeVar("Config", bound="DataclassInstance")
 
 
 class HubNetwork(torch.nn.Module, PyTorchModelHubMixin):
@@ -84,7 +89,7 @@ def write_tensors(path: Path, state: StateDict) -> None:
             raise OSError(str(error)) from error
 
 
-def config_from_dict(config_class: type, values: dict[str, Any], *, source: str) -> Any:
+def config_from_dict(config_class: type[Config], values: dict[str, Any], *, source: str) -> Config:
     """Build a configuration dataclass from the content of a ``config.json``; `WeightsError` names a key it lacks."""
     known = {field.name for field in dataclasses.fields(config_class)}
     unknown = sorted(set(values) - known)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -17,12 +17,28 @@ from transformers.utils import logging as transformers_logging
 from mbps_dataset.errors import WeightsError
 
 
+if TYPE_CHECKING:
+    from transformers import AutoModel, AutoModelForDepthEstimation
+
+
 Network = TypeVar("Network", bound=PreTrainedModel)
 
 
+@overload
 def load_complete(
     model_class: type[Network], folder_or_hub_id: str | os.PathLike[str], *, expected: str, **hub_arguments: Any
-) -> Network:
+) -> Network: ...
+@overload
+def load_complete(
+    model_class: type[AutoModel | AutoModelForDepthEstimation],
+    folder_or_hub_id: str | os.PathLike[str],
+    *,
+    expected: str,
+    **hub_arguments: Any,
+) -> PreTrainedModel: ...
+def load_complete(
+    model_class: Any, folder_or_hub_id: str | os.PathLike[str], *, expected: str, **hub_arguments: Any
+) -> PreTrainedModel:
     """A network in evaluation mode from a folder or the Hub; `expected` says what it should be, for the messages.
 
     Raises `WeightsError` if it cannot be read, or lacks a tensor.

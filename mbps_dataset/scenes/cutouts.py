@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mbps_dataset.scenes.arrays import Mask, Points, Values
 from mbps_dataset.scenes.materials import Cutout
@@ -84,13 +83,14 @@ def foliage_cutout(
     table, bits = volume_level(level)
     scale = radius / LEAF_M / (1 << level)
     depth = 1.0 / inverse
-    index: NDArray[np.int32] | int = 0
+    index = np.zeros(inverse.shape, np.int32)
     for a, b, c, d in (to_unit[::-1] * scale).tolist():
         place = (y * b + c)[:, None] + x * a
         place *= depth
         place += d + 4096.0
         cell = place.astype(np.int32)
         cell &= (1 << bits) - 1
-        index = (index << bits) + cell
+        index <<= bits
+        index += cell
     leaves = table.take(index.astype(np.intp))
     mask &= leaves > np.float32(128 + 72 * 0.62) - np.float32(72 * 1.7) * rim

@@ -6,202 +6,13 @@ alone, so that it is fixed to the object. All shapes and proportions are ours, b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mbps_dataset.scenes.arrays import Mask, Places, Values
+from mbps_dataset.scenes.facade_pattern import facade
 from mbps_dataset.scenes.materials import Pattern
-
-
-Channels = list[Values]
-
-_HASH = np.random.default_rng(31).permutation(4096).astype(np.int32)
-_BOARDS = np.array(
-    [(0.6, 0.15, 0.12), (0.12, 0.2, 0.42), (0.1, 0.1, 0.11), (0.75, 0.72, 0.65), (0.15, 0.36, 0.24)], np.float32
-)
-
-
-class FaceTable(Protocol):
-    """What patterns read about parts, one value per part (see `shading`)."""
-
-    colour: list[Values]
-    accent: list[Values]
-    light: Values
-    width: Values
-    height: Values
-    parameters: list[Values]
-
-
-class Pixels:
-    """Pixels [N] of one kind of surface, with what their part says about them, gathered when asked for.
-
-    `u`, `v` metres from the first corner; `colour`, `accent` lit by the light on the part; `light` its brightness.
-    """
-
-    def __init__(self, part: NDArray[np.intp], u: Values, v: Values, grain: Values, table: FaceTable) -> None:
-        self.part, self.u, self.v, self.grain, self._table = part, u, v, grain, table
-        self._parameters: dict[int, Values] = {}
-
-    @cached_property
-    def colour(self) -> Channels:
-        return [channel.take(self.part) * self.grain for channel in self._table.colour]
-
-    @cached_property
-    def accent(self) -> Channels:
-        return [channel.take(self.part) for channel in self._table.accent]
-
-    @cached_property
-    def light(self) -> Values:
-        return self._table.light.take(self.part)
-
-    @cached_property
-    def width(self) -> Values:
-        return self._table.width.take(self.part)
-
-    @cached_property
-    def height(self) -> Values:
-        return self._table.height.take(self.part)
-
-    def parameter(self, k: int) -> Values:
-        if k not in self._parameters:
-            self._parameters[k] = self._table.parameters[k].take(self.part)
-        return self._parameters[k]
-
-    def per_part(self, formula: Callable[[FaceTable], Values]) -> Values:
-        """A value worked out once per part, then gathered."""
-        return formula(self._table).take(self.part)
-
-
-def _put(channels: Channels, mask: Mask, colour: Sequence[Values | float], gain: Values | float = 1.0) -> None:
-    """Where `mask`, set the channels to `colour` (three numbers or arrays) times `gain`."""
-    where = np.flatnonzero(mask)
-    for channel, value in zip(channels, colour):
-        value = value[where] if isinstance(value, np.ndarray) else value
-        channel[where] = value * (gain[where] if isinstance(gain, np.ndarray) else gain)
-
-
-def _dim(channels: Channels, mask: Mask, gain: float) -> None:
-    """Where `mask`, multiply the channels by `gain`."""
-    where = np.flatnonzero(mask)
-    for channel in channels:
-        channel[where] *= np.float32(gain)
-
-
-def _fraction(values: Values) -> Values:
-    return values - np.floor(values)
-
-
-class _Cells:
-    """The grid of windows of façade pixels: cell `i`, `j`, position `x`, `y` in it (−0.5 … 0.5), a number per cell."""
-
-    def __init__(self, p: Pixels) -> None:
-        self.storey = p.parameter(1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            across = p.per_part(lambda t: np.maximum(np.floor(t.width / t.parameters[0]), 1) / t.width)
-            self.frame_x, self.frame_y = (p.per_part(lambda t, k=k: 0.07 / t.parameters[k]) for k in (0, 1))
-        self.x, self.y = p.u * across, p.v / self.storey
-        i, self.j = np.floor(self.x), np.floor(self.y)
-        self.x -= i
-        self.x -= np.float32(0.5)
-        self.y -= self.j
-        self.y -= np.float32(0.5)
-        self.seed = p.parameter(5).astype(np.int32)
-        self.dice = _HASH.take((i.astype(np.int32) * 73 + self.j.astype(np.int32) * 151 + self.seed) & 4095)
-
-
-def facade(p: Pixels) -> Channels:
-    """Storeys of windows with frames, sills and blinds; doors or shop windows below; a cornice on top.
-
-    Parameters: window spacing, storey height, half width and half height of a window as a part of its cell, shop, seed.
-    """
-    cells, channels = _Cells(p), p.colour
-    half_width, half_height = p.parameter(2), p.parameter(3)
-    ground = cells.j < 0.5
-    ax, y = np.abs(cells.x), cells.y - np.float32(0.02)
-    frame_x, frame_y = cells.frame_x, cells.frame_y
-    below_top = p.height - p.v - np.float32(0.75)
-    inside = (ax < half_width) & (np.abs(y) < half_height) & (below_top > 0) & ~ground
-    sill = (ax < half_width + frame_x) & (np.abs(y + half_height + frame_y * 0.8) < frame_y * 0.8) & ~ground
-    ledge = (np.abs(below_top) < 0.12) | (ground & (p.v > cells.storey - 0.16))
-    _put(channels, (ledge | sill) & ~inside, p.accent, 0.95)
-    where = np.flatnonzero(inside)
-    _windows(p, channels, where, cells, ax[where], y[where], half_width[where], half_height[where], upper=True)
-    where = np.flatnonzero(ground)
-    if len(where):
-        _ground_floor(p, channels, where, cells)
-    return channels
-
-
-def _ground_floor(p: Pixels, channels: Channels, where: NDArray[np.intp], cells: _Cells) -> None:
-    """The lowest storey at pixels `where`: shop windows under a board, or windows and doors."""
-    shop = p.parameter(4)[where] > 0.5
-    door = ~shop & (cells.dice[where] < 700)
-    half_width = np.where(shop, np.float32(0.43), p.parameter(2)[where])
-    half_height = np.where(shop, np.float32(0.4), np.where(door, np.float32(0.36), p.parameter(3)[where]))
-    shift = np.where(shop, np.float32(0.06), np.where(door, np.float32(0.14), np.float32(-0.02)))
-    ax, y = np.abs(cells.x[where]), cells.y[where] + shift
-    inside = (ax < half_width) & (np.abs(y) < half_height)
-    v, storey = p.v[where], cells.storey[where]
-    outside = where[~inside & (v < storey - 0.16)]
-    for channel in channels:
-        channel[outside] *= np.float32(0.9)
-    chosen = np.flatnonzero(inside)
-    glass = where[chosen]
-    _windows(p, channels, glass, cells, ax[chosen], y[chosen], half_width[chosen], half_height[chosen], upper=False)
-    leaf = chosen[door[chosen] & (ax[chosen] < half_width[chosen] * 0.8)]
-    tone = (cells.dice[where[leaf]] & 255).astype(np.float32) * (1 / 255)
-    for channel, accent in zip(channels, p.accent):
-        channel[where[leaf]] = accent[where[leaf]] * (0.45 + 0.4 * tone)
-    board = where[shop & ~inside & (v > storey * 0.84) & (v < storey * 0.99)]
-    if len(board):
-        _shop_board(p, channels, board, cells.seed[board])
-
-
-def _windows(
-    p: Pixels,
-    channels: Channels,
-    where: Places,
-    cells: _Cells,
-    ax: Values,
-    y: Values,
-    half_width: Values,
-    half_height: Values,
-    *,
-    upper: bool,
-) -> None:
-    """Glass that mirrors the sky, the shade of the lintel, curtains and blinds, frames; at pixels `where`."""
-    dice, light = cells.dice[where], p.light[where]
-    frame_x, frame_y = cells.frame_x[where], cells.frame_y[where]
-    tone = (dice & 255).astype(np.float32) * np.float32(1 / 255)
-    sky = np.clip(0.2 + 0.9 * y / half_height * tone, 0, 1) * 0.35 + 0.06 + 0.12 * tone * tone
-    sky[y > half_height - 0.2 / cells.storey[where]] *= 0.55
-    sky *= light
-    glass = [sky * np.float32(tint) for tint in (0.92, 1.0, 1.1)]
-    if upper:
-        dice = dice & 1023
-        _put(glass, (dice < 260) & (ax > half_width * 0.45), (0.62, 0.6, 0.55), light * 0.8)
-        _put(glass, (dice > 860) & (y > 0), (0.7, 0.69, 0.66), light * 0.75)
-    frame = (ax > half_width - frame_x) | (np.abs(y) > half_height - frame_y) | (ax < frame_x * 0.5)
-    framed = np.flatnonzero(frame)
-    for channel, value, accent in zip(channels, glass, p.accent):
-        value[framed] = accent[where[framed]]
-        channel[where] = value
-
-
-def _shop_board(p: Pixels, channels: Channels, where: NDArray[np.intp], seed: NDArray[np.int32]) -> None:
-    """A board with lettering above the shop windows, at pixels `where`."""
-    u, v, light = p.u[where], p.v[where], p.light[where]
-    board = (np.floor(u / 6.5).astype(np.int32) + seed) % len(_BOARDS)
-    letter = _HASH.take((np.floor(u / 0.13).astype(np.int32) * 7 + seed) & 4095) & 3
-    middle = _fraction(u / 6.5)
-    text = (letter > 0) & (middle > 0.25) & (middle < 0.75) & (_fraction(u / 0.26) > 0.2)
-    text &= np.abs(v - p.parameter(1)[where] * 0.915) < 0.11
-    for k, (channel, ink) in enumerate(zip(channels, (0.85, 0.84, 0.78))):
-        channel[where] = np.where(text, np.float32(ink), _BOARDS[:, k].take(board)) * light
+from mbps_dataset.scenes.pattern_pixels import HASH, Channels, Pixels, dim, fraction, put
 
 
 def screen(p: Pixels) -> Channels:
@@ -212,8 +23,8 @@ def screen(p: Pixels) -> Channels:
     seat = ((np.abs(x - 0.5) - 0.2) * 14) ** 2 + ((y - 0.3) * 4.5) ** 2 < 1
     sky *= np.where(seat, np.float32(0.72), np.float32(1))
     channels = p.colour
-    _put(channels, glass, (0.9, 1.0, 1.08), sky)
-    _put(channels, glass & (y < 0.12), (0.05, 0.05, 0.05), 1.0)
+    put(channels, glass, (0.9, 1.0, 1.08), sky)
+    put(channels, glass & (y < 0.12), (0.05, 0.05, 0.05), 1.0)
     return channels
 
 
@@ -229,11 +40,11 @@ def cabin(p: Pixels) -> Channels:
     front = np.where(p.parameter(3) > 0, position < 0.42, position > 0.58)
     glass &= ~blind | front
     sky = (0.1 + 0.26 * y + 0.07 * np.sin(p.u * 3.1)) * p.light
-    seat = (np.abs(_fraction(position * 2) - 0.6) < 0.11) & (y < 0.6)
+    seat = (np.abs(fraction(position * 2) - 0.6) < 0.11) & (y < 0.6)
     sky *= np.where(seat, np.float32(0.5), np.float32(1))
     channels = p.colour
-    _put(channels, glass, (0.92, 1.0, 1.07), sky)
-    _put(channels, glass & pillar, (0.05, 0.05, 0.05), p.light)
+    put(channels, glass, (0.92, 1.0, 1.07), sky)
+    put(channels, glass & pillar, (0.05, 0.05, 0.05), p.light)
     return channels
 
 
@@ -248,14 +59,14 @@ def car_side(p: Pixels) -> Channels:
     between = second - first
     seam = np.minimum(np.abs(p.u - first - 0.42 * between), np.abs(p.u - first - 0.78 * between))
     seam = np.minimum(seam, np.abs(p.u - first - 0.12 * between))
-    _dim(channels, (seam < 0.014) & (y > 0.15), 0.5)
+    dim(channels, (seam < 0.014) & (y > 0.15), 0.5)
     handle = (np.abs(p.u - first - 0.5 * between) < 0.08) | (np.abs(p.u - first - 0.86 * between) < 0.08)
-    _dim(channels, handle & (np.abs(y - 0.86) < 0.04), 0.45)
-    _put(channels, y < 0.14, (0.06, 0.06, 0.065), p.light)
+    dim(channels, handle & (np.abs(y - 0.86) < 0.04), 0.45)
+    put(channels, y < 0.14, (0.06, 0.06, 0.065), p.light)
     radius = p.parameter(2) + 0.07
     centre = p.parameter(2) - 0.2
     distance = np.minimum((p.u - first) ** 2, (p.u - second) ** 2) + (p.v - centre) ** 2
-    _put(channels, distance < radius**2, (0.025, 0.025, 0.028), p.light)
+    put(channels, distance < radius**2, (0.025, 0.025, 0.028), p.light)
     return channels
 
 
@@ -264,12 +75,12 @@ def lamps(p: Pixels) -> Channels:
     x, y = np.abs(p.u / p.width - 0.5), p.v / p.height
     front = p.parameter(0) > 0.5
     channels = p.colour
-    _put(channels, front & (x < 0.25) & (y < 0.75) & (y > 0.08), (0.07, 0.07, 0.075), p.light)
-    _put(channels, front & (x < 0.23) & (_fraction(y * 4) < 0.3) & (y < 0.7), (0.3, 0.3, 0.31), p.light)
+    put(channels, front & (x < 0.25) & (y < 0.75) & (y > 0.08), (0.07, 0.07, 0.075), p.light)
+    put(channels, front & (x < 0.23) & (fraction(y * 4) < 0.3) & (y < 0.7), (0.3, 0.3, 0.31), p.light)
     lamp = (x > 0.31) & (x < 0.485) & (y > 0.12) & (y < 0.85)
-    _put(channels, lamp, p.accent)
+    put(channels, lamp, p.accent)
     glow = lamp & ((x - 0.4) ** 2 * 6 + (y - 0.5) ** 2 * 0.6 < 0.05)
-    _put(channels, glow, p.accent, 1.25)
+    put(channels, glow, p.accent, 1.25)
     return channels
 
 
@@ -277,12 +88,12 @@ def bumper(p: Pixels) -> Channels:
     """The lower end of a car: plate, air intake, apron."""
     x, y = np.abs(p.u / p.width - 0.5), p.v / p.height
     channels = p.colour
-    _dim(channels, y < 0.45, 0.85)
-    _put(channels, (y < 0.28) | ((x < 0.3) & (y < 0.42)), (0.07, 0.07, 0.075), p.light)
+    dim(channels, y < 0.45, 0.85)
+    put(channels, (y < 0.28) | ((x < 0.3) & (y < 0.42)), (0.07, 0.07, 0.075), p.light)
     plate = (np.abs(p.u - p.width / 2) < 0.26) & (np.abs(y - 0.66) < 0.13)
-    _put(channels, plate, p.accent)
-    text = plate & (np.abs(y - 0.66) < 0.07) & (_fraction(p.u / 0.06) < 0.55) & (np.abs(p.u - p.width / 2) < 0.21)
-    _put(channels, text, (0.12, 0.12, 0.13), p.light)
+    put(channels, plate, p.accent)
+    text = plate & (np.abs(y - 0.66) < 0.07) & (fraction(p.u / 0.06) < 0.55) & (np.abs(p.u - p.width / 2) < 0.21)
+    put(channels, text, (0.12, 0.12, 0.13), p.light)
     return channels
 
 
@@ -296,15 +107,15 @@ def coach_side(p: Pixels) -> Channels:
     gain = 0.8 + 0.25 * y
     for channel in channels:
         channel *= gain
-    _put(channels, (style > 0.5) & (y < low - 0.06) & (y > low - 0.14), p.accent)
-    _put(channels, (style > 1.5) & (y > high + 0.03), p.accent)
+    put(channels, (style > 0.5) & (y < low - 0.06) & (y > low - 0.14), p.accent)
+    put(channels, (style > 1.5) & (y > high + 0.03), p.accent)
     band = (y > low) & (y < high) & (p.u > 0.25) & (p.u < p.width - 0.25)
     door = (style > 0.5) & (cell % 4 == 1) & (y < high) & (y > 0.05)
     glass = (band | door) & (np.abs(x - 0.5) < 0.46)
     sky = (0.08 + 0.3 * np.maximum(y - low, 0) + 0.05 * np.sin(p.u * 2.3)) * p.light
-    _put(channels, band | door, (0.05, 0.05, 0.055), p.light)
-    _put(channels, glass, (0.92, 1.0, 1.08), sky)
-    _put(channels, y < 0.06, (0.06, 0.06, 0.06), p.light)
+    put(channels, band | door, (0.05, 0.05, 0.055), p.light)
+    put(channels, glass, (0.92, 1.0, 1.08), sky)
+    put(channels, y < 0.06, (0.06, 0.06, 0.06), p.light)
     return channels
 
 
@@ -316,16 +127,16 @@ def coach_front(p: Pixels) -> Channels:
     low = np.where(style > 1.5, np.float32(0.55), np.float32(0.4))
     glass = (x < 0.45) & (y > low) & (y < 0.82)
     sky = (0.08 + 0.45 * np.maximum(y - low, 0)) * p.light
-    _put(channels, glass, (0.92, 1.0, 1.08), sky)
-    _put(channels, glass & (style < 1.5) & (np.abs(x) < 0.012), (0.05, 0.05, 0.05), p.light)
+    put(channels, glass, (0.92, 1.0, 1.08), sky)
+    put(channels, glass & (style < 1.5) & (np.abs(x) < 0.012), (0.05, 0.05, 0.05), p.light)
     board = (style > 0.5) & (x < 0.36) & (y > 0.86) & (y < 0.95)
-    _put(channels, board, (0.05, 0.05, 0.05), p.light)
-    _put(channels, board & (_fraction(p.u / 0.16) < 0.6) & (np.abs(y - 0.905) < 0.025), (0.95, 0.7, 0.2))
+    put(channels, board, (0.05, 0.05, 0.05), p.light)
+    put(channels, board & (fraction(p.u / 0.16) < 0.6) & (np.abs(y - 0.905) < 0.025), (0.95, 0.7, 0.2))
     lamp = (x > 0.34) & (x < 0.46) & (y > 0.13) & (y < 0.22)
-    _put(channels, lamp & (style < 1.5), (0.88, 0.88, 0.84), p.light)
-    _put(channels, lamp & (style > 1.5), (0.6, 0.06, 0.05), p.light)
-    _put(channels, (x < 0.28) & (y > 0.12) & (y < 0.2), (0.08, 0.08, 0.085), p.light)
-    _put(channels, y < 0.07, (0.06, 0.06, 0.06), p.light)
+    put(channels, lamp & (style < 1.5), (0.88, 0.88, 0.84), p.light)
+    put(channels, lamp & (style > 1.5), (0.6, 0.06, 0.05), p.light)
+    put(channels, (x < 0.28) & (y > 0.12) & (y < 0.2), (0.08, 0.08, 0.085), p.light)
+    put(channels, y < 0.07, (0.06, 0.06, 0.06), p.light)
     return channels
 
 
@@ -334,18 +145,18 @@ def cargo(p: Pixels) -> Channels:
     style = p.parameter(0)
     y = p.v / p.height
     channels = p.colour
-    rib = (style > 0.5) & (style < 1.5) & (_fraction(p.u / 0.3) < 0.25)
-    _dim(channels, rib, 0.82)
-    fold = (style > 2.5) & (_fraction(p.u / 0.75 + 0.1 * np.sin(3 * y)) < 0.18)
-    _dim(channels, fold, 0.75)
+    rib = (style > 0.5) & (style < 1.5) & (fraction(p.u / 0.3) < 0.25)
+    dim(channels, rib, 0.82)
+    fold = (style > 2.5) & (fraction(p.u / 0.75 + 0.1 * np.sin(3 * y)) < 0.18)
+    dim(channels, fold, 0.75)
     stripe = (style > 1.5) & (style < 2.5) & (np.abs(y - 0.55) < 0.2)
-    _put(channels, stripe, p.accent)
+    put(channels, stripe, p.accent)
     middle = np.abs(p.u / p.width - 0.5)
-    letter = _HASH.take(np.floor(p.u / 0.22).astype(np.int32) & 4095) & 3
-    text = stripe & (np.abs(y - 0.55) < 0.11) & (middle < 0.3) & (_fraction(p.u / 0.44) < 0.72) & (letter > 0)
-    _put(channels, text, (0.9, 0.9, 0.88), p.light)
+    letter = HASH.take(np.floor(p.u / 0.22).astype(np.int32) & 4095) & 3
+    text = stripe & (np.abs(y - 0.55) < 0.11) & (middle < 0.3) & (fraction(p.u / 0.44) < 0.72) & (letter > 0)
+    put(channels, text, (0.9, 0.9, 0.88), p.light)
     edge = (p.u < 0.07) | (p.u > p.width - 0.07) | (p.v < 0.07) | (p.v > p.height - 0.07)
-    _dim(channels, edge | ((p.width < 3) & (np.abs(p.u - p.width / 2) < 0.025)), 0.6)
+    dim(channels, edge | ((p.width < 3) & (np.abs(p.u - p.width / 2) < 0.025)), 0.6)
     return channels
 
 
@@ -356,22 +167,22 @@ def sign(p: Pixels) -> Channels:
     radius = np.sqrt(x * x + y * y)
     edge = np.minimum(np.minimum(1 - np.abs(x), 1 - np.abs(y)) * 0.5, 1)
     channels = p.colour
-    _put(channels, (style == 0) & (radius > 0.74), p.accent)
-    _put(channels, (style == 0) & (np.abs(np.abs(x) - 0.22) < 0.12) & (np.abs(y) < 0.34), (0.1, 0.1, 0.1), p.light)
-    _put(
+    put(channels, (style == 0) & (radius > 0.74), p.accent)
+    put(channels, (style == 0) & (np.abs(np.abs(x) - 0.22) < 0.12) & (np.abs(y) < 0.34), (0.1, 0.1, 0.1), p.light)
+    put(
         channels,
         (style == 1) & ((np.abs(x) < 0.12) & (np.abs(y) < 0.5) | (np.abs(np.abs(x) + y - 0.45) < 0.12) & (y > 0)),
         p.accent,
     )
-    _put(channels, (style == 2) & (np.abs(x) < 0.68) & (np.abs(y) < 0.17), p.accent)
+    put(channels, (style == 2) & (np.abs(x) < 0.68) & (np.abs(y) < 0.17), p.accent)
     inner = (np.abs(x) < (1 - y) * 0.5 - 0.24) & (y > -0.8)
-    _put(channels, (style == 3) & ~inner, p.accent)
-    _put(channels, (style == 3) & (np.abs(x) < 0.09) & (y > -0.62) & (y < 0.1), (0.1, 0.1, 0.1), p.light)
-    _put(channels, (style == 4) & (np.abs(x) < 0.6) & (y < 0.45) & (np.abs(x) < (0.55 - y)), p.accent)
-    _put(channels, (style == 5) & (edge < 0.04), p.accent)
-    rows = (np.abs(np.abs(y) - 0.36) < 0.2) & (np.abs(x) < 0.8) & (_fraction(p.u / 0.11) < 0.6)
-    _put(channels, (style == 5) & rows, p.accent)
-    _put(channels, (style == 6) & (np.abs(x) + np.abs(y) > 0.72), p.accent)
+    put(channels, (style == 3) & ~inner, p.accent)
+    put(channels, (style == 3) & (np.abs(x) < 0.09) & (y > -0.62) & (y < 0.1), (0.1, 0.1, 0.1), p.light)
+    put(channels, (style == 4) & (np.abs(x) < 0.6) & (y < 0.45) & (np.abs(x) < (0.55 - y)), p.accent)
+    put(channels, (style == 5) & (edge < 0.04), p.accent)
+    rows = (np.abs(np.abs(y) - 0.36) < 0.2) & (np.abs(x) < 0.8) & (fraction(p.u / 0.11) < 0.6)
+    put(channels, (style == 5) & rows, p.accent)
+    put(channels, (style == 6) & (np.abs(x) + np.abs(y) > 0.72), p.accent)
     return channels
 
 
@@ -380,11 +191,11 @@ def signal(p: Pixels) -> Channels:
     lit = np.round(p.parameter(0)).astype(np.int32)
     x, y = p.u / p.width - 0.5, p.v / p.height * 3
     row = 2 - np.clip(np.floor(y), 0, 2).astype(np.int32)
-    lamp = (x * p.width) ** 2 + ((_fraction(y) - 0.5) * p.height / 3) ** 2 < 0.012
+    lamp = (x * p.width) ** 2 + ((fraction(y) - 0.5) * p.height / 3) ** 2 < 0.012
     channels = p.colour
     for k, hue in enumerate(((0.95, 0.16, 0.1), (0.98, 0.68, 0.1), (0.2, 0.9, 0.5))):
-        _put(channels, lamp & (row == k) & (lit == k), hue, 1.0)
-        _put(channels, lamp & (row == k) & (lit != k), hue, 0.16)
+        put(channels, lamp & (row == k) & (lit == k), hue, 1.0)
+        put(channels, lamp & (row == k) & (lit != k), hue, 0.16)
     return channels
 
 

@@ -210,15 +210,15 @@ def limb(start: Point, end: Point, radius: float, across: float = 1.0, deep: flo
     sx, sy, sz = (-ay * ax, 1.0 - ay * ay, -ay * az) if abs(ay) < 0.9 else (1.0 - ax * ax, -ax * ay, -ax * az)
     norm = radius / math.sqrt(sx * sx + sy * sy + sz * sz)
     sx, sy, sz = sx * norm, sy * norm, sz * norm
-    third = (ay * sz - az * sy, az * sx - ax * sz, ax * sy - ay * sx)
+    tx, ty, tz = (ay * sz - az * sy, az * sx - ax * sz, ax * sy - ay * sx)
     half = 0.5 * length + 0.4 * radius
-    middle = tuple(0.5 * (p + q) for p, q in zip(start, end))
+    (px, py, pz), (qx, qy, qz) = start, end
     return [
-        middle,
+        (0.5 * (px + qx), 0.5 * (py + qy), 0.5 * (pz + qz)),
         (ax * half, ay * half, az * half),
         (sx * across, sy * across, sz * across),
-        tuple(value * deep for value in third),
-    ]  # type: ignore[return-value]
+        (tx * deep, ty * deep, tz * deep),
+    ]
 
 
 def bar(start: Point, end: Point, width: float) -> Corners:

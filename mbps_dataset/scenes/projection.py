@@ -199,11 +199,13 @@ def project_ellipsoids(parts: Parts, screen: Screen) -> Projected:
     ahead = centre[:, 2] - np.sqrt(spread[:, 2, 2]) > NEAR_M
     safe = np.where(ahead, dual[:, 2, 2], -1.0)
     k = screen.intrinsics
-    spans = []
-    for axis, focal, middle in ((1, k.fy, k.cy), (0, k.fx, k.cx)):
+
+    def span(axis: int, focal: float, middle: float) -> tuple[Points, Points]:
         root = np.sqrt(np.maximum(dual[:, axis, 2] ** 2 - dual[:, axis, axis] * safe, 0.0))
-        spans += [focal * (dual[:, axis, 2] + root) / safe + middle, focal * (dual[:, axis, 2] - root) / safe + middle]
-    bounds = _pixel_bounds(*spans, screen)
+        return focal * (dual[:, axis, 2] + root) / safe + middle, focal * (dual[:, axis, 2] - root) / safe + middle
+
+    (top, bottom), (left, right) = span(1, k.fy, k.cy), span(0, k.fx, k.cx)
+    bounds = _pixel_bounds(top, bottom, left, right, screen)
     rows = np.flatnonzero(ahead & (bounds[:, 0] < bounds[:, 1]) & (bounds[:, 2] < bounds[:, 3]))
     centre, axes = centre[rows], axes[rows]
     matrix = axes / (axes**2).sum(2, keepdims=True)

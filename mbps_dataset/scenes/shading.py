@@ -14,7 +14,8 @@ from numpy.typing import DTypeLike, NDArray
 from mbps_dataset.scenes import materials
 from mbps_dataset.scenes.arrays import Mask, Places, Points, Values
 from mbps_dataset.scenes.materials import Pattern
-from mbps_dataset.scenes.patterns import FACES, Pixels
+from mbps_dataset.scenes.pattern_pixels import Pixels
+from mbps_dataset.scenes.patterns import FACES
 from mbps_dataset.scenes.primitives import Parts
 from mbps_dataset.scenes.projection import Projected, Screen
 from mbps_dataset.scenes.raster import Visible
@@ -263,7 +264,8 @@ def _shade_ellipsoids(
         unit.append(np.clip(value, -1.05, 1.05, out=value))
     scale = table.scale.take(own)
     footprint = depth * np.float32(pixel) / table.texel.take(own)
-    noise = sample_volume(*(value * scale for value in unit), np.maximum(footprint, np.float32(1)))
+    across, along, up = (value * scale for value in unit)
+    noise = sample_volume(across, along, up, np.maximum(footprint, np.float32(1)))
     direct = sum(axis.take(own) * value for axis, value in zip(table.sun, unit))
     above = sum(axis.take(own) * value for axis, value in zip(table.up, unit))
     pattern = table.pattern.take(own)

@@ -33,6 +33,7 @@ Pull two noisy classes onto the edge of a picture:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, Literal, TypeVar
@@ -191,7 +192,7 @@ def _ordered(image: Tensor, channel_order: ChannelOrder) -> NDArray[np.uint8]:
     return pixels[..., ::-1] if channel_order == "bgr" else pixels
 
 
-def _backend(name: str):
+def _backend(name: str) -> Callable[[Tensor, Tensor, CrfKernels], Tensor]:
     if name == "torch":
         return _infer_with_torch
     if name != "pydensecrf":

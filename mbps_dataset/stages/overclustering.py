@@ -73,14 +73,14 @@ def fit_kmeans(
     """
     if k < 1 or restarts < 1 or iterations < 1:
         raise ValueError(f"Expected k, restarts and iterations of at least 1, but got {k}, {restarts}, {iterations}.")
-    tokens = np.asarray(tokens, dtype=np.float64)
-    if tokens.ndim != 2 or not np.isfinite(tokens).all():
-        raise ValueError(f"Expected `tokens` to be finite numbers [N, C], but got shape {tokens.shape}.")
-    tokens = unit_rows(tokens[np.linalg.norm(tokens, axis=1) > 0])
-    if len(tokens) < k:
-        raise ValueError(_TOO_FEW.format(k=k, found=len(tokens)))
+    given = np.asarray(tokens, dtype=np.float64)
+    if given.ndim != 2 or not np.isfinite(given).all():
+        raise ValueError(f"Expected `tokens` to be finite numbers [N, C], but got shape {given.shape}.")
+    units = unit_rows(given[np.linalg.norm(given, axis=1) > 0])
+    if len(units) < k:
+        raise ValueError(_TOO_FEW.format(k=k, found=len(units)))
     generator = np.random.default_rng(seed)
-    starts = (_lloyd(tokens, _plus_plus(tokens, k, generator), iterations) for _ in range(restarts))
+    starts = (_lloyd(units, _plus_plus(units, k, generator), iterations) for _ in range(restarts))
     return min(starts, key=lambda start: start[1])[0]
 
 
@@ -116,7 +116,7 @@ def class_logits(logits: Array, cluster_to_class: NDArray[np.integer], classes: 
     return named.numpy() if isinstance(logits, np.ndarray) else named
 
 
-def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+def unit_rows(rows: Float64) -> Float64:
     """Rows [N, C] divided by their lengths; a row without length stays zero."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(length > 0, length, 1)

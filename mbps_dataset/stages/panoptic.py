@@ -111,7 +111,8 @@ class Panoptic:
         with ``overflow="share"`` its things from the 999th on share k = 999. Also ValueError if a class's range holds
         `void` (class 255 and the default; class 0 and 0 is the reference's own collision and allowed).
         """
-        values, seen = [], Counter()
+        values: list[int] = []
+        seen: Counter[int] = Counter()
         for segment in self.segments:
             seen[segment.class_id] += segment.isthing
             number = min(seen[segment.class_id], _IDS_PER_CLASS - 1) if segment.isthing else 0

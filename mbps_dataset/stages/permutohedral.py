@@ -204,7 +204,9 @@ def _elevate(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return elevated
 
 
-def _round_to_lattice(elevated: NDArray[np.float32]):
+def _round_to_lattice(
+    elevated: NDArray[np.float32],
+) -> tuple[NDArray[np.int32], NDArray[np.int8], NDArray[np.float32]]:
     """Quotients and ranks of the enclosing simplices, and how far each coordinate lies above the remainder-0 corner."""
     n_corners = len(elevated)
     rounded = np.rint(elevated * np.float32(1 / n_corners))

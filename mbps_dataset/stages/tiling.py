@@ -50,22 +50,22 @@ class Tiling:
     def in_order(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
         """[C, H, W] -> [C, H W] in tile order."""
         ordered = np.empty((len(planes), self.height * self.width), planes.dtype)
-        for window, places in zip(self.windows, self.ranges):
-            ordered[:, places] = planes[(slice(None), *window)].reshape(len(planes), -1)
+        for (down, across), places in zip(self.windows, self.ranges):
+            ordered[:, places] = planes[:, down, across].reshape(len(planes), -1)
         return ordered
 
     def rows(self, planes: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
         """[C, H, W] -> [H W, C] in tile order; `change` works in place on each tile while it is in cache."""
         rows = planes.new_empty(self.height * self.width, len(planes))
-        for window, places in zip(self.windows, self.ranges):
-            tile = planes[(slice(None), *window)].permute(1, 2, 0)
+        for (down, across), places in zip(self.windows, self.ranges):
+            tile = planes[:, down, across].permute(1, 2, 0)
             change(rows[places].view(tile.shape).copy_(tile))
         return rows
 
     def planes(self, rows: Tensor) -> Tensor:
         """[H W, C] in tile order -> [C, H, W]."""
         planes = rows.new_empty(rows.shape[1], self.height, self.width)
-        for window, places in zip(self.windows, self.ranges):
-            tile = planes[(slice(None), *window)].permute(1, 2, 0)
+        for (down, across), places in zip(self.windows, self.ranges):
+            tile = planes[:, down, across].permute(1, 2, 0)
             tile.copy_(rows[places].view(tile.shape))
         return planes

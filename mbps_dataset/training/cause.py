@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from mbps_dataset.models.cause import CauseSegmenter
 from mbps_dataset.stages.overclustering import fit_kmeans
-from mbps_dataset.training.checkpointing import ALONE, Checkpoint, seeded
+from mbps_dataset.training.checkpointing import ALONE, Checkpoint, Stateful, seeded
 from mbps_dataset.training.contrastive import TokenBank, contrastive_loss, nearest_codebook_index
 from mbps_dataset.training.modularity import draw_grid_order, grid_sample, modularity_loss
 from mbps_dataset.training.precision import half_precision
@@ -203,7 +203,7 @@ class _Trainer:
         centres = fit_kmeans(tokens.cpu().numpy(), count, seed=self.settings.seed, restarts=1, iterations=50)
         return self.processes.from_first(torch.from_numpy(centres).to(tokens) * tokens.norm(dim=1).mean())
 
-    def _checkpoint(self, name: str, **parts: object) -> Checkpoint:
+    def _checkpoint(self, name: str, **parts: Stateful) -> Checkpoint:
         path = None if self.folder is None else self.folder / f"{name}.pt"
         plain = {
             key: value if not isinstance(value, tuple) else repr(value) for key, value in asdict(self.settings).items()

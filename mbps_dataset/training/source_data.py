@@ -82,14 +82,14 @@ def _is_complete(frame: CityscapesFrame) -> bool:
 
 
 def _rendered(frame: SceneFrame) -> VideoTriplet:
-    views = render_triplet(frame.seed, frame.settings)
-    return VideoTriplet(*(view.image for view in views), views[1].intrinsics.matrix())
+    before, now, after = render_triplet(frame.seed, frame.settings)
+    return VideoTriplet(before.image, now.image, after.image, now.intrinsics.matrix())
 
 
 def _recorded(frame: Frame) -> VideoTriplet:
     assert isinstance(frame, CityscapesFrame)
-    images = [_read(frame.neighbour_path(-1)), frame.image(), _read(frame.neighbour_path(1))]
-    return VideoTriplet(*images, read_intrinsics(frame.camera_path()))
+    before, after = _read(frame.neighbour_path(-1)), _read(frame.neighbour_path(1))
+    return VideoTriplet(before, frame.image(), after, read_intrinsics(frame.camera_path()))
 
 
 def _read(path: Path | None) -> RGBImage:

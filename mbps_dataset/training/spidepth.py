@@ -29,6 +29,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -118,8 +119,11 @@ def train_spidepth(
         auto-masking leaves on), and ``motion`` (distance of the pose network's guess) where that is learned.
     """
     with seeded(settings.seed):
-        pose_group = {"params": _parameters(pose_network), "lr": settings.pose_rate * settings.learning_rate}
-        optimiser = torch.optim.Adam([{"params": _parameters(depth_network)}, pose_group], settings.learning_rate)
+        groups: list[dict[str, Any]] = [
+            {"params": _parameters(depth_network)},
+            {"params": _parameters(pose_network), "lr": settings.pose_rate * settings.learning_rate},
+        ]
+        optimiser = torch.optim.Adam(groups, settings.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, settings))
         order = ShuffledOrder(len(triplets))
         checkpoint = Checkpoint(

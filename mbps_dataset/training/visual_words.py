@@ -197,7 +197,7 @@ class _Round:
         words = fit_kmeans(
             rows[chosen].numpy(), self.settings.words, seed=self.settings.seed, restarts=1, iterations=30
         )
-        self.maps.set(_nearest(rows, words), [tuple(item.shape[1:]) for item in maps])
+        self.maps.set(_nearest(rows, words), [(item.shape[1], item.shape[2]) for item in maps])
 
     def _describe_by_statistics(self, pixels: Tensor) -> Tensor:
         return local_statistics(pixels, self.patch_px)[0]

@@ -24,8 +24,11 @@ def whiten_patch_filters(
 ) -> None:
     """Set `filters` (stride = kernel, D channels) to the D / 2 leading principal components of patches, and negatives.
 
-    Patches are drawn from torch's default generator; each channel gets standard deviation `amplitude` over them.
+    Patches are drawn from torch's default generator; each channel gets standard deviation `amplitude` over them. Raises `ValueError`
+    for filters without a bias.
     """
+    if filters.bias is None:
+        raise ValueError("Expected patch filters with a bias, which takes the mean of the patches away; pass bias=True.")
     patch = filters.kernel_size[0]
     size = window_px // patch * patch
     windows = -(-patches // (size // patch) ** 2)

@@ -36,11 +36,11 @@ class Centroids:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the published form to `path` (ending in .npz) and return it."""
         path = Path(path)
-        arrays: dict[str, NDArray] = {"centroids": self.centroids}
-        if self.cluster_to_class is not None:
-            arrays["cluster_to_class"] = self.cluster_to_class
         with path.open("wb") as stream:
-            np.savez(stream, **arrays)
+            if self.cluster_to_class is None:
+                np.savez(stream, centroids=self.centroids)
+            else:
+                np.savez(stream, centroids=self.centroids, cluster_to_class=self.cluster_to_class)
         return path
 
 

@@ -58,9 +58,7 @@ class CauseConfig:
     supervision: str = "unknown"  # what the weights saw in training; travels into the label set
 
     def __post_init__(self) -> None:
-        sizes = ("hidden_size", "layers", "heads", "mlp_ratio", "patch_size", "position_grid", "crop", "code_dim")
-        sizes += ("projection_dim", "codebook_size", "feed_forward_dim", "clusters")
-        for name in sizes:
+        for name in _SIZES:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, but is {value!r}.")
@@ -83,6 +81,11 @@ class CauseConfig:
         """Tokens of a window, P."""
         return self.grid**2
 
+
+_SIZES = (
+    "hidden_size", "layers", "heads", "mlp_ratio", "patch_size", "position_grid", "crop", "code_dim", "projection_dim",
+    "codebook_size", "feed_forward_dim", "clusters",
+)  # fmt: skip
 
 _CARD = """---
 {{ card_data }}
@@ -232,7 +235,12 @@ def configuration_of(
     if side**2 != head["tokens"]:
         raise WeightsError(f"The head was made for {head['tokens']} tokens per window, which is no square number.")
     return CauseConfig(
-        **body,
+        hidden_size=body["hidden_size"],
+        layers=body["layers"],
+        heads=body["heads"],
+        mlp_ratio=body["mlp_ratio"],
+        patch_size=body["patch_size"],
+        position_grid=body["position_grid"],
         crop=side * body["patch_size"],
         code_dim=head["code_dim"],
         projection_dim=head["projection_dim"],

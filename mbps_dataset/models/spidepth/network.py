@@ -11,6 +11,7 @@ Decisions made here:
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,8 @@ class SPIdepth(HubNetwork, library_name="mbps-dataset", tags=["depth-estimation"
     def from_reference(
         cls,
         *,
-        encoder: str | Path,
-        decoder: str | Path,
+        encoder: str | os.PathLike[str],
+        decoder: str | os.PathLike[str],
         size: str = "huge",
         heads: int = 4,
         min_depth: float = 0.01,
@@ -135,12 +136,12 @@ def _config_of(
     return SPIdepthConfig(
         encoder_channels=channels,
         encoder_depths=depths,
-        decoder_channels=tuple(block.conv2.conv.out_channels for block in encoder.decoder.blocks),
+        decoder_channels=encoder.decoder.channels,
         model_dim=embedding.in_channels,
         embedding_dim=embedding.out_channels,
         patch_size=decoder.patch_size,
         queries=decoder.queries,
-        bins=decoder.bins_regressor[-1].out_features,
+        bins=decoder.bins,
         heads=heads,
         layers=len(decoder.transformer_encoder.layers),
         feedforward=decoder.transformer_encoder.layers[0].linear1.out_features,

@@ -47,7 +47,7 @@ class QueryDecoder(nn.Module):
         max_depth: float = 80.0,
     ) -> None:
         super().__init__()
-        self.queries, self.patch_size = queries, patch_size
+        self.queries, self.patch_size, self.bins = queries, patch_size, bins
         self.min_depth, self.max_depth = min_depth, max_depth
         self.positional_encodings = nn.Parameter(torch.rand(positions, embedding_dim))
         self.embedding_convPxP = nn.Conv2d(in_channels, embedding_dim, kernel_size=patch_size, stride=patch_size)

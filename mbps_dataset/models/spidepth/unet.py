@@ -58,6 +58,7 @@ class UNetDecoder(nn.Module):
 
     def __init__(self, encoder_channels: Sequence[int], decoder_channels: Sequence[int], out_channels: int) -> None:
         super().__init__()
+        self.channels = tuple(decoder_channels)
         coarse_to_fine = list(encoder_channels)[::-1]
         inputs = [coarse_to_fine[0], *list(decoder_channels)[:-1]]
         skips = [*coarse_to_fine[1:], 0]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components as graph_components
 
-from mbps_dataset.stages.instances.runs import Runs, union_by_owner
+from mbps_dataset.stages.instances.runs import Runs, Value, union_by_owner
 from mbps_dataset.stages.instances.types import Instances
 
 
@@ -31,7 +31,7 @@ class Components:
     keys: NDArray[np.int64]
     areas: NDArray[np.int64]
 
-    def paint(self, values: NDArray[np.generic], background: int) -> NDArray[np.generic]:
+    def paint(self, values: NDArray[Value], background: int) -> NDArray[Value]:
         """A map [H, W] with `values` [C] at each component's pixels and `background` elsewhere."""
         return self.runs.paint(np.append(values, values.dtype.type(background))[self.of_run])
 
@@ -76,8 +76,9 @@ def _join_runs(
     touching &= keys[1:] != 0
     upper = np.flatnonzero(touching)
     starts = runs.starts[foreground]
-    pairs = [np.searchsorted(starts, pixels, side="right") - 1 for pixels in (upper, upper + keys.shape[1])]
-    labels = join_pairs(*pairs, len(foreground))
+    above = np.searchsorted(starts, upper, side="right") - 1
+    below = np.searchsorted(starts, upper + keys.shape[1], side="right") - 1
+    labels = join_pairs(above, below, len(foreground))
     first = np.empty(int(labels.max()) + 1, dtype=np.int64)
     first[labels[::-1]] = np.arange(len(labels))[::-1]
     return labels, first

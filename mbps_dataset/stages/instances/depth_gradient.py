@@ -30,7 +30,7 @@ from mbps_dataset.stages.instances.components import (
 )
 from mbps_dataset.stages.instances.depth_edges import clear_depth_edges
 from mbps_dataset.stages.instances.inputs import check_at_least_zero, depth_map, semantic_map, thing_ids
-from mbps_dataset.stages.instances.runs import Runs
+from mbps_dataset.stages.instances.runs import Runs, Value
 from mbps_dataset.stages.instances.types import Instances
 
 
@@ -79,7 +79,7 @@ def _grow_components(
     order = _claim_order(components, min_area)
     dtype = np.min_scalar_type(len(order))
     nobody = np.iinfo(dtype).max
-    ranks = np.full(len(components.areas), nobody, dtype=dtype)
+    ranks: NDArray[np.unsignedinteger] = np.full(len(components.areas), nobody, dtype=dtype)
     ranks[order] = np.arange(len(order))
     own = components.paint(ranks, nobody)
     claimed = own
@@ -117,7 +117,7 @@ def _claim_within(
         np.copyto(claimed[top:bottom, columns], reached[core], where=inside[core])
 
 
-def minimum_over_diamond(values: NDArray[np.generic], radius: int) -> NDArray[np.generic]:
+def minimum_over_diamond(values: NDArray[Value], radius: int) -> NDArray[Value]:
     """Minimum of `values` [H, W] over the L1 ball of `radius` pixels around each pixel, inside the frame."""
     for _ in range(radius):
         lowest = values.copy()
@@ -134,9 +134,9 @@ def _collect(
 ) -> Instances:
     """Instance r = pixels claimed by rank r and its own pixels claimed by another; sorted by falling area."""
     nobody = np.iinfo(own.dtype).max
-    runs = runs_of_owners(claimed, nobody)
+    starts, lengths, owners = runs_of_owners(claimed, nobody)
     shared = (own != claimed) & (own != nobody)
     if shared.any():
         extra = runs_of_owners(np.where(shared, own, own.dtype.type(nobody)), nobody)
-        runs = tuple(np.concatenate(parts) for parts in zip(runs, extra))
-    return largest_first(own.shape, *runs, class_ids)
+        starts, lengths, owners = (np.concatenate(parts) for parts in zip((starts, lengths, owners), extra))
+    return largest_first(own.shape, starts, lengths, owners, class_ids)

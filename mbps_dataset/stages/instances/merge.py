@@ -13,7 +13,7 @@ Joining is transitive (union-find), with the means of the original instances. De
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,7 +105,7 @@ def _pairs_in_sight(shown: NDArray[np.unsignedinteger], nobody: int) -> Pairs:
             pixels = pixels[(pixels + 1) % width != 0]
         found.append((here[pixels], there[pixels], pixels + step))
         found.append((there[pixels], here[pixels], pixels))
-    return tuple(np.concatenate(parts).astype(np.int64) for parts in zip(*found))
+    return _together(found)
 
 
 def _pairs_of_hidden_pixels(
@@ -122,7 +122,12 @@ def _pairs_of_hidden_pixels(
         seen = shown.ravel()[beside]
         other = (seen != nobody) & (seen != owners[inside])
         found.append((owners[inside][other], seen[other], beside[other]))
-    return tuple(np.concatenate(parts).astype(np.int64) for parts in zip(*found))
+    return _together(found)
+
+
+def _together(found: Sequence[tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.int64]]]) -> Pairs:
+    first, second, beside = (np.concatenate(parts).astype(np.int64) for parts in zip(*found))
+    return first, second, beside
 
 
 def _joined(instances: Instances, group_of: NDArray[np.int64], classes: NDArray[np.int64], min_area: int) -> Instances:

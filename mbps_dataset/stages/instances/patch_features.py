@@ -10,6 +10,9 @@ publications: a street twice as wide as high then gives twice the patches across
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,8 +23,18 @@ from torch import Tensor, nn
 KINDS = ("published", "keys", "tokens")
 """What `patch_features` can read out of a network."""
 
-_MEAN = (0.485, 0.456, 0.406)
-_DEVIATION = (0.229, 0.224, 0.225)
+_MEAN = np.array((0.485, 0.456, 0.406), dtype=np.float32)
+_DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
+
+
+class VisionTransformer(Protocol):
+    """A ViT of transformers: its configuration, its layers by name, and ``last_hidden_state`` [B, tokens, C] of pixels."""
+
+    config: Any
+
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]: ...
+
+    def __call__(self, pixels: Tensor, **options: Any) -> Any: ...
 
 
 def network_input(image: NDArray[np.uint8], patch_size: int, *, size: int = 480, keep_aspect: bool = False) -> Tensor:
@@ -34,11 +47,11 @@ def network_input(image: NDArray[np.uint8], patch_size: int, *, size: int = 480,
     wanted = (size * height / shorter, size * width / shorter) if keep_aspect else (size, size)
     h, w = (max(int(side) // patch_size, 1) * patch_size for side in wanted)
     resized = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.LANCZOS), dtype=np.float32)
-    normalised = (resized / 255 - np.float32(_MEAN)) / np.float32(_DEVIATION)
+    normalised = (resized / 255 - _MEAN) / _DEVIATION
     return torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)))[None]
 
 
-def patch_features(network: nn.Module, pixels: Tensor, *, kind: str = "published") -> NDArray[np.float32]:
+def patch_features(network: VisionTransformer, pixels: Tensor, *, kind: str = "published") -> NDArray[np.float32]:
     """Features of the patches, [B, h, w, C]; `pixels` [B, 3, H, W] normalised.
 
     `kind` "keys" of the last block, "tokens" after it, or "published": tokens of DINOv2 networks, keys of all others.
@@ -49,11 +62,11 @@ def patch_features(network: nn.Module, pixels: Tensor, *, kind: str = "published
         raise ValueError(f"Unknown kind of features {kind!r}; choose {', '.join(KINDS)}.")
     if kind == "published":
         kind = "tokens" if network.config.model_type.startswith("dinov2") else "keys"
-    return (last_tokens if kind == "tokens" else last_keys)(network, pixels)
+    return last_tokens(network, pixels) if kind == "tokens" else last_keys(network, pixels)
 
 
 @torch.no_grad()
-def last_keys(network: nn.Module, pixels: Tensor) -> NDArray[np.float32]:
+def last_keys(network: VisionTransformer, pixels: Tensor) -> NDArray[np.float32]:
     """Keys of the patches in the last block, [B, h, w, C]; `pixels` [B, 3, H, W] normalised.
 
     Errors: ValueError if the network has no key projection that can be found.
@@ -75,18 +88,18 @@ def last_keys(network: nn.Module, pixels: Tensor) -> NDArray[np.float32]:
 
 
 @torch.no_grad()
-def last_tokens(network: nn.Module, pixels: Tensor) -> NDArray[np.float32]:
+def last_tokens(network: VisionTransformer, pixels: Tensor) -> NDArray[np.float32]:
     """Tokens of the patches after the last block and its norm, [B, h, w, C]; `pixels` [B, 3, H, W] normalised."""
     return _as_grid(_run(network, pixels), network, pixels)
 
 
-def _run(network: nn.Module, pixels: Tensor) -> Tensor:
+def _run(network: VisionTransformer, pixels: Tensor) -> Tensor:
     # DINO's position table is for 224 pixels and enlarged on request; DINOv2 always does it.
     enlarge = {"interpolate_pos_encoding": True} if network.config.model_type == "vit" else {}
     return network(pixels, **enlarge).last_hidden_state
 
 
-def _as_grid(tokens: Tensor, network: nn.Module, pixels: Tensor) -> NDArray[np.float32]:
+def _as_grid(tokens: Tensor, network: VisionTransformer, pixels: Tensor) -> NDArray[np.float32]:
     """Patch tokens as a grid; the class token and registers in front of them are dropped."""
     height, width = (side // network.config.patch_size for side in pixels.shape[-2:])
     return tokens[:, -height * width :].reshape(len(tokens), height, width, -1).float().cpu().numpy()

@@ -7,9 +7,13 @@ components work on the former (ours; the same idea as COCO's run-length masks, b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,7 @@ class Runs:
         """Pixels per value, for maps of non-negative integers; int64 [highest value + 1 or `minlength`]."""
         return np.bincount(self.values, weights=self.lengths, minlength=minlength).astype(np.int64)
 
-    def paint(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    def paint(self, values: NDArray[Value]) -> NDArray[Value]:
         """A map [H, W] with `values` [R] in place of the runs' own."""
         return np.repeat(values, self.lengths).reshape(self.begins.shape)
 

@@ -100,8 +100,8 @@ class Instances:
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Instances:
         """Inverse of `to_arrays`."""
         height, width = (int(side) for side in arrays["shape"])
-        names = ("run_starts", "run_lengths", "offsets", "class_ids", "scores")
-        return cls.from_runs((height, width), *(arrays[name] for name in names))
+        starts, lengths, offsets = (arrays[name].astype(np.int64) for name in ("run_starts", "run_lengths", "offsets"))
+        return cls.from_runs((height, width), starts, lengths, offsets, arrays["class_ids"], arrays["scores"])
 
     @classmethod
     def empty(cls, shape: tuple[int, int]) -> Instances:
