@@ -24,7 +24,7 @@ def scored(predictions: LabelSource, truth: LabelSource, **settings):
     return metric.compute()
 
 
-def test_coco_files_score_as_panopticapi_scores_them() -> None:
+def test_coco_files_score_as_panopticapi_scores_them_by_vectors() -> None:
     assert "categories" not in json.loads((COCO / "pred.json").read_text())  # they come from the truth
     result = scored(*open_pair(COCO / "pred.json", COCO / "gt.json"))
     expected = golden.load("02_permuted19").expected["panopticapi"]

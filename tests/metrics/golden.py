@@ -1,18 +1,18 @@
-"""Reads the golden scenes of ``tests/data/pq`` (see its README)."""
+"""Reads the golden scenes of the folder ``pq`` of the vectors (see its README)."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mbps_dataset.metrics import PanopticQuality
+from tests.vectors import vector_path
 
 
-FOLDER = Path(__file__).parents[1] / "data" / "pq"
+FOLDER = vector_path("pq")
 SCENES = tuple(sorted(path.name for path in FOLDER.iterdir() if path.name[:2] in {f"{k:02d}" for k in range(1, 20)}))
 
 

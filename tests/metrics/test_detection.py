@@ -16,7 +16,7 @@ EXPECTED = json.loads((golden.FOLDER / "22_class_agnostic_ap" / "expected.json")
 
 @pytest.mark.parametrize("name", EXPECTED)
 @pytest.mark.parametrize("processes", [1, 2])
-def test_equals_cocoeval(name: str, processes: int) -> None:
+def test_equals_cocoeval_by_vectors(name: str, processes: int) -> None:
     scene, expected = golden.load(name), EXPECTED[name]
     parts = [MaskAveragePrecision() for _ in range(processes)]
     for number, (image, scores) in enumerate(zip(scene.images, expected["scores_by_image_and_instance_id"])):

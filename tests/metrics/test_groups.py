@@ -13,7 +13,7 @@ GROUPS = {c: int(taxonomy.TRAIN_ID_TO_7[c]) for c in range(19)}
 
 @pytest.mark.parametrize("name", ["02_permuted19", "03_over40", "09_crowd_single"])
 @pytest.mark.parametrize("convention", ["coco", "cups"])
-def test_grouping_the_table_equals_grouping_the_maps(name: str, convention: str) -> None:
+def test_grouping_the_table_equals_grouping_the_maps_by_vectors(name: str, convention: str) -> None:
     scene = golden.load(name)
     split = {"pseudo_things": scene.meta["pseudo_things"], "pseudo_stuff": scene.meta["pseudo_stuffs"]}
     grouped = scene.metric(convention=convention).grouped(GROUPS, taxonomy.THINGS_7, taxonomy.STUFF_7).compute()

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mbps_dataset.metrics import PanopticQuality, lint_rows, rows_from_json, rows_from_markdown
 from mbps_dataset.metrics.lint import canonical_key
 from tests.metrics.scenes import STUFF, THINGS, random_scene
+from tests.vectors import load_vectors
 
 
 TABLE = r"""
@@ -64,10 +63,8 @@ def test_a_product_that_fits_too_well() -> None:
     assert findings(rows_from_json({"PQ": 23.6, "SQ": 74.3, "RQ": 31.7})) == [("result", "note")]
 
 
-def test_pooled_averages_are_told_apart_by_counts() -> None:
-    path = Path(__file__).parents[1] / "data" / "pq_eval.npz"
-    with np.load(path) as arrays:
-        report = json.loads(str(arrays["sweep_metrics_json"]))
+def test_pooled_averages_are_told_apart_by_counts_by_vectors() -> None:
+    report = json.loads(str(load_vectors("pq_eval")["sweep_metrics_json"]))
     messages = [finding.message for finding in lint_rows(rows_from_json(report))]
     assert any("sq 81.59 is pooled over segments; the mean over classes" in message for message in messages)
     assert any("rq 38.55 is pooled" in message for message in messages)

@@ -95,7 +95,7 @@ def test_majority_lets_classes_share_and_reports_ties() -> None:
     assert result.classes == {0: 4, 1: 4} and result.undetermined == (0,)
 
 
-def test_zero_overlap_ties_of_the_golden_scenes() -> None:
+def test_zero_overlap_ties_of_the_vectors() -> None:
     folder = golden.FOLDER / "21_zero_overlap_ties"
     for case in json.loads((folder / "expected.json").read_text()).values():
         arguments = (np.array(case["cost_matrix"]), range(case["num_pseudo"]), (0, 1, 2))

@@ -44,7 +44,7 @@ def scene(request: pytest.FixtureRequest) -> golden.Scene:
 
 
 @pytest.mark.parametrize("evaluator", EVALUATORS)
-def test_equals_the_published_evaluators(scene: golden.Scene, evaluator: str) -> None:
+def test_equals_the_published_evaluators_by_vectors(scene: golden.Scene, evaluator: str) -> None:
     settings, tolerance = EVALUATORS[evaluator]
     expected = scene.expected[evaluator]
     if isinstance(expected, str):
@@ -65,7 +65,7 @@ def test_equals_the_published_evaluators(scene: golden.Scene, evaluator: str) ->
         assert np.abs(np.array(sums) - expected["iou"]).max() <= (tolerance * per_match).max()
 
 
-def test_equals_the_pixel_scores_and_matching(scene: golden.Scene) -> None:
+def test_equals_the_pixel_scores_and_matching_by_vectors(scene: golden.Scene) -> None:
     result = scene.metric().compute()
     expected, matching = scene.expected["semantic"], scene.expected["matching"]
     for theirs, ours in {"miou": "miou", "acc": "accuracy"}.items():
@@ -200,7 +200,7 @@ def test_more_than_255_clusters_with_their_own_void() -> None:
     assert result.pq == 1.0 and result.assignment[255] == 2 and result.predicted_void_share == 0.0
 
 
-def test_absent_classes_and_how_ties_move_the_score() -> None:
+def test_absent_classes_and_how_ties_move_the_score_by_vectors() -> None:
     """Three classes are absent and left out of averages; their empty columns still take pseudo-classes, by tie."""
     scene = golden.load("24_absent_classes")
     averaged = [c for c, used in enumerate(scene.meta["classes_mask"]) if used]
@@ -221,7 +221,7 @@ def test_absent_classes_and_how_ties_move_the_score() -> None:
         assert [row["fp"] for row in result.per_class.values()] == dropped["fp"]
 
 
-def test_values_reachable_by_ties_and_the_one_without() -> None:
+def test_values_reachable_by_ties_and_the_one_without_by_vectors() -> None:
     folder = golden.FOLDER / "21_zero_overlap_ties"
     cases = json.loads((folder / "expected.json").read_text())
     with np.load(folder / "inputs.npz") as arrays:

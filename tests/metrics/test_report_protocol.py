@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,15 +11,12 @@ from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
 from mbps_dataset.metrics import PanopticQuality, ReportProtocol
 from mbps_dataset.metrics.report_protocol import paint
-
-
-DATA = Path(__file__).parents[1] / "data" / "pq_eval.npz"
+from tests.vectors import load_vectors
 
 
 @pytest.fixture(scope="module")
 def arrays() -> dict[str, np.ndarray]:
-    with np.load(DATA) as opened:
-        return {name: opened[name] for name in opened.files}
+    return load_vectors("depth_instances") | load_vectors("pq_eval")
 
 
 def masks_of(arrays: dict[str, np.ndarray], scene: str, key: str) -> np.ndarray:
@@ -44,7 +40,7 @@ def run(arrays: dict[str, np.ndarray], scenes: tuple[str, ...], key: str, **sett
 
 @pytest.mark.parametrize("scene", ["s0", "s2"])
 @pytest.mark.parametrize(("mode", "name"), [("sweep", "sweep"), ("connected_components", "cc")])
-def test_counts_of_one_scene(arrays, scene: str, mode: str, name: str) -> None:
+def test_counts_of_one_scene_by_vectors(arrays, scene: str, mode: str, name: str) -> None:
     result = run(arrays, (scene,), "tau0.20_A1000_d3_s1", mode=mode)
     for kind in ("tp", "fp", "fn"):
         assert [row[kind] for row in result.per_class.values()] == arrays[f"{scene}/{name}_{kind}"].tolist()
@@ -56,7 +52,9 @@ def test_counts_of_one_scene(arrays, scene: str, mode: str, name: str) -> None:
     ("mode", "split"),
     [("connected_components", None), ("maskcut", None), ("hybrid", None), ("maskcut", (3, 11, 13, 14, 15, 18))],
 )
-def test_two_of_the_three_scenes_of_the_file_evaluator(arrays, mode: str, split: tuple[int, ...] | None) -> None:
+def test_two_of_the_three_scenes_of_the_file_evaluator_by_vectors(
+    arrays, mode: str, split: tuple[int, ...] | None
+) -> None:
     """The third scene is not stored: what it must have contributed has to be possible, and the same in every mode."""
     result = run(arrays, ("s0", "s2"), "tau0.10_A500_d3_s1", mode=mode, pred_things=split)
     printed = json.loads(str(arrays["cascade_json"]))[f"panoptic_{mode}{'_attnsplit' if split else ''}"]["per_class"]
@@ -70,7 +68,7 @@ def test_two_of_the_three_scenes_of_the_file_evaluator(arrays, mode: str, split:
     assert true_segments == [1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 12, 1, 17, 1, 1, 1, 1, 2]
 
 
-def test_sq_and_rq_are_pooled_and_pq_is_not(arrays) -> None:
+def test_sq_and_rq_are_pooled_and_pq_is_not_by_vectors(arrays) -> None:
     result = run(arrays, ("s0", "s2"), "tau0.10_A500_d3_s1")
     rows = [row for row in result.per_class.values() if row["n"]]
     tp = sum(row["tp"] for row in rows)
@@ -80,7 +78,7 @@ def test_sq_and_rq_are_pooled_and_pq_is_not(arrays) -> None:
     assert result.convention == "report" and result.matching == "maskcut" and result.images == 2
 
 
-def test_finished_maps_score_as_the_sweep_that_made_them(arrays) -> None:
+def test_finished_maps_score_as_the_sweep_that_made_them_by_vectors(arrays) -> None:
     semantic, masks = arrays["s0/sem"], masks_of(arrays, "s0", "tau0.20_A1000_d3_s1")
     painted = paint(semantic, masks, taxonomy.THINGS_19, taxonomy.STUFF_19, mode="sweep")
     classes = np.append(255, painted.classes)[painted.segments]

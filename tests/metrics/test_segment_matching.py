@@ -38,7 +38,7 @@ def evaluate(case: str, **settings):
         ("monocular_ups", {"convention": "report"}, 1e-4),
     ],
 )
-def test_one_image_cases(case: str, evaluator: str, settings: dict, tolerance: float) -> None:
+def test_one_image_cases_by_vectors(case: str, evaluator: str, settings: dict, tolerance: float) -> None:
     expected = EXPECTED[case][evaluator]
     if evaluator == "panopticapi" and not EXPECTED[case]["stuff_merged_in_panopticapi_input"]:
         pytest.skip("panopticapi was given stuff in two segments here")

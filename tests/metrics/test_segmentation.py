@@ -28,7 +28,7 @@ def semantic27() -> tuple[dict, dict, dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize("view", ["cropped", "native"])
-def test_27_class_protocol(semantic27, view: str) -> None:
+def test_27_class_protocol_by_vectors(semantic27, view: str) -> None:
     meta, expected, arrays = semantic27
     if view not in expected:
         pytest.skip("no such view in the golden numbers")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +9,9 @@ from transformers import Dinov2Config, Dinov2Model, DINOv3ViTConfig, DINOv3ViTMo
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.attention import VARIANTS, ClsAttention, layers_of
+from tests.vectors import load_vectors
 
 
-GOLDEN = Path(__file__).parents[1] / "data" / "dinov3_cls_attention.npz"
 NAMES = {
     "reference": "attn_reference_prerope",
     "true": "attn_true_postrope_patchnorm",
@@ -22,8 +21,7 @@ NAMES = {
 
 @pytest.fixture(scope="module")
 def arrays():
-    with np.load(GOLDEN) as stored:
-        return {name: stored[name] for name in stored.files}
+    return load_vectors("dinov3_cls_attention")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +36,7 @@ def network(arrays):
 
 @torch.no_grad()
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_is_that_of_the_reference(arrays, network, variant):
+def test_every_variant_is_that_of_the_reference_vectors(arrays, network, variant):
     attention = network.attention(torch.from_numpy(arrays["pixel_values"]), variant=variant)
     np.testing.assert_allclose(attention[0], arrays[NAMES[variant]], atol=1e-5)
 

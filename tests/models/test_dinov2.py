@@ -25,7 +25,7 @@ def small_backbone(vectors: dict[str, np.ndarray], interpolation: str) -> Dinov2
 
 
 @torch.no_grad()
-def test_reference_interpolation_gives_the_published_numbers(vectors: dict[str, np.ndarray]) -> None:
+def test_reference_interpolation_gives_the_numbers_of_the_vectors(vectors: dict[str, np.ndarray]) -> None:
     backbone = small_backbone(vectors, "reference")
     np.testing.assert_allclose(backbone.position_table((23, 23)), vectors["pos_embed_23x23"], atol=2e-5)
     tokens = backbone.features(noise(30, (1, 3, 322, 322), 0.5))

@@ -35,7 +35,7 @@ def settings_of(scene: golden.Scene, **settings) -> dict:
 
 
 @pytest.mark.parametrize("convention", ["coco", "cups"])
-def test_adding_one_by_one_in_batches_and_at_once(load, convention: str) -> None:
+def test_adding_one_by_one_in_batches_and_at_once_by_vectors(load, convention: str) -> None:
     scene = golden.load("03_over40")
     pairs = [forms(image) for image in scene.images]
     expected = scene.metric(convention=convention).compute().to_dict()

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,9 +10,8 @@ from PIL import Image
 
 from mbps_dataset.stages import depth
 from tests.examples import examples
+from tests.vectors import load_vectors
 
-
-GOLDEN = Path(__file__).parents[1] / "data" / "spidepth_postproc.npz"
 
 images = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3)))
 maps = arrays.arrays(
@@ -28,14 +25,14 @@ def brightness(image):
     return pooled + torch.linspace(0, 1, pooled.shape[-1])
 
 
-def test_flip_enlargement_and_normalisation_are_those_of_the_reference():
-    with np.load(GOLDEN) as golden:
-        joined = depth.merge_flipped(*(torch.from_numpy(golden[name]) for name in ("pred", "pred_of_flipped")))[0, 0]
-        full = depth.resize(joined, 512, 1024)
-        normalised = depth.normalise(full.numpy())
-        np.testing.assert_allclose(normalised[::4, ::4], golden["final_sub4"], atol=1e-6)
-        assert float(full.min()) == pytest.approx(float(golden["final_min"]), rel=1e-6)
-        assert float(full.max()) == pytest.approx(float(golden["final_max"]), rel=1e-6)
+def test_flip_enlargement_and_normalisation_are_those_of_the_reference_vectors():
+    golden = load_vectors("spidepth_postproc")
+    joined = depth.merge_flipped(*(torch.from_numpy(golden[name]) for name in ("pred", "pred_of_flipped")))[0, 0]
+    full = depth.resize(joined, 512, 1024)
+    normalised = depth.normalise(full.numpy())
+    np.testing.assert_allclose(normalised[::4, ::4], golden["final_sub4"], atol=1e-6)
+    assert float(full.min()) == pytest.approx(float(golden["final_min"]), rel=1e-6)
+    assert float(full.max()) == pytest.approx(float(golden["final_max"]), rel=1e-6)
 
 
 def test_the_image_is_resized_by_pillow_and_not_standardised():

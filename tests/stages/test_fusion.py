@@ -29,7 +29,7 @@ def assert_is_reference(fused: Panoptic, expected_map: np.ndarray, expected_segm
 
 @pytest.mark.parametrize("scene", ["s0", "s2"])
 @pytest.mark.parametrize("split", ["gtsplit", "attnsplit"])
-def test_reproduces_reference_maps(scene: str, split: str) -> None:
+def test_reproduces_reference_vectors_of_maps(scene: str, split: str) -> None:
     inputs, golden = load("depth_instances"), load("merge_and_fusion")
     semantic, things = inputs[f"{scene}/sem"], THINGS_BY_NAME[split]
     instances = split_by_depth(semantic, inputs[f"{scene}/depth"], things)
@@ -38,7 +38,7 @@ def test_reproduces_reference_maps(scene: str, split: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", "_noinst"])
-def test_reproduces_reference_crafted_case(suffix: str) -> None:
+def test_reproduces_reference_vectors_of_crafted_case(suffix: str) -> None:
     golden = load("merge_and_fusion")
     masks = golden["crafted/masks_in"].reshape(-1, 48, 80)
     instances = Instances.empty((48, 80)) if suffix else Instances(masks, scores=golden["crafted/scores_in"])
@@ -78,7 +78,7 @@ def count_matches(fused: Panoptic, truth: list[tuple[int, np.ndarray]]) -> dict[
 
 @pytest.mark.parametrize("scene", ["s0", "s2"])
 @pytest.mark.parametrize("method", ["sweep", "cc"])
-def test_the_evaluators_order_gives_the_counts_of_the_reference_evaluator(scene: str, method: str) -> None:
+def test_the_evaluators_order_gives_the_counts_of_the_reference_evaluator_by_vectors(scene: str, method: str) -> None:
     inputs, golden = load("depth_instances"), load("pq_eval")
     semantic, depth = inputs[f"{scene}/sem"], inputs[f"{scene}/depth"]
     if method == "sweep":

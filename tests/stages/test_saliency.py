@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,18 +8,15 @@ from hypothesis.extra import numpy as arrays
 
 from mbps_dataset.stages import saliency
 from tests.examples import examples
-
-
-GOLDEN = Path(__file__).parents[1] / "data" / "dinov3_cls_attention.npz"
+from tests.vectors import load_vectors
 
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(GOLDEN) as stored:
-        return {name: stored[name] for name in stored.files if not name.startswith("w/")}
+    return load_vectors("dinov3_cls_attention")
 
 
-def test_enlargement_is_that_of_the_reference(golden):
+def test_enlargement_is_that_of_the_reference_vectors(golden):
     enlarged = saliency.upsample(golden["attn_reference_prerope"], 128, 192)
     np.testing.assert_allclose(enlarged, golden["upsampled_128x192"], atol=1e-7)
 
@@ -30,16 +25,16 @@ def test_enlargement_is_that_of_the_reference(golden):
     ("values", "threshold"),
     [("upsampled_128x192", "otsu_threshold"), ("otsu_in2", "otsu_th2"), ("otsu_const_in", "otsu_const_th")],
 )
-def test_thresholds_are_those_of_the_reference(golden, values, threshold):
+def test_thresholds_are_those_of_the_reference_vectors(golden, values, threshold):
     assert saliency.otsu_threshold(golden[values]) == pytest.approx(float(golden[threshold]), abs=1e-7)
 
 
-def test_the_mask_is_that_of_the_reference(golden):
+def test_the_mask_is_that_of_the_reference_vectors(golden):
     expected = np.unpackbits(golden["saliency_mask_packed"])[: 128 * 192].reshape(128, 192)
     np.testing.assert_array_equal(saliency.salient_mask(golden["upsampled_128x192"]), expected)
 
 
-def test_ratios_coverage_and_ranking_are_those_of_the_reference(golden):
+def test_ratios_coverage_and_ranking_are_those_of_the_reference_vectors(golden):
     counts = saliency.count_overlap(golden["semantic"], golden["upsampled_128x192"])
     np.testing.assert_allclose(counts.ratios(), golden["overlap_ratio"], atol=1e-12)
     np.testing.assert_allclose(counts.coverage(), golden["coverage"], atol=1e-12)

@@ -27,6 +27,7 @@ from mbps_dataset.stages.semantics import (
 )
 from tests.examples import examples
 from tests.models.cause.cause_weights import drawn, golden, noise, tensors, tiny_network
+from tests.vectors import on_grid
 
 
 TINY_WINDOWS = {"crop": 70, "stride": 35}
@@ -65,29 +66,29 @@ def reference_network(vectors: dict[str, np.ndarray], code_dim: int, seed: int) 
 
 
 @torch.no_grad()
-def test_sliding_windows_give_the_published_numbers(vectors: dict[str, np.ndarray], image: torch.Tensor) -> None:
+def test_sliding_windows_give_the_numbers_of_the_vectors(vectors: dict[str, np.ndarray], image: torch.Tensor) -> None:
     network = reference_network(vectors, code_dim=10, seed=404)
     one = sliding_window_codes(network, image[:, :, :322])
     single = network.probe.log_probs(one.codes.flatten(2).transpose(1, 2))
     np.testing.assert_allclose(single, vectors["single_crop_logits"], atol=2e-4)
     merged = sliding_window_log_probs(network, image)
-    np.testing.assert_allclose(merged[:, ::14, ::14], vectors["merged_logits_sub14"], atol=2e-4)
+    np.testing.assert_allclose(merged[:, ::14, ::14], on_grid(vectors, "merged_logits", 14), atol=2e-4)
     assert (label_map(merged) == vectors["argmax_full"]).mean() >= 0.999
     probs = crf_probabilities(merged)
-    np.testing.assert_allclose(probs[:, ::14, ::14], vectors["softmax3_sub14"], atol=2e-4)
+    np.testing.assert_allclose(probs[:, ::14, ::14], on_grid(vectors, "softmax3", 14), atol=2e-4)
 
 
 @torch.no_grad()
-def test_merged_codes_and_over_clusters_are_the_published_ones(
+def test_merged_codes_and_over_clusters_are_those_of_the_vectors(
     vectors: dict[str, np.ndarray], image: torch.Tensor
 ) -> None:
     network = reference_network(vectors, code_dim=90, seed=505)
     codes = merge_codes(sliding_window_codes(network, image))
-    np.testing.assert_allclose(codes[:, ::14, ::14], vectors["features90_sub14"], atol=2e-4)
+    np.testing.assert_allclose(codes[:, ::14, ::14], on_grid(vectors, "features90", 14), atol=2e-4)
     raw = cluster_logits(codes, vectors["centroids"])
     assert (label_map(raw) == vectors["raw_argmax_full"]).mean() >= 0.999
     mapped = class_logits(raw, vectors["cluster_to_class"], 19)
-    np.testing.assert_allclose(mapped[:, ::14, ::14], vectors["mapped_logits_sub14"], atol=2e-4)
+    np.testing.assert_allclose(mapped[:, ::14, ::14], on_grid(vectors, "mapped_logits", 14), atol=2e-4)
     assert (label_map(mapped) == vectors["mapped_argmax_full"]).mean() >= 0.999
 
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 
 from mbps_dataset.training.contrastive import TokenBank, contrastive_loss, nearest_codebook_index
-
-
-DATA = Path(__file__).parents[1] / "data"
+from tests.vectors import load_vectors
 
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, torch.Tensor]:
-    with np.load(DATA / "cause_contrastive.npz") as file:
-        return {name: torch.from_numpy(np.asarray(file[name])) for name in file.files}
+    return {name: torch.from_numpy(array) for name, array in load_vectors("cause_contrastive").items()}
 
 
 @pytest.mark.parametrize("bank", ["empty_bank", "with_bank"])
-def test_loss_and_gradient_match_the_reference(golden: dict[str, torch.Tensor], bank: str) -> None:
+def test_loss_and_gradient_match_the_reference_vectors(golden: dict[str, torch.Tensor], bank: str) -> None:
     student = golden["proj_feat"].clone().requires_grad_()
     given = {"bank_features": golden["bank_feat"], "bank_indices": golden["bank_index"].long()}
     loss = contrastive_loss(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,18 +9,15 @@ from hypothesis import strategies as st
 
 from mbps_dataset.training.modularity import assignments, draw_grid_order, grid_sample, modularity_loss, token_graph
 from tests.examples import examples
-
-
-DATA = Path(__file__).parents[1] / "data"
+from tests.vectors import load_vectors
 
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, torch.Tensor]:
-    with np.load(DATA / "cause_modularity.npz") as file:
-        return {name: torch.from_numpy(np.asarray(file[name])) for name in file.files}
+    return {name: torch.from_numpy(array) for name, array in load_vectors("cause_modularity").items()}
 
 
-def test_loss_and_gradient_match_the_reference(golden: dict[str, torch.Tensor]) -> None:
+def test_loss_and_gradient_match_the_reference_vectors(golden: dict[str, torch.Tensor]) -> None:
     codebook = golden["codebook"].clone().requires_grad_()
     loss = modularity_loss(golden["feat"], codebook)
     loss.backward()
@@ -31,14 +25,14 @@ def test_loss_and_gradient_match_the_reference(golden: dict[str, torch.Tensor]) 
     torch.testing.assert_close(codebook.grad, golden["grad_codebook"], rtol=0, atol=1e-5)
 
 
-def test_graph_and_assignments_match_the_reference(golden: dict[str, torch.Tensor]) -> None:
+def test_graph_and_assignments_match_the_reference_vectors(golden: dict[str, torch.Tensor]) -> None:
     graph = token_graph(golden["feat"])
     torch.testing.assert_close(graph.modularity, golden["W"], rtol=0, atol=1e-5)
     torch.testing.assert_close(graph.edge_sum, golden["edge_sum"], rtol=1e-5, atol=0)
     torch.testing.assert_close(assignments(golden["feat"], golden["codebook"]), golden["C"], rtol=0, atol=1e-5)
 
 
-def test_grid_sampling_matches_the_reference(golden: dict[str, torch.Tensor]) -> None:
+def test_grid_sampling_matches_the_reference_vectors(golden: dict[str, torch.Tensor]) -> None:
     assert torch.equal(grid_sample(golden["ss_in"], golden["ss_order"]), golden["ss_out"])
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -26,16 +24,15 @@ from mbps_dataset.training.photometric import (
     warp,
 )
 from tests.examples import examples
+from tests.vectors import load_vectors
 
 
-GOLDEN = Path(__file__).parents[1] / "data" / "spidepth_losses.npz"
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
 
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Tensor]:
-    with np.load(GOLDEN) as stored:
-        return {name: torch.from_numpy(stored[name]) for name in stored.files}
+    return {name: torch.from_numpy(array) for name, array in load_vectors("spidepth_losses").items()}
 
 
 def _transforms(golden: dict[str, Tensor], depth: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,7 +41,7 @@ def _transforms(golden: dict[str, Tensor], depth: Tensor) -> tuple[Tensor, Tenso
     return rigid_transform(axis_angle, translation, invert=True), rigid_transform(axis_angle, translation)
 
 
-def test_dissimilarity_and_error_match_the_reference(golden: dict[str, Tensor]) -> None:
+def test_dissimilarity_and_error_match_the_reference_vectors(golden: dict[str, Tensor]) -> None:
     torch.testing.assert_close(
         structural_dissimilarity(golden["source"], golden["target"]), golden["ssim"], **TOLERANCE
     )
@@ -53,7 +50,7 @@ def test_dissimilarity_and_error_match_the_reference(golden: dict[str, Tensor]) 
     )
 
 
-def test_transforms_match_the_reference(golden: dict[str, Tensor]) -> None:
+def test_transforms_match_the_reference_vectors(golden: dict[str, Tensor]) -> None:
     axis_angle, translation = golden["axisangle"][:, 0, 0], golden["translation"][:, 0, 0]
     torch.testing.assert_close(rigid_transform(axis_angle, translation), golden["T_next_noscale"], **TOLERANCE)
     torch.testing.assert_close(
@@ -64,7 +61,7 @@ def test_transforms_match_the_reference(golden: dict[str, Tensor]) -> None:
     torch.testing.assert_close(to_next, golden["T_next"], **TOLERANCE)
 
 
-def test_projection_and_warping_match_the_reference(golden: dict[str, Tensor]) -> None:
+def test_projection_and_warping_match_the_reference_vectors(golden: dict[str, Tensor]) -> None:
     depth, intrinsics = golden["depth"], golden["K"]
     to_previous, to_next = _transforms(golden, depth)
     grid = project(backproject(depth, golden["inv_K"]), intrinsics, to_next, (24, 40))
@@ -74,7 +71,7 @@ def test_projection_and_warping_match_the_reference(golden: dict[str, Tensor]) -
     torch.testing.assert_close(warped, golden["warped_prev"], **TOLERANCE)
 
 
-def test_total_loss_and_its_gradient_match_the_reference(golden: dict[str, Tensor]) -> None:
+def test_total_loss_and_its_gradient_match_the_reference_vectors(golden: dict[str, Tensor]) -> None:
     depth = golden["depth"].clone().requires_grad_()
     target, source = golden["target"], golden["source"]
     errors = [

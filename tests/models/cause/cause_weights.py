@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
+from tests.vectors import load_vectors
 
 
 DATA = Path(__file__).parents[2] / "data"
@@ -37,9 +38,8 @@ _AS_DRAWN = ("query_pos", "codebook", "cluster_probe", "cls_token", "pos_embed",
 
 
 def golden(name: str) -> dict[str, NDArray]:
-    """Arrays of ``tests/data/<name>.npz``."""
-    with np.load(DATA / f"{name}.npz", allow_pickle=False) as content:
-        return dict(content)
+    """Arrays of a file of golden numbers."""
+    return load_vectors(name)
 
 
 def tensors(arrays: Mapping[str, NDArray], prefix: str = "w/") -> dict[str, torch.Tensor]:

@@ -23,14 +23,14 @@ def segment(vectors: dict[str, np.ndarray]) -> SegmentTR:
 
 
 @torch.no_grad()
-def test_quantisation_gives_the_published_indices(vectors: dict[str, np.ndarray]) -> None:
+def test_quantisation_gives_the_indices_of_the_vectors(vectors: dict[str, np.ndarray]) -> None:
     index, rows = quantise(torch.from_numpy(vectors["feat"]), torch.from_numpy(vectors["codebook"]))
     np.testing.assert_array_equal(index, vectors["vq_index"])
     np.testing.assert_array_equal(rows, vectors["vq_feat"])
 
 
 @torch.no_grad()
-def test_every_step_gives_the_published_numbers(vectors: dict[str, np.ndarray], segment: SegmentTR) -> None:
+def test_every_step_gives_the_numbers_of_the_vectors(vectors: dict[str, np.ndarray], segment: SegmentTR) -> None:
     features, head = torch.from_numpy(vectors["feat"]), segment.head_ema
     content = quantise(features, segment.codebook)[1]
     queries = head.tr.attend_queries(content, head.query_pos)
@@ -42,7 +42,7 @@ def test_every_step_gives_the_published_numbers(vectors: dict[str, np.ndarray], 
 
 
 @torch.no_grad()
-def test_codes_and_projections_are_the_published_ones(vectors: dict[str, np.ndarray], segment: SegmentTR) -> None:
+def test_codes_and_projections_are_those_of_the_vectors(vectors: dict[str, np.ndarray], segment: SegmentTR) -> None:
     features = torch.from_numpy(vectors["feat"])
     teacher, student = segment.encode(features), segment.encode_student(features)
     np.testing.assert_allclose(teacher, vectors["code_ema"], atol=2e-5)

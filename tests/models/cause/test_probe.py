@@ -9,7 +9,7 @@ from mbps_dataset.models.cause import ClusterProbe
 from tests.models.cause.cause_weights import drawn_state, golden, noise, published_shapes
 
 
-def test_the_published_numbers() -> None:
+def test_the_numbers_of_the_vectors() -> None:
     vectors = golden("cause_cluster_small")
     probe = ClusterProbe.from_reference({"cluster_probe": torch.from_numpy(vectors["cluster_probe"])})
     codes = torch.from_numpy(vectors["code"])

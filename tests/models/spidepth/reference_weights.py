@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mbps_dataset.models.spidepth import SPIdepthConfig
+from tests.vectors import load_vectors
 
 
 DATA = Path(__file__).parents[2] / "data"
@@ -33,8 +34,7 @@ TINY = SPIdepthConfig(
 
 def golden(name: str) -> dict[str, np.ndarray]:
     """Arrays of one file of golden numbers."""
-    with np.load(DATA / f"{name}.npz") as arrays:
-        return {key: arrays[key] for key in arrays.files}
+    return load_vectors(name)
 
 
 def golden_weights(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:

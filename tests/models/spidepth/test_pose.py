@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.spidepth.pose import TINY_POSE, PoseConfig, PoseNetwork
+from tests.vectors import load_vectors
 
 
 DATA = Path(__file__).parents[2] / "data"
@@ -46,9 +47,10 @@ def test_published_names_and_shapes_are_ours() -> None:
     assert ours == SHAPES
 
 
-def test_reference_numbers(published: dict[str, Tensor]) -> None:
+def test_reference_vectors(published: dict[str, Tensor]) -> None:
     network = PoseNetwork.from_reference(published).eval()
-    with np.load(DATA / "spidepth_pose_recipe.npz") as golden, torch.no_grad():
+    golden = load_vectors("spidepth_pose_recipe")
+    with torch.no_grad():
         rotation, translation = network(torch.from_numpy(golden["images"]))
         np.testing.assert_allclose(rotation.numpy(), golden["axisangle"][:, 0, 0], rtol=0, atol=1e-5)
         np.testing.assert_allclose(translation.numpy(), golden["translation"][:, 0, 0], rtol=0, atol=1e-5)

@@ -26,7 +26,7 @@ def decoder(arrays):
 
 
 @torch.no_grad()
-def test_every_intermediate_result_is_that_of_the_reference(arrays, decoder):
+def test_every_intermediate_result_is_that_of_the_reference_vectors(arrays, decoder):
     features = torch.from_numpy(arrays["feat"])
     tokens = decoder.tokens(features)
     energies, summaries = decoder.attend(features)
@@ -40,7 +40,7 @@ def test_every_intermediate_result_is_that_of_the_reference(arrays, decoder):
 
 
 @torch.no_grad()
-def test_depth_is_that_of_the_reference(arrays, decoder):
+def test_depth_is_that_of_the_reference_vectors(arrays, decoder):
     np.testing.assert_allclose(decoder(torch.from_numpy(arrays["feat"])), arrays["disp"], atol=1e-4)
 
 

@@ -8,7 +8,7 @@ from mbps_dataset.models.spidepth import UNetDecoder
 from .reference_weights import golden, golden_weights
 
 
-def test_the_decoder_reproduces_the_reference_on_maps_of_odd_size():
+def test_the_decoder_reproduces_the_reference_on_maps_of_odd_size_by_vectors():
     arrays = golden("spidepth_unet_small")
     decoder = UNetDecoder((8, 16, 24, 40), (32, 24, 16, 12), 6).eval()
     decoder.load_state_dict(golden_weights(arrays))

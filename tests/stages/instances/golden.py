@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.vectors import load_vectors
 
-DATA = Path(__file__).parents[2] / "data"
 
 THINGS_BY_NAME = {"gtsplit": tuple(range(11, 19)), "attnsplit": (3, 11, 13, 14, 15, 18)}
 
 
 @lru_cache(maxsize=3)
 def load(name: str) -> dict[str, NDArray]:
-    """All arrays of ``tests/data/<name>.npz``."""
-    with np.load(DATA / f"{name}.npz") as archive:
-        return {key: archive[key] for key in archive.files}
+    """All arrays of a file of golden numbers, read once."""
+    return load_vectors(name)
 
 
 def unpack(packed: NDArray[np.uint8], height: int, width: int) -> NDArray[np.bool_]:

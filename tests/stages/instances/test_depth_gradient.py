@@ -31,7 +31,7 @@ def settings_of(case: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_reproduces_reference_instances(case: str) -> None:
+def test_reproduces_reference_vectors_of_instances(case: str) -> None:
     golden = load("depth_instances")
     scene = case.split("/")[0]
     semantic = golden[f"{scene}/sem"]
@@ -43,7 +43,7 @@ def test_reproduces_reference_instances(case: str) -> None:
 
 
 @pytest.mark.parametrize("case, sigma, tau", [("tie", 1.0, 0.3), ("tie_sigma0", 0.0, 0.1)])
-def test_reproduces_reference_order_of_equal_areas(case: str, sigma: float, tau: float) -> None:
+def test_reproduces_reference_vectors_of_order_of_equal_areas(case: str, sigma: float, tau: float) -> None:
     golden = load("depth_instances")
     found = split_by_depth(
         golden["tie/sem"], golden["tie/depth"], THINGS, grad_threshold=tau, min_area=50, sigma=sigma

@@ -14,7 +14,7 @@ from tests.stages.instances.scenes import THINGS, fragmented_street
 
 @pytest.mark.parametrize("scene", ["s0", "s2"])
 @pytest.mark.parametrize("gap", ["0.05", "0.15"])
-def test_reproduces_reference_merges(scene: str, gap: str) -> None:
+def test_reproduces_reference_vectors_of_merges(scene: str, gap: str) -> None:
     inputs, golden = load("depth_instances"), load("merge_and_fusion")
     semantic, depth = inputs[f"{scene}/sem"], inputs[f"{scene}/depth"]
     instances = split_by_depth(semantic, depth, THINGS, grad_threshold=0.05, min_area=100)
@@ -24,7 +24,7 @@ def test_reproduces_reference_merges(scene: str, gap: str) -> None:
     np.testing.assert_array_equal(merged.scores.astype(np.float32), golden[f"{scene}/merge_delta{gap}/score"])
 
 
-def test_reproduces_reference_chain_of_merges() -> None:
+def test_reproduces_reference_vectors_of_chain_of_merges() -> None:
     golden = load("merge_and_fusion")
     instances = Instances(golden["crafted/masks_in"].reshape(-1, 48, 80), scores=golden["crafted/scores_in"])
     merged = merge_by_depth(instances, golden["crafted/sem"], golden["crafted/depth"], THINGS_BY_NAME["gtsplit"])
