@@ -53,7 +53,9 @@ class VideoTriplet:
     def resized(self, height: int, width: int) -> VideoTriplet:
         """The same moment at another size: LANCZOS, intrinsics scaled."""
         old_height, old_width = self.current.shape[:2]
-        previous, current, after = (_resize(frame, height, width) for frame in (self.previous, self.current, self.next))
+        previous, current, after = (
+            _resize(frame, height, width) for frame in (self.previous, self.current, self.next)
+        )
         intrinsics = np.array(self.intrinsics, dtype=np.float64)
         for row, scale in enumerate((width / old_width, height / old_height)):
             intrinsics[row, :2] *= scale

@@ -28,7 +28,9 @@ def whiten_patch_filters(
     for filters without a bias.
     """
     if filters.bias is None:
-        raise ValueError("Expected patch filters with a bias, which takes the mean of the patches away; pass bias=True.")
+        raise ValueError(
+            "Expected patch filters with a bias, which takes the mean of the patches away; pass bias=True."
+        )
     patch = filters.kernel_size[0]
     size = window_px // patch * patch
     windows = -(-patches // (size // patch) ** 2)

@@ -38,3 +38,8 @@ def test_positions_differ_and_neighbours_are_alike(side: int, width: int) -> Non
         apart = torch.cdist(table, table) + torch.eye(side * side)
         assert apart.min() > 0.01
         assert apart[0, 1] < apart[0, -1]
+
+
+def test_filters_need_a_bias() -> None:
+    with pytest.raises(ValueError, match="with a bias, which takes the mean"):
+        whiten_patch_filters(torch.nn.Conv2d(3, 4, kernel_size=5, stride=5, bias=False), street_like_pictures())
