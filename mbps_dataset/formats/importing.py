@@ -16,14 +16,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
@@ -37,12 +36,14 @@ from mbps_dataset.formats.own_exports import Exported
 from mbps_dataset.formats.target import whole_folder
 from mbps_dataset.labelset import card
 from mbps_dataset.labelset.document import count_segments
+from mbps_dataset.labelset.document_file import write_document
+from mbps_dataset.labelset.parquet_files import write_rows
 from mbps_dataset.records import LabelledImage, encode, features
+from mbps_dataset.store import file_digest
 
 
 CHANGED = "labels: changed outside of mbps-dataset after they were exported, perhaps by hand"
 
-ROWS_PER_GROUP = 16
 ROWS_PER_FILE = 1024
 
 
@@ -61,9 +62,7 @@ def import_labels(
         with tqdm(total=sum(chosen.values()), desc=f"{'importing':>16}", unit="img", disable=not progress) as bar:
             files = {split: _write_split(exported, split, folder / "data", bar) for split in chosen}
         document = _document(description, files, _is_changed(exported))
-        (folder / "labelset.json").write_text(
-            json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        write_document(folder / "labelset.json", document)
         (folder / "README.md").write_text(card.render(document), encoding="utf-8")
     return replace(description, splits=chosen)
 
@@ -73,22 +72,20 @@ def _write_split(exported: Exported, split: str, folder: Path, bar: tqdm) -> lis
     folder.mkdir(parents=True, exist_ok=True)
     readers = exported.readers((split,), None, None)
     count = max(1, -(-len(readers) // ROWS_PER_FILE))
-    files, images = [], iter(readers.items())
+    files, rows = [], _rows(exported, split, readers, bar)
     schema = features(exported.description.class_names, with_image=False).arrow_schema
     for number in range(count):
         files.append(folder / f"{split}-{number:05d}-of-{count:05d}.parquet")
-        with parquet.ParquetWriter(files[-1], schema, write_page_index=True) as writer:
-            for _ in range(-(-ROWS_PER_FILE // ROWS_PER_GROUP)):
-                rows = list(_rows(exported, split, images, bar))
-                if rows:
-                    writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema), row_group_size=ROWS_PER_GROUP)
+        write_rows(files[-1], islice(rows, ROWS_PER_FILE), schema)
     return files
 
 
-def _rows(exported: Exported, split: str, images: Iterator[tuple[str, Any]], bar: tqdm) -> Iterator[dict[str, Any]]:
-    """At most `ROWS_PER_GROUP` encoded rows."""
+def _rows(
+    exported: Exported, split: str, readers: Mapping[str, Callable[[], Labels]], bar: tqdm
+) -> Iterator[dict[str, Any]]:
+    """Encoded rows, one at a time."""
     description = exported.description
-    for _, (image_id, read) in zip(range(ROWS_PER_GROUP), images):
+    for image_id, read in readers.items():
         labels = read()
         labelled = labelled_image(labels, description)
         if description.format == "maskformer":
@@ -154,7 +151,7 @@ def _is_changed(exported: Exported) -> bool:
 def _document(description: Description, files: dict[str, list[Path]], changed: bool) -> dict[str, Any]:
     """The ``labelset.json`` of an imported set: that of the original, with what is here now."""
     document = copy.deepcopy(description.origin["labelset"])
-    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for paths in files.values() for path in paths}
+    digests = {path.name: file_digest(path) for paths in files.values() for path in paths}
     rows = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
     document["imported"] = {
         "format": description.format, "from_identity": description.origin["identity"],

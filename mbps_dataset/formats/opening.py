@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet as parquet
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.description import Description, LabelRow
 from mbps_dataset.formats.image_segmentation import read_map
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.labelset.parquet_files import read_rows
 from mbps_dataset.labelset.public_document import public_document
 
 
@@ -23,7 +22,7 @@ _COLUMNS = ["image_id", "semantic", "panoptic", "segments_info"]
 
 
 @dataclass(frozen=True)
-class ReleasedLabelSet(BuiltLabelSet):
+class ReleasedFolder(LabelSetFolder):
     """A recipe's folder of a release: Parquet files beside ``labelset.json``."""
 
     def files(self, split: str) -> list[Path]:
@@ -33,7 +32,7 @@ class ReleasedLabelSet(BuiltLabelSet):
         return sorted(self.root.glob(f"{split}-*.parquet"))
 
 
-def open_label_set(reference: str, *, recipe: str | None = None, revision: str | None = None) -> BuiltLabelSet:
+def open_label_set(reference: str, *, recipe: str | None = None, revision: str | None = None) -> LabelSetFolder:
     """The label set at a folder, or of a Hub dataset ``owner/name``; a folder of that name wins.
 
     `recipe` chooses among the recipes of a release, `revision` a tag or branch of the Hub. Raises `InputError` saying
@@ -49,13 +48,13 @@ def open_label_set(reference: str, *, recipe: str | None = None, revision: str |
     raise InputError(f"{reference} does not exist; give a folder written by `mbps build`, or OWNER/NAME on the Hub.")
 
 
-def _open_folder(path: Path, recipe: str | None) -> BuiltLabelSet:
+def _open_folder(path: Path, recipe: str | None) -> LabelSetFolder:
     if (path / "labelset.json").is_file():
-        return BuiltLabelSet(path) if (path / "data").is_dir() else ReleasedLabelSet(path)
+        return LabelSetFolder(path) if (path / "data").is_dir() else ReleasedFolder(path)
     found = sorted(p.parent.name for p in path.glob("*/labelset.json"))
     if not found:
-        return BuiltLabelSet(path)  # raises, saying what is expected
-    return ReleasedLabelSet(path / _chosen(found, recipe, str(path)))
+        return LabelSetFolder(path)  # raises, saying what is expected
+    return ReleasedFolder(path / _chosen(found, recipe, str(path)))
 
 
 def _chosen(found: list[str], recipe: str | None, where: str) -> str:
@@ -92,7 +91,7 @@ def _download(repo_id: str, recipe: str | None, revision: str | None) -> Path:
     )
 
 
-def describe(built: BuiltLabelSet, format_name: str) -> Description:
+def describe(built: LabelSetFolder, format_name: str) -> Description:
     """What an export of `built` says about itself, splits left empty."""
     calibration, document = built.calibration, built.document
     origin = {key: document[key] for key in ("identity", "package_version", "ground_truth_used", "supervision")}
@@ -111,35 +110,13 @@ def describe(built: BuiltLabelSet, format_name: str) -> Description:
     )
 
 
-def checked_rows(built: BuiltLabelSet, split: str) -> int:
-    """Rows of a split. Raises `InputError` if they are not what ``labelset.json`` counts."""
-    try:
-        rows = sum(parquet.read_metadata(path).num_rows for path in built.files(split))
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(f"{built.root}: the split {split!r} is damaged ({error}); {_MEND}") from error
-    counted = built.document["counts"].get(split, {"rows": 0})["rows"]
-    if rows != counted:
-        raise InputError(
-            f"{built.root}: the split {split!r} has {rows} rows, but labelset.json counts {counted}; {_MEND}"
-        )
-    return rows
-
-
-_MEND = "run the same `mbps build` again, or download it again."
-
-
-def label_rows(built: BuiltLabelSet, split: str) -> Iterator[LabelRow]:
+def label_rows(built: LabelSetFolder, split: str) -> Iterator[LabelRow]:
     """Labels of a split in order, one image in memory at a time; photos and depth are not read.
 
     Raises `InputError` for a damaged file.
     """
     for path in built.files(split):
-        try:
-            batches = parquet.ParquetFile(path).iter_batches(batch_size=1, columns=_COLUMNS)
-            rows = (batch.to_pylist()[0] for batch in batches)
-            yield from map(_label_row, rows)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise InputError(f"{path}: damaged ({error}); {_MEND}") from error
+        yield from map(_label_row, read_rows(path, _COLUMNS))
 
 
 def _label_row(row: dict[str, Any]) -> LabelRow:

@@ -12,9 +12,9 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.formats import cups
 from mbps_dataset.formats.description import MARKER, Description, FormatWriter, LabelRow
 from mbps_dataset.formats.layouts import FORMATS, label_digest
-from mbps_dataset.formats.opening import checked_rows, describe, label_rows
+from mbps_dataset.formats.opening import describe, label_rows
 from mbps_dataset.formats.target import whole_folder
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ExportResult:
 
 
 def export(
-    built: BuiltLabelSet,
+    built: LabelSetFolder,
     target: Path,
     format_name: str,
     *,
@@ -47,7 +47,7 @@ def export(
     module.Writer.check(description)
     if format_name == "cups" and size is None:
         _check_size_is_that_of_the_images(built)
-    counts = {split: checked_rows(built, split) for split in splits or built.splits}
+    counts = {split: built.row_count(split) for split in splits or built.splits}
     counts = {split: count for split, count in counts.items() if count}
     if not counts:
         raise InputError(f"{built.root} has no rows to export.")
@@ -65,7 +65,7 @@ def export(
     return ExportResult(target, description, tuple(notes))
 
 
-def _check_size_is_that_of_the_images(built: BuiltLabelSet) -> None:
+def _check_size_is_that_of_the_images(built: LabelSetFolder) -> None:
     if built.document["recipe"]["settings"]["output"]["size"] == "working":
         raise InputError(
             f"{built.root} has labels at working size, so the training resolution of CUPS, {cups.SCALE} of the images', "
@@ -73,7 +73,7 @@ def _check_size_is_that_of_the_images(built: BuiltLabelSet) -> None:
         )
 
 
-def _write_split(built: BuiltLabelSet, split: str, writer: FormatWriter, description: Description, bar: tqdm) -> None:
+def _write_split(built: LabelSetFolder, split: str, writer: FormatWriter, description: Description, bar: tqdm) -> None:
     seen: set[str] = set()
     for row in label_rows(built, split):
         if row.image_id in seen:

@@ -23,7 +23,7 @@ import datasets
 from mbps_dataset._version import __version__
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.calibration import class_names
-from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.named_recipes import RECIPES, get_recipe
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import features
@@ -75,9 +75,9 @@ class MBPSConfig(datasets.BuilderConfig):
             name = "cityscapes" if (Path(self.data_dir).expanduser() / "leftImg8bit").is_dir() else "folder"
         return open_source(name, data_dir=self.data_dir, **(self.source_options or {}))
 
-    def open_label_set(self) -> LabelSet:
+    def open_label_set(self) -> Labelling:
         """Recipe, source and store together."""
-        return LabelSet(
+        return Labelling(
             recipe=self.recipe(),
             source=self.open_source(),
             store=Store(self.store or default_store_path()),
@@ -105,7 +105,7 @@ class MBPSPseudo(datasets.GeneratorBasedBuilder):
     def _create_builder_config(self, config_name=None, custom_features=None, config_id=None, **kwargs):  # type: ignore[no-untyped-def]
         builder_config, _ = super()._create_builder_config(config_name, custom_features, config_id, **kwargs)
         self.label_set = builder_config.open_label_set()
-        self.hash = self.label_set.identity()[:32]
+        self.hash = self.label_set.identity[:32]
         return builder_config, builder_config.name
 
     def _info(self) -> datasets.DatasetInfo:
@@ -129,7 +129,8 @@ class MBPSPseudo(datasets.GeneratorBasedBuilder):
         progress = datasets.utils.logging.is_progress_bar_enabled()
         self.label_set.prepare(worker_count=self.config.workers, progress=progress)
         super()._download_and_prepare(dl_manager, verification_mode, **prepare_split_kwargs)
-        from mbps_dataset.labelset.document import describe, write_document
+        from mbps_dataset.labelset.document import describe
+        from mbps_dataset.labelset.document_file import write_document
 
         counts = {name: {"rows": info.num_examples} for name, info in self.info.splits.items()}
         write_document(Path(self._output_dir) / "labelset.json", describe(self.label_set, counts))

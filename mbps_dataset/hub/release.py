@@ -16,23 +16,22 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet as parquet
 from datasets import Features
 
-from mbps_dataset.errors import InputError, PublishError, StoreError
+from mbps_dataset.errors import InputError, PublishError
 from mbps_dataset.labelling.calibration import evenly_spaced
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.labelset.parquet_files import copy_columns, count_rows, read_rows_at, read_schema
 from mbps_dataset.labelset.public_document import public_document
-from mbps_dataset.records import DecodedRow, decode
+from mbps_dataset.records import decode
 from mbps_dataset.report.pictures import contact_sheet, panels
 from mbps_dataset.scoring.quality_table import quality_table
-from mbps_dataset.store import file_digest
+from mbps_dataset.store import file_digest, replacing
 
 
 PREVIEW_IMAGES = 4
@@ -74,7 +73,7 @@ class Release:
     quality: str | None
 
 
-def prepare(built: BuiltLabelSet, tag: str, scratch: Path, *, with_images: bool = False) -> Release:
+def prepare(built: LabelSetFolder, tag: str, scratch: Path, *, with_images: bool = False) -> Release:
     """Gather a release; copies without images are written to `scratch`.
 
     Raises `PublishError` if the set is unfinished or damaged, if its recipe's name cannot name a folder, or if images
@@ -117,9 +116,9 @@ def release_version(tag: str, otherwise: str) -> str:
     return match.group(1) if match else otherwise
 
 
-def check_images_may_be_shown(built: BuiltLabelSet, files: Sequence[Path]) -> None:
+def check_images_may_be_shown(built: LabelSetFolder, files: Sequence[Path]) -> None:
     """Raise `PublishError` with the reason unless the images are there and their licence allows redistribution."""
-    without = [path for path in files if "image" not in parquet.read_schema(path).names]
+    without = [path for path in files if "image" not in read_schema(path).names]
     if without:
         raise PublishError(
             f"{built.root} was built without images; push labels only, or build it again with "
@@ -142,7 +141,7 @@ def _image_rights(source: str) -> str:
     return f"The source '{source}' does not say that its images may be redistributed, so they stay here."
 
 
-def _recipe_name(built: BuiltLabelSet) -> str:
+def _recipe_name(built: LabelSetFolder) -> str:
     name = built.document["recipe"]["name"]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name == "data":
         raise PublishError(
@@ -152,32 +151,23 @@ def _recipe_name(built: BuiltLabelSet) -> str:
     return name
 
 
-def _finished_files(built: BuiltLabelSet) -> dict[str, list[Path]]:
+def _finished_files(built: LabelSetFolder) -> dict[str, list[Path]]:
     """Parquet files of every split that has rows. Raises `PublishError` if they are not what labelset.json counts."""
     found: dict[str, list[Path]] = {}
-    for split, counts in built.document["counts"].items():
-        files = built.files(split)
+    for split in built.splits:
         try:
-            rows = sum(parquet.read_metadata(path).num_rows for path in files)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise PublishError(f"{built.root}: the split {split!r} is damaged ({error}); {_BUILD_AGAIN}") from error
-        if rows != counts["rows"]:
-            raise PublishError(
-                f"{built.root}: the split {split!r} has {rows} rows, but labelset.json counts {counts['rows']}; "
-                f"{_BUILD_AGAIN}"
-            )
+            rows = built.row_count(split)
+        except InputError as error:
+            raise PublishError(str(error)) from error
         if rows:
-            found[split] = files
+            found[split] = built.files(split)
     if not found:
         raise PublishError(f"{built.root} has no rows; there is nothing to release.")
     return found
 
 
-_BUILD_AGAIN = "run the same `mbps build` again, which mends it."
-
-
 def _publishable(path: Path, scratch: Path, with_images: bool) -> Path:
-    if with_images or "image" not in parquet.read_schema(path).names:
+    if with_images or "image" not in read_schema(path).names:
         return path
     target = scratch / path.name
     write_without_images(path, target)
@@ -189,26 +179,17 @@ def write_without_images(source: Path, target: Path) -> None:
 
     The photos are not even read. One row group is in memory at a time. Raises `StoreError` if the disk is full.
     """
-    whole = parquet.ParquetFile(source)
-    columns = Features.from_arrow_schema(whole.schema_arrow)
+    columns = Features.from_arrow_schema(read_schema(source))
     del columns["image"]
-    schema = columns.arrow_schema
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with parquet.ParquetWriter(target, schema, write_page_index=True) as writer:
-            for group in range(whole.num_row_groups):
-                table = whole.read_row_group(group, columns=schema.names).select(schema.names)
-                writer.write_table(table.replace_schema_metadata(schema.metadata), row_group_size=max(len(table), 1))
-    except OSError as error:
-        raise StoreError(f"{target}: cannot be written ({error.strerror or error}); free some space.") from error
+    with replacing(target) as temporary:
+        copy_columns(source, temporary, columns.arrow_schema)
 
 
-def draw_preview(built: BuiltLabelSet, files: Sequence[Path]) -> bytes:
+def draw_preview(built: LabelSetFolder, files: Sequence[Path]) -> bytes:
     """PNG of a contact sheet of a few rows of `files`, in colour; with photos only if `files` hold them."""
     calibration = built.calibration
-    total = sum(parquet.read_metadata(path).num_rows for path in files)
     pictures, names = [], []
-    for row in _rows_at(files, evenly_spaced(total, PREVIEW_IMAGES)):
+    for row in map(decode, read_rows_at(files, evenly_spaced(count_rows(files), PREVIEW_IMAGES))):
         drawn = panels(row, None, calibration.palette(), calibration.void)
         if row.image is None:
             del drawn["photo"]
@@ -217,17 +198,3 @@ def draw_preview(built: BuiltLabelSet, files: Sequence[Path]) -> bytes:
     buffer = io.BytesIO()
     contact_sheet(pictures, names, width=PREVIEW_WIDTH).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-def _rows_at(files: Sequence[Path], indices: Sequence[int]) -> Iterator[DecodedRow]:
-    """Rows by their number over all files, reading only the row groups that hold them."""
-    first = 0
-    for path in files:
-        opened = parquet.ParquetFile(path)
-        for group in range(opened.num_row_groups):
-            count = opened.metadata.row_group(group).num_rows
-            wanted = [index - first for index in indices if first <= index < first + count]
-            if wanted:
-                table = opened.read_row_group(group)
-                yield from (decode(table.slice(index, 1).to_pylist()[0]) for index in wanted)
-            first += count

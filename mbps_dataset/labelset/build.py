@@ -22,9 +22,10 @@ from typing import Any
 from tqdm import tqdm
 
 from mbps_dataset.errors import InputError, StoreError
-from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset import card
-from mbps_dataset.labelset.document import count_segments, describe, read_document, write_document
+from mbps_dataset.labelset.document import count_segments, describe
+from mbps_dataset.labelset.document_file import intact_document, write_document
 from mbps_dataset.labelset.order import claim
 from mbps_dataset.labelset.shards import Shard, ShardNote, finished_note, plan, read_note, rows_digest, write_shard
 from mbps_dataset.records import features
@@ -50,7 +51,7 @@ class BuildResult:
 
 
 def build(
-    label_set: LabelSet,
+    label_set: Labelling,
     output: Path,
     *,
     workers: int | None = None,
@@ -86,10 +87,10 @@ def build(
 
 
 def _write_missing(
-    label_set: LabelSet, output: Path, shards: Sequence[Shard], workers: int | None, progress: bool
+    label_set: Labelling, output: Path, shards: Sequence[Shard], workers: int | None, progress: bool
 ) -> list[ShardNote]:
     """Write those of `shards` that are not finished, and return the notes of all."""
-    identity, vouched = label_set.identity(), vouched_files(output, label_set.identity())
+    identity, vouched = label_set.identity, vouched_files(output, label_set.identity)
     found = {each: finished_note(label_set.store, output, each, identity, vouched) for each in shards}
     todo = [each for each, note in found.items() if note is None or note.failed]
     if todo:
@@ -107,14 +108,14 @@ def _write_missing(
     return [note for note in found.values() if note is not None]
 
 
-def _rows(label_set: LabelSet, shard: Shard, bar: tqdm) -> Iterator[dict[str, Any]]:
+def _rows(label_set: Labelling, shard: Shard, bar: tqdm) -> Iterator[dict[str, Any]]:
     for index in shard.indices:
         yield from (row for _, row in label_set.rows(shard.split, [index]))
         bar.update()
 
 
-def _all_written(label_set: LabelSet, output: Path, planned: Sequence[Shard]) -> bool:
-    identity = label_set.identity()
+def _all_written(label_set: Labelling, output: Path, planned: Sequence[Shard]) -> bool:
+    identity = label_set.identity
     return all(
         each.path(output).is_file() and read_note(label_set.store, each, identity) is not None for each in planned
     )
@@ -122,14 +123,14 @@ def _all_written(label_set: LabelSet, output: Path, planned: Sequence[Shard]) ->
 
 def vouched_files(output: Path, identity: str) -> Mapping[str, str]:
     """Names and SHA-256 of the Parquet files that an undamaged ``labelset.json`` of this identity lists."""
-    document = read_document(output / "labelset.json")
+    document = intact_document(output / "labelset.json")
     return document.get("files", {}) if document.get("identity") == identity else {}
 
 
-def _finish(label_set: LabelSet, output: Path, planned: Sequence[Shard]) -> BuildResult:
+def _finish(label_set: Labelling, output: Path, planned: Sequence[Shard]) -> BuildResult:
     """Write what belongs to the whole set, unless it is there. Raises `FileNotFoundError` if a shard is gone."""
     with label_set.store.alone("finish"):
-        noted = [(each, read_note(label_set.store, each, label_set.identity())) for each in planned]
+        noted = [(each, read_note(label_set.store, each, label_set.identity)) for each in planned]
         if any(note is None or not each.path(output).is_file() for each, note in noted):
             raise FileNotFoundError
         notes = [(each, note) for each, note in noted if note is not None]
@@ -148,11 +149,11 @@ def _finish(label_set: LabelSet, output: Path, planned: Sequence[Shard]) -> Buil
     return BuildResult(output, rows, failures)
 
 
-def _describes(output: Path, label_set: LabelSet, files: Mapping[str, str], failures: Sequence[Failure]) -> bool:
+def _describes(output: Path, label_set: Labelling, files: Mapping[str, str], failures: Sequence[Failure]) -> bool:
     """Whether the set's own files are there and say what would be written now."""
-    document = read_document(output / "labelset.json")
+    document = intact_document(output / "labelset.json")
     return (
-        document.get("identity") == label_set.identity()
+        document.get("identity") == label_set.identity
         and document.get("files") == dict(files)
         and document.get("source") == label_set.source.describe()
         and document.get("limit") == label_set.limit
@@ -162,7 +163,7 @@ def _describes(output: Path, label_set: LabelSet, files: Mapping[str, str], fail
 
 
 def _write_documents(
-    label_set: LabelSet, output: Path, planned: Sequence[Shard], files: Mapping[str, str], digest: str
+    label_set: Labelling, output: Path, planned: Sequence[Shard], files: Mapping[str, str], digest: str
 ) -> None:
     counts = {
         split: count_segments((each.path(output) for each in planned if each.split == split), label_set.class_names)
@@ -185,7 +186,7 @@ class Estimate:
     free_bytes: int
 
 
-def estimate(label_set: LabelSet, output: Path) -> Estimate:
+def estimate(label_set: Labelling, output: Path) -> Estimate:
     """Images and disk space of a build, from the size of the first readable image."""
     frames = [frame for split in label_set.splits for frame in label_set.frames(split)]
     pixels = image_bytes = 0

@@ -12,18 +12,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as parquet
-
 from mbps_dataset._version import __version__
-from mbps_dataset.labelling.labelling import LabelSet
-from mbps_dataset.labelling.pipeline import STAGE_VERSIONS
+from mbps_dataset.labelling.labelling import Labelling
+from mbps_dataset.labelling.road import STAGE_VERSIONS
+from mbps_dataset.labelset.parquet_files import read_rows
 from mbps_dataset.models.depth_estimation import KNOWN
 from mbps_dataset.models.networks import recipe_networks, weights_folder
 from mbps_dataset.named_recipes import RECIPES
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import FORMAT_VERSION
 from mbps_dataset.sources.depth_files import KINDS
-from mbps_dataset.store import digest_of, write_atomically
 
 
 COMPONENTS = {
@@ -34,21 +32,22 @@ COMPONENTS = {
 """Components of the supervision table that stand for each network."""
 
 
-def describe(label_set: LabelSet, counts: Mapping[str, Any]) -> dict[str, Any]:
+def describe(label_set: Labelling, counts: Mapping[str, Any]) -> dict[str, Any]:
     """The document of a finished label set; `counts` are per split (see `count_segments`)."""
     calibration = label_set.calibration()
     return {
         "format_version": FORMAT_VERSION,
         "package_version": __version__,
-        "identity": label_set.identity(),
+        "identity": label_set.identity,
         "recipe": label_set.recipe.to_json(),
         "source": label_set.source.describe(),
         "splits": list(label_set.splits),
         "limit": label_set.limit,
         "digests": {
             "recipe": label_set.recipe.digest(),
-            "input": label_set.input_digest(),
-            "weights": label_set.pipeline.weights,
+            "input": label_set.input_digest,
+            "weights": label_set.run.contents,
+            "device": label_set.run.device_type,
             "code": {"package": __version__, "stages": STAGE_VERSIONS},
         },
         "supervision": supervision(label_set.recipe),
@@ -121,27 +120,11 @@ def count_segments(files: Iterable[Path], class_names: Iterable[str]) -> dict[st
     names = list(class_names)
     rows, segments, instances = 0, dict.fromkeys(names, 0), dict.fromkeys(names, 0)
     for path in files:
-        for listed in parquet.read_table(path, columns=["segments_info"])["segments_info"].to_pylist():
+        for row in read_rows(path, ["segments_info"]):
             rows += 1
-            for segment in listed:
+            for segment in row["segments_info"]:
                 name = names[segment["category_id"]]
                 segments[name] += 1
                 instances[name] += segment["isthing"]
     return {"rows": rows, "segments": sum(segments.values()), "instances": sum(instances.values()),
             "segments_per_class": segments, "instances_per_class": instances}  # fmt: skip
-
-
-def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write ``labelset.json`` atomically, with a checksum of its content. Raises `StoreError`."""
-    checked = {**document, "checksum": digest_of({k: v for k, v in document.items() if k != "checksum"})}
-    write_atomically(path, (json.dumps(checked, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def read_document(path: Path) -> dict[str, Any]:
-    """A ``labelset.json``, or {} if it is missing or damaged."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        intact = document["checksum"] == digest_of({k: v for k, v in document.items() if k != "checksum"})
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return document if intact else {}

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as parquet
-
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.calibration import Calibration
+from mbps_dataset.labelset.document_file import NAME, read_document
+from mbps_dataset.labelset.parquet_files import MEND, count_rows, read_rows
 from mbps_dataset.records import DecodedRow, decode
 from mbps_dataset.sources import Source, open_source
 
 
 @dataclass(frozen=True)
-class BuiltLabelSet:
+class LabelSetFolder:
     """The folder that `mbps build` wrote. Raises `InputError` if it is not one."""
 
     root: Path
 
     def __post_init__(self) -> None:
-        if not (self.root / "labelset.json").is_file():
-            raise InputError(f"{self.root} holds no labelset.json; give the folder that `mbps build --output` wrote.")
+        if not (self.root / NAME).is_file():
+            read_document(self.root / NAME)  # raises, saying what is expected
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """``labelset.json``; see `mbps_dataset.labelset.document`."""
-        return json.loads((self.root / "labelset.json").read_text(encoding="utf-8"))
+        """``labelset.json``; see `mbps_dataset.labelset.document`. Raises `InputError` if it is damaged."""
+        return read_document(self.root / NAME)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -48,13 +47,16 @@ class BuiltLabelSet:
         return sorted((self.root / "data").glob(f"{split}-*.parquet"))
 
     def row_count(self, split: str) -> int:
-        return sum(parquet.read_metadata(path).num_rows for path in self.files(split))
+        """Rows of a split. Raises `InputError` if they are not what ``labelset.json`` counts, or a file is damaged."""
+        rows, counted = count_rows(self.files(split)), self.document["counts"][split]["rows"]
+        if rows != counted:
+            raise InputError(f"{self.root}: the split {split!r} has {rows} rows, but {NAME} counts {counted}; {MEND}")
+        return rows
 
     def rows(self, split: str) -> Iterator[DecodedRow]:
-        """Decoded rows in order, one in memory at a time."""
+        """Decoded rows in order, one in memory at a time. Raises `InputError` for a damaged file."""
         for path in self.files(split):
-            for batch in parquet.ParquetFile(path).iter_batches(batch_size=1):
-                yield decode(batch.to_pylist()[0])
+            yield from map(decode, read_rows(path))
 
     def open_source(self) -> Source:
         """The source the set was built from. Raises `InputError` if it has moved."""

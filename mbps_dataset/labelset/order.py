@@ -1,7 +1,7 @@
 """What a folder is being built from, written there first: any process can go on with it, on any machine that sees it.
 
     output/recipe.json          the recipe; whoever writes another one into the folder is refused
-    output/stages/build.json    recipe, source, splits, limit, number of shards, and where relative paths start
+    output/stages/build.json    recipe, contents of its weights and files, source, splits, limit, number of shards, device
 
 Both are written before any work is done. The second goes when ``stages/`` is deleted; a finished set then says the same
 in its ``labelset.json``.
@@ -10,15 +10,14 @@ in its ``labelset.json``.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError, RecipeError
-from mbps_dataset.labelling.labelling import LabelSet
-from mbps_dataset.labelset.document import read_document
+from mbps_dataset.labelling.labelling import Labelling
+from mbps_dataset.labelset.document_file import intact_document
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import open_source
 from mbps_dataset.store import Store, holds_bytes, write_atomically
@@ -29,7 +28,11 @@ _NAME = "build.json"
 
 @dataclass(frozen=True)
 class BuildOrder:
-    """Recipe and source of a build; `shards` Parquet files a split (None: as the recipe says); `cwd` of the command."""
+    """Recipe and source of a build.
+
+    `contents` are digests of what the recipe names by a path or Hub id (None in orders that do not say); `shards`
+    Parquet files a split (None: as the recipe says); `device` of torch.
+    """
 
     recipe: Recipe
     source: Mapping[str, Any]
@@ -37,13 +40,14 @@ class BuildOrder:
     limit: int | None = None
     shards: int | None = None
     device: str = "cpu"
-    cwd: str = "."
+    contents: Mapping[str, str] | None = None
 
     @classmethod
-    def of(cls, label_set: LabelSet, shards: int | None = None) -> BuildOrder:
+    def of(cls, label_set: Labelling, shards: int | None = None) -> BuildOrder:
         """The order to build `label_set`."""
         source = label_set.source.describe()
-        return cls(label_set.recipe, source, label_set.splits, label_set.limit, shards, label_set.device, os.getcwd())
+        run = label_set.run
+        return cls(label_set.recipe, source, label_set.splits, label_set.limit, shards, label_set.device, run.contents)
 
     @classmethod
     def read(cls, output: Path) -> BuildOrder | None:
@@ -51,7 +55,9 @@ class BuildOrder:
         document = Store(output / "stages").get_json(_NAME) or _from_finished(output)
         try:
             recipe = Recipe.from_json(document.pop("recipe"))
-            return cls(**document | {"recipe": recipe, "splits": tuple(document["splits"])})
+            known = {each.name for each in fields(cls)}
+            given = {name: value for name, value in document.items() if name in known}
+            return cls(**given | {"recipe": recipe, "splits": tuple(document["splits"])})
         except (KeyError, TypeError, AttributeError, RecipeError):
             return None
 
@@ -60,7 +66,7 @@ class BuildOrder:
         document = {**asdict(self), "recipe": self.recipe.to_json(), "splits": list(self.splits)}
         Store(output / "stages").put_json(_NAME, document)
 
-    def open(self, output: Path, *, device: str | None = None) -> LabelSet:
+    def open(self, output: Path, *, device: str | None = None) -> Labelling:
         """The label set to build. Raises `InputError` if its source has moved."""
         try:
             source = open_source(**self.source)
@@ -68,12 +74,16 @@ class BuildOrder:
             raise InputError(
                 f"{error} {output} was begun from there; give the new place to `mbps build --data-dir … --output {output}`."
             ) from None
-        return LabelSet(self.recipe, source, Store(output / "stages"), self.splits, self.limit, device or self.device)
+        return Labelling(self.recipe, source, Store(output / "stages"), self.splits, self.limit, device or self.device)
 
 
 def _from_finished(output: Path) -> dict[str, Any]:
-    document = read_document(output / "labelset.json")
-    return {key: document[key] for key in ("recipe", "source", "splits", "limit") if key in document}
+    document = intact_document(output / "labelset.json")
+    order: dict[str, Any] = {key: document[key] for key in ("recipe", "source", "splits", "limit") if key in document}
+    digests = document.get("digests", {})
+    if "device" in digests:  # sets of earlier versions do not say
+        order |= {"device": digests["device"], "contents": digests["weights"]}
+    return order
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -84,7 +94,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def claim(output: Path, label_set: LabelSet, shards: int | None, overwrite: bool) -> BuildOrder:
+def claim(output: Path, label_set: Labelling, shards: int | None, overwrite: bool) -> BuildOrder:
     """Make `output` the folder of this build and return its order, or say why it cannot be.
 
     What is there is continued: without `shards`, in as many as it was begun with. Raises `RecipeError` for another
@@ -100,10 +110,10 @@ def claim(output: Path, label_set: LabelSet, shards: int | None, overwrite: bool
             shards = found.shards
         order = BuildOrder.of(label_set, shards)
         if not overwrite:
-            _refuse_another_recipe(output, order.recipe, found)
+            _refuse_another_recipe(output, order, found)
             if found is not None:
                 _refuse_another_order(output, order, found)
-        if found is None or replace(found, cwd=order.cwd, device=order.device) != order:
+        if found is None or found != order:
             order.write(output)
         note, recipe = output / "recipe.json", (json.dumps(order.recipe.to_json(), indent=2) + "\n").encode()
         if not holds_bytes(note, recipe):
@@ -117,8 +127,9 @@ def _refuse_other_things(output: Path) -> None:
         raise InputError(f"{output} is not empty and holds no label set; choose an empty folder or pass --overwrite.")
 
 
-def _refuse_another_recipe(output: Path, recipe: Recipe, found: BuildOrder | None) -> None:
+def _refuse_another_recipe(output: Path, order: BuildOrder, found: BuildOrder | None) -> None:
     """Compare with the order, which has a checksum; only where that is lost, with ``recipe.json``."""
+    recipe = order.recipe
     advice = "Choose another --output, or pass --overwrite to replace it."
     document = _read_json(output / "recipe.json")
     if found is None and "settings" not in document:  # not there, or damaged
@@ -129,8 +140,18 @@ def _refuse_another_recipe(output: Path, recipe: Recipe, found: BuildOrder | Non
         raise RecipeError(
             f"{output} holds a label set of a recipe that this version cannot read ({error}). {advice}"
         ) from None
-    if changed := recipe.differences(other):
+    changed = recipe.differences(other) + _other_contents(order, found)
+    if changed:
         raise RecipeError(f"{output} holds a label set of another recipe: {'; '.join(changed[:6])}. {advice}")
+
+
+def _other_contents(order: BuildOrder, found: BuildOrder | None) -> list[str]:
+    """What the recipes name by the same settings but holds something else, in words."""
+    if found is None or found.contents is None or order.contents is None:
+        return []
+    names = sorted({*order.contents, *found.contents})
+    return [f"the files of {name} have other content" for name in names
+            if order.contents.get(name) != found.contents.get(name)]  # fmt: skip
 
 
 def _refuse_another_order(output: Path, order: BuildOrder, found: BuildOrder) -> None:
@@ -142,6 +163,12 @@ def _refuse_another_order(output: Path, order: BuildOrder, found: BuildOrder) ->
     if missing := [split for split in found.splits if split not in order.splits]:
         raise InputError(
             f"{output} also holds the split {missing[0]!r}; name every split that is to stay with --split, or none. "
+            f"{advice}"
+        )
+    kind, begun = (str(each.device).partition(":")[0] for each in (order, found))
+    if kind != begun and found.contents is not None:
+        raise InputError(
+            f"{output} was begun on {begun}, and results of {kind} differ in the last digits: go on with --device {begun}. "
             f"{advice}"
         )
     if found.shards is not None and order.shards != found.shards:

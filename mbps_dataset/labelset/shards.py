@@ -1,8 +1,8 @@
 """Parquet files of a label set: which rows each holds, and writing one whole or not at all.
 
 A split is cut into files of nearly equal numbers of rows, in order: as many as the recipe's `rows_per_shard` asks for,
-or as many as there are shards to be made by separate processes. A file is written in groups of `ROWS_PER_GROUP` rows,
-so that memory does not grow with its length, and appears under its name when it is complete and on the disk.
+or as many as there are shards to be made by separate processes. A file appears under its name when it is complete
+and on the disk.
 
 Beside each file the store keeps a note: the identity of the label set, the SHA-256 of the file, how many images failed,
 and a digest per row. A file is finished if its note says so and its content agrees. Notes lost with the store are made
@@ -13,21 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet as parquet
 from datasets import Features
 
-from mbps_dataset.labelling.label_rows import row_digest
-from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelling.labelling import Labelling
+from mbps_dataset.labelling.stage_row import row_digest
+from mbps_dataset.labelset.parquet_files import read_rows, write_rows
 from mbps_dataset.store import Store, digest_of, file_digest, replacing
-
-
-ROWS_PER_GROUP = 16
-"""Rows a reader or writer must hold in memory at once; small, because a row is a whole image."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class Shard:
         return output / "data" / f"{self.name}.parquet"
 
 
-def plan(label_set: LabelSet, shards: int | None = None) -> list[Shard]:
+def plan(label_set: Labelling, shards: int | None = None) -> list[Shard]:
     """All files of a label set, `shards` a split, or as many as the recipe's `rows_per_shard` asks for."""
     size, planned = label_set.recipe.output.rows_per_shard, []
     for split in label_set.splits:
@@ -95,30 +89,25 @@ def finished_note(
         return note
     if vouched.get(shard.path(output).name) != digest:
         return None
-    rows = tuple(row_digest(row) for row in _read_rows(shard.path(output)))
+    rows = tuple(row_digest(row) for row in read_rows(shard.path(output)))
     note = ShardNote(identity, digest, len(shard.indices) - len(rows), rows)
     store.put_json(f"shards/{shard.name}.json", note.to_json())
     return note
-
-
-def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    for batch in parquet.ParquetFile(path).iter_batches(batch_size=1):
-        yield batch.to_pylist()[0]
 
 
 def write_shard(
     store: Store, output: Path, shard: Shard, rows: Iterable[Mapping[str, Any]], columns: Features, identity: str
 ) -> ShardNote:
     """Write one file and its note. Raises `StoreError` if the disk is full; then nothing of it is left."""
-    path, digests = shard.path(output), []
-    with replacing(path, durable=True) as temporary:
-        with parquet.ParquetWriter(temporary, columns.arrow_schema, write_page_index=True) as writer:
-            remaining = iter(rows)
-            while group := list(islice(remaining, ROWS_PER_GROUP)):
-                digests += [row_digest(row) for row in group]
-                table = pyarrow.Table.from_pylist(group, schema=columns.arrow_schema)
-                writer.write_table(table, row_group_size=ROWS_PER_GROUP)
-                del group, table  # or two groups would be in memory while the next is read
+    digests: list[str] = []
+
+    def noted() -> Iterator[Mapping[str, Any]]:
+        for row in rows:
+            digests.append(row_digest(row))
+            yield row
+
+    with replacing(shard.path(output), durable=True) as temporary:
+        write_rows(temporary, noted(), columns.arrow_schema)
         sha256 = file_digest(temporary)
     note = ShardNote(identity, sha256, len(shard.indices) - len(digests), tuple(digests))
     store.put_json(f"shards/{shard.name}.json", note.to_json())

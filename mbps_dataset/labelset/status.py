@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.labelling import label_rows, workers
-from mbps_dataset.labelling.labelling import LabelSet
-from mbps_dataset.labelset.document import read_document
+from mbps_dataset.labelling.labelling import Labelling
+from mbps_dataset.labelling.road import stages_of
+from mbps_dataset.labelling.stage_row import ROW
+from mbps_dataset.labelset.document_file import intact_document
 from mbps_dataset.labelset.order import BuildOrder
 from mbps_dataset.labelset.shards import Shard, plan
-from mbps_dataset.sources import Frame
 from mbps_dataset.store import Failure
 from mbps_dataset.store.pace import seconds_left
 
@@ -52,7 +52,7 @@ def build_status(output: Path) -> BuildStatus:
         finished=_is_finished(output, order, planned),
         images=len(frames),
         done={stage: len(frames) - count for stage, count in missing.items()},
-        calibrated=label_set.stored_calibration() is not None,
+        calibrated=label_set.stored_run() is not None,
         files=sum(shard.path(output).is_file() for shard in planned),
         planned=len(planned),
         failures=failures,
@@ -60,33 +60,21 @@ def build_status(output: Path) -> BuildStatus:
     )
 
 
-def _missing(label_set: LabelSet, failed: set[str]) -> dict[str, int]:
+def _missing(label_set: Labelling, failed: set[str]) -> dict[str, int]:
     """Images per stage that are neither stored nor failed; an image whose row is stored needs nothing else."""
-    calibration = label_set.stored_calibration()
-    stages = (*label_set.pipeline.stages(), label_rows.STAGE)
-    counts = dict.fromkeys(stages, 0)
+    run, stages = label_set.stored_run() or label_set.run, stages_of(label_set.recipe)
+    counts = {stage.name: 0 for stage in stages}
     for split in label_set.splits:
-        runner = workers.StageRunner(label_set.job(split, stages, calibration))
-        for frame in runner.frames:
-            if frame.image_id in failed or _is_stored(runner, label_rows.STAGE, frame):
+        for frame in label_set.frames(split):
+            if frame.image_id in failed or run.has_file(ROW, frame):
                 continue
             for stage in stages:
-                counts[stage] += not _is_stored(runner, stage, frame)
+                counts[stage.name] += not run.has_file(stage, frame)
     return counts
 
 
-def _is_stored(runner: workers.StageRunner, stage: str, frame: Frame) -> bool:
-    needs_calibration = stage in (label_rows.STAGE, "pseudo_classes") and runner.job.recipe.clusters.method != "probe"
-    if runner.job.calibration is None and (needs_calibration or stage == label_rows.STAGE):
-        return False
-    try:
-        return runner.job.store.path(*runner.address(stage, frame)).is_file()
-    except InputError:
-        return False
-
-
 def _is_finished(output: Path, order: BuildOrder, planned: Sequence[Shard]) -> bool:
-    document = read_document(output / "labelset.json")
+    document = intact_document(output / "labelset.json")
     return (
         document.get("digests", {}).get("recipe") == order.recipe.digest()
         and document.get("source") == dict(order.source)

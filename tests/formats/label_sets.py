@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet as parquet
 
 from mbps_dataset import taxonomy
 from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
 from mbps_dataset.labelset.document import count_segments
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.document_file import write_document
+from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.labelset.parquet_files import write_rows
 from mbps_dataset.named_recipes import RECIPES
 from mbps_dataset.records import LabelledImage, encode, features
 from mbps_dataset.stages.fusion import fuse
@@ -32,7 +31,7 @@ def random_label_set(
     things: Sequence[int] | None = None,
     ids: dict[str, tuple[str, ...]] | None = None,
     seed: int = 0,
-) -> BuiltLabelSet:
+) -> LabelSetFolder:
     """Blocks of random classes with holes of void, fused as the pipeline does; every thing block is an instance."""
     names = taxonomy.NAMES_19 if named else tuple(f"pseudo-class {k}" for k in range(classes))
     things = tuple(taxonomy.THINGS_19 if named else range(0, classes, 3)) if things is None else tuple(things)
@@ -49,7 +48,7 @@ def random_label_set(
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = [encode(image, classes, calibration.palette(), with_image=False) for image in labelled]
         schema = features(names, with_image=False).arrow_schema
-        parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), path, row_group_size=2)
+        write_rows(path, rows, schema)
         counts[split] = count_segments([path], names)
     document = {
         "format_version": "1.0.0", "package_version": "0.1.0", "identity": f"{seed:064x}", "splits": list(ids),
@@ -57,8 +56,8 @@ def random_label_set(
         "supervision": {}, "ground_truth_used": [], "limit": None,
         "digests": {"recipe": "1" * 64, "input": "2" * 64, "weights": {}, "code": {}}, "calibration": calibration.to_json(), "failures": [],
     }  # fmt: skip
-    (root / "labelset.json").write_text(json.dumps(document), encoding="utf-8")
-    return BuiltLabelSet(root)
+    write_document(root / "labelset.json", document)
+    return LabelSetFolder(root)
 
 
 def _labelled(image_id: str, classes: int, things: Sequence[int], void: int, seed: list[int]) -> LabelledImage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -19,13 +18,14 @@ from mbps_dataset.formats.description import MARKER
 from mbps_dataset.formats.layouts import FORMATS
 from mbps_dataset.formats.segmentation_sets import open_labels
 from mbps_dataset.formats.writing import export
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.document_file import write_document
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.records import DecodedRow
 from tests.formats.label_sets import IDS, random_label_set
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory) -> dict[str, BuiltLabelSet]:
+def sets(tmp_path_factory) -> dict[str, LabelSetFolder]:
     folder = tmp_path_factory.mktemp("sets")
     return {
         "named": random_label_set(folder / "named"),
@@ -34,7 +34,7 @@ def sets(tmp_path_factory) -> dict[str, BuiltLabelSet]:
     }
 
 
-def rows_of(built: BuiltLabelSet) -> dict[str, DecodedRow]:
+def rows_of(built: LabelSetFolder) -> dict[str, DecodedRow]:
     return {row.image_id: row for split in built.splits for row in built.rows(split)}
 
 
@@ -146,10 +146,10 @@ def test_cups_asks_for_the_size_where_labels_have_not_that_of_the_images(tmp_pat
     built = random_label_set(tmp_path / "set")
     recipe = built.document["recipe"]
     recipe["settings"]["output"]["size"] = "working"
-    (built.root / "labelset.json").write_text(json.dumps(built.document))
+    write_document(built.root / "labelset.json", built.document)
     with pytest.raises(InputError, match="labels at working size.*give it, e.g. --size 640x1280"):
-        export(BuiltLabelSet(built.root), tmp_path / "out", "cups")
-    export(BuiltLabelSet(built.root), tmp_path / "out", "cups", size=(40, 64))
+        export(LabelSetFolder(built.root), tmp_path / "out", "cups")
+    export(LabelSetFolder(built.root), tmp_path / "out", "cups", size=(40, 64))
 
 
 def test_255_classes_fit_8_bits_with_void(tmp_path):
@@ -179,24 +179,25 @@ def test_a_target_that_holds_anything_is_refused(sets, tmp_path):
 
 def test_damage_and_contradictions_are_said(tmp_path):
     built = random_label_set(tmp_path / "set")
-    (built.root / "labelset.json").write_text(
-        json.dumps(built.document | {"counts": {"train": {"rows": 9}, "validation": {"rows": 1}}})
+    counts = built.document["counts"]
+    write_document(
+        built.root / "labelset.json", built.document | {"counts": counts | {"train": counts["train"] | {"rows": 9}}}
     )
     with pytest.raises(InputError, match="split 'train' has 3 rows, but labelset.json counts 9"):
-        export(BuiltLabelSet(built.root), tmp_path / "out", "cups")
+        export(LabelSetFolder(built.root), tmp_path / "out", "cups")
     things = random_label_set(tmp_path / "other")
     calibration = things.document["calibration"]
     calibration["classes"][13]["isthing"] = not calibration["classes"][13]["isthing"]
     changed = things.document | {"calibration": calibration}
-    (things.root / "labelset.json").write_text(json.dumps(changed))
+    write_document(things.root / "labelset.json", changed)
     with pytest.raises(InputError, match="its class 13 disagree about being a thing"):
-        export(BuiltLabelSet(things.root), tmp_path / "out", "coco-panoptic")
+        export(LabelSetFolder(things.root), tmp_path / "out", "coco-panoptic")
     twice = random_label_set(tmp_path / "twice", ids={"train": ("x", "x")})
     with pytest.raises(InputError, match="image 'x' occurs twice"):
         export(twice, tmp_path / "out", "coco-panoptic")
     damaged = random_label_set(tmp_path / "damaged")
     damaged.files("train")[0].write_bytes(b"PAR1")
-    with pytest.raises(InputError, match="'train' is damaged"):
+    with pytest.raises(InputError, match="train-00000-of-00001.parquet: damaged"):
         export(damaged, tmp_path / "out", "cups")
     assert not (tmp_path / "out").exists()
 
@@ -211,7 +212,7 @@ def test_an_error_half_way_leaves_nothing(sets, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def _export_in_child(built: BuiltLabelSet, target: Path, format_name: str, kill_at: int, steps: Path) -> int:
+def _export_in_child(built: LabelSetFolder, target: Path, format_name: str, kill_at: int, steps: Path) -> int:
     """Export in a forked process that kills itself at its n-th file, folder or renaming; returns its exit status."""
     child = os.fork()
     if child:

@@ -6,20 +6,18 @@ Photos are random in a range of reds that no label colour comes near, so that a 
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet as parquet
 from PIL import Image
 
 from mbps_dataset import taxonomy
 from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
 from mbps_dataset.labelset.document import count_segments
-from mbps_dataset.labelset.folder import BuiltLabelSet
-from mbps_dataset.labelset.shards import ROWS_PER_GROUP
+from mbps_dataset.labelset.document_file import write_document
+from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.labelset.parquet_files import write_rows
 from mbps_dataset.named_recipes import RECIPES
 from mbps_dataset.records import LabelledImage, encode, features
 
@@ -36,7 +34,7 @@ def make_label_set(
     source: str = "folder",
     with_images: bool = True,
     rows_per_shard: int = 2,
-) -> BuiltLabelSet:
+) -> LabelSetFolder:
     """Write a label set of four images below `root`; another `seed` gives other labels of the same photos."""
     photos = root.parent / "photos"
     counts = {}
@@ -45,8 +43,8 @@ def make_label_set(
         files = _write_shards(root, split, labelled, with_images, rows_per_shard)
         counts[split] = count_segments(files, taxonomy.NAMES_19)
     document = _document(recipe, seed, source, photos, counts)
-    (root / "labelset.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
-    return BuiltLabelSet(root)
+    write_document(root / "labelset.json", document)
+    return LabelSetFolder(root)
 
 
 def photo(split: str, index: int) -> np.ndarray:
@@ -90,8 +88,7 @@ def _write_shards(
     for index, part in enumerate(parts):
         path = root / "data" / f"{split}-{index:05d}-of-{len(parts):05d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        table = pyarrow.Table.from_pylist(part, schema=columns.arrow_schema)
-        parquet.write_table(table, path, row_group_size=ROWS_PER_GROUP, write_page_index=True)
+        write_rows(path, part, columns.arrow_schema)
         files.append(path)
     return files
 

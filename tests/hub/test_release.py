@@ -10,16 +10,17 @@ import pytest
 
 from mbps_dataset.errors import PublishError, StoreError
 from mbps_dataset.hub import release
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.document_file import write_document
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.labelset.public_document import public_document
 from mbps_dataset.scoring.quality_table import QUALITY_FILE, quality_table
 from tests.hub.label_sets import make_label_set
 
 
-def changed(built: BuiltLabelSet, **entries: object) -> BuiltLabelSet:
+def changed(built: LabelSetFolder, **entries: object) -> LabelSetFolder:
     """The same set with other entries in its labelset.json."""
-    (built.root / "labelset.json").write_text(json.dumps({**built.document, **entries}))
-    return BuiltLabelSet(built.root)
+    write_document(built.root / "labelset.json", {**built.document, **entries})
+    return LabelSetFolder(built.root)
 
 
 def test_a_release_is_the_same_each_time_and_changes_with_a_label(tmp_path):
@@ -80,10 +81,10 @@ def test_unfinished_damaged_and_empty_sets_are_refused(tmp_path):
     for path in (built.root / "data").iterdir():
         path.unlink()
     with pytest.raises(PublishError, match="has no rows; there is nothing to release"):
-        release.prepare(BuiltLabelSet(built.root), "v1", tmp_path)
+        release.prepare(LabelSetFolder(built.root), "v1", tmp_path)
     damaged = make_label_set(tmp_path / "b/set")
     damaged.files("train")[0].write_bytes(b"PAR1 torn")
-    with pytest.raises(PublishError, match="split 'train' is damaged"):
+    with pytest.raises(PublishError, match="train-00000-of-00002.parquet: damaged"):
         release.prepare(damaged, "v1", tmp_path)
 
 

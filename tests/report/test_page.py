@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -13,7 +12,8 @@ import pytest
 from PIL import Image
 
 from mbps_dataset.hub.release import write_without_images
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.document_file import write_document
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.report.page import Page, render_page, write_preview
 from mbps_dataset.report.statistics import SplitStatistics
 from tests.formats.label_sets import random_label_set
@@ -64,12 +64,12 @@ def test_quality_is_shown_where_there_is_truth_and_said_where_there_is_none(buil
 
 
 def test_a_set_without_images_shows_those_of_its_source_or_none(built, tmp_path):
-    def stripped(document: dict) -> BuiltLabelSet:
+    def stripped(document: dict) -> LabelSetFolder:
         (tmp_path / "set/data").mkdir(parents=True, exist_ok=True)
         for path in built.files("validation"):
             write_without_images(path, tmp_path / "set/data" / path.name)
-        (tmp_path / "set/labelset.json").write_text(json.dumps(document))
-        return BuiltLabelSet(tmp_path / "set")
+        write_document(tmp_path / "set/labelset.json", document)
+        return LabelSetFolder(tmp_path / "set")
 
     photos = re.compile(r"alt=.photo of")
     _, page = write_preview(stripped(built.document), "validation", 2)

@@ -17,9 +17,10 @@ from mbps_dataset.cli import main
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.image_segmentation import cityscapes_labels
 from mbps_dataset.formats.segmentation_sets import LabelSource
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.document_file import write_document
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.metrics import PanopticQuality
-from mbps_dataset.scoring.score import _update_all, score
+from mbps_dataset.scoring.score import _pairs, score
 from mbps_dataset.sources import ScenesSource
 
 
@@ -32,10 +33,10 @@ def truth():
 
 
 def quality(predicted, true):
-    metric = PanopticQuality(taxonomy.THINGS_19, taxonomy.STUFF_19)
-    skipped = _update_all(
-        metric, LabelSource({"a": lambda: predicted}, "p"), LabelSource({"a": lambda: true}, "t"), False
-    )
+    metric, skipped = PanopticQuality(taxonomy.THINGS_19, taxonomy.STUFF_19), []
+    sides = LabelSource({"a": lambda: predicted}, "p"), LabelSource({"a": lambda: true}, "t")
+    for image_id, labels, truth in _pairs(*sides, skipped, False):
+        metric.update(**labels.as_prediction(), **truth.as_truth(), image_id=image_id)
     assert not skipped
     return metric.compute()
 
@@ -84,12 +85,12 @@ def test_scoring_by_table_equals_scoring_by_row(built):
     assert metric.compute().pq == pytest.approx(score(built.root, splits=("validation",)).result.pq, abs=1e-12)
 
 
-def moved(built: BuiltLabelSet, folder: Path, photos: Path, truth_dir: Path | None = None) -> Path:
+def moved(built: LabelSetFolder, folder: Path, photos: Path, truth_dir: Path | None = None) -> Path:
     """A copy of the set that says it was made from a folder of photographs."""
     shutil.copytree(built.root, folder)
     source = {"name": "folder", "data_dir": str(photos), "truth_dir": str(truth_dir) if truth_dir else None}
     document = dict(built.document, source=source, splits=["train"])
-    (folder / "labelset.json").write_text(json.dumps(document))
+    write_document(folder / "labelset.json", document)
     return folder
 
 
