@@ -22,7 +22,9 @@ def test_conversion_round_trips(tmp_path: Path) -> None:
     direct = CauseSegmenter.from_reference(**files, heads=3)
     loaded = CauseSegmenter.from_pretrained(tmp_path / "converted")
     assert loaded.config == conversion.config == TINY
-    assert torch.equal(loaded(pixels), direct(pixels)) and torch.equal(loaded(pixels), network(pixels))
+    for other in (direct, network):  # the results within rounding: tensors read from files lie differently in memory
+        assert state_dict_digest(other.checkpoint_state()) == conversion.digest
+        torch.testing.assert_close(loaded(pixels), other(pixels))
     assert conversion.digest == state_dict_digest(loaded.checkpoint_state())
 
 

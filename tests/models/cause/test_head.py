@@ -125,7 +125,8 @@ def small() -> SegmentTR:
 def test_teacher_starts_as_the_student_and_takes_no_gradient() -> None:
     segment = small().eval()
     features = noise(1, (2, 9, 16))
-    assert torch.equal(segment.encode(features), segment.encode_student(features))
+    # Two ways through torch: without gradients a layer is one fused kernel, which rounds otherwise on some processors.
+    torch.testing.assert_close(segment.encode(features), segment.encode_student(features), atol=1e-5, rtol=1e-5)
     (segment.projection_head(segment.encode_student(features)).sum() + segment.encode(features).sum()).backward()
     assert all(p.grad is not None for p in segment.head.parameters())
     assert all(p.grad is None for p in [*segment.head_ema.parameters(), *segment.projection_head_ema.parameters()])
@@ -147,8 +148,8 @@ def test_teacher_is_a_moving_average() -> None:
 
 def test_dropout_acts_in_training_only() -> None:
     segment, features = small(), noise(2, (1, 9, 16))
-    assert not torch.equal(segment.train().encode_student(features), segment.encode_student(features))
-    assert torch.equal(segment.eval().encode_student(features), segment.encode_student(features))
+    assert not torch.allclose(segment.train().encode_student(features), segment.encode_student(features))
+    torch.testing.assert_close(segment.eval().encode_student(features), segment.encode_student(features))
 
 
 def _plain_head(w: dict[str, np.ndarray], features: torch.Tensor, codebook: torch.Tensor) -> np.ndarray:
