@@ -80,7 +80,7 @@ def _run(folder: Path, count: int) -> None:
         for rank in range(count)
     ]  # fmt: skip
     for process in started:
-        error = process.communicate(timeout=240)[1]
+        error = process.communicate(timeout=1500)[1]
         assert process.returncode == 0, error
 
 
