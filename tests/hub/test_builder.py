@@ -152,7 +152,7 @@ def test_another_process_in_another_folder_without_network(arguments, tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
     environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True, timeout=250)  # fmt: skip
+                          capture_output=True, text=True, timeout=1500)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "3 scene_2000000"
 
@@ -166,7 +166,7 @@ def test_num_proc_after_threaded_torch_does_not_hang(arguments, tmp_path):
         from datasets import load_dataset
         print(len(load_dataset(**{arguments | {"cache_dir": str(tmp_path / "c")}!r}, split="train", num_proc=2)))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=250,
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=1500,
                           env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)})  # fmt: skip
     assert done.returncode == 0 and done.stdout.strip() == "3", done.stderr
 
