@@ -49,7 +49,7 @@ class Client:
 
     def close(self) -> None:
         self._process.stdin.close()
-        self._process.wait(timeout=60)
+        self._process.wait(timeout=1500)
 
 
 def labels(built, split: str = "train") -> list[dict]:
