@@ -58,7 +58,7 @@ def command(inputs, settings) -> Callable[..., dict]:
 
     yield run
     stdin.close()
-    server.wait(timeout=30)
+    server.wait(timeout=1500)
 
 
 def test_killed_at_twenty_points_the_set_is_the_same(command, undisturbed, tmp_path):
@@ -174,7 +174,7 @@ def test_two_processes_on_one_folder_end_with_one_set(inputs, settings, undistur
              "--data-dir", str(inputs / "photos"), "--output", str(output),
              *(part for setting in settings for part in ("--set", setting))]  # fmt: skip
     both = [subprocess.Popen([*given, "--workers", n], stdout=subprocess.DEVNULL) for n in ("1", "2")]
-    assert [process.wait(timeout=250) for process in both] == [0, 0]
+    assert [process.wait(timeout=1500) for process in both] == [0, 0]
     assert digests(output) == digests(undisturbed)
 
 
