@@ -123,7 +123,7 @@ def test_only_one_holds_a_lock(tmp_path):
         with Store(tmp_path).alone("y"):
             time.sleep(0.3)
         assert waiting.poll() is None
-    assert waiting.communicate(timeout=120)[0] == "held\n"
+    assert waiting.communicate(timeout=1500)[0] == "held\n"
 
 
 def test_where_there_are_no_locks_nobody_waits(tmp_path):
