@@ -108,7 +108,7 @@ def test_two_processes_make_one_score(load) -> None:
     results: dict[int, dict | None] = {}
 
     def work(process_id: int) -> None:
-        metric = load(num_process=2, process_id=process_id, experiment_id="two", timeout=250)
+        metric = load(num_process=2, process_id=process_id, experiment_id="two", timeout=1500)
         for number, image in enumerate(scene.images):
             if number % 2 == process_id:
                 prediction, reference = forms(image)
@@ -118,5 +118,5 @@ def test_two_processes_make_one_score(load) -> None:
     other = threading.Thread(target=work, args=(1,))
     other.start()
     work(0)
-    other.join(250)
+    other.join(1500)
     assert results == {0: scene.metric().compute().to_dict(), 1: None}
