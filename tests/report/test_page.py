@@ -98,7 +98,7 @@ def test_page_draws_and_the_slider_fades(built, tmp_path: Path):
     def browse(*arguments: str) -> subprocess.CompletedProcess[str]:
         profile = f"--user-data-dir={tmp_path / 'profile'}"
         return subprocess.run(
-            [str(BROWSER), *options, profile, *arguments], capture_output=True, text=True, timeout=120
+            [str(BROWSER), *options, profile, *arguments], capture_output=True, text=True, timeout=1500
         )
 
     dom = browse("--dump-dom", moved.as_uri()).stdout
