@@ -5,7 +5,7 @@ VENV   ?= .venv
 OUTPUT ?= build/demo
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test nightly lint docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mbps build --recipe demo --output $(OUTPUT)
@@ -15,9 +15,15 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
+nightly: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --nightly
+
 lint: $(VENV)/.installed-test
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build
@@ -29,4 +35,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $@

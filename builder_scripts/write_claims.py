@@ -1,9 +1,9 @@
-"""Put the numbers of an ablation into the README: each claim of the report, and what this package measures.
+"""Put the numbers of an ablation into the documentation: each claim of the report, and what this package measures.
 
     mbps ablate --recipe demo --output build/ablation
-    python builder_scripts/write_claims.py build/ablation README.md docs/ablation.md
+    python builder_scripts/write_claims.py build/ablation docs/claims.md docs/ablation.md
 
-Replaces what stands between the two marks in the README, and writes all tables to the second file. A claim holds if the
+Replaces what stands between the two marks in the first page, and writes all tables to the second. A claim holds if the
 printed numbers, two decimals, are in the order it says; how sure that is on so few images is another question.
 """
 
@@ -51,9 +51,9 @@ CLAIMS = (
 
 
 def main() -> None:
-    folder, readme, tables = (Path(argument) for argument in sys.argv[1:4])
+    folder, claims, tables = (Path(argument) for argument in sys.argv[1:4])
     document = json.loads((folder / "ablation.json").read_text(encoding="utf-8"))
-    readme.write_text(replaced(readme.read_text(encoding="utf-8"), "\n".join(claim_lines(document))), encoding="utf-8")
+    claims.write_text(replaced(claims.read_text(encoding="utf-8"), "\n".join(claim_lines(document))), encoding="utf-8")
     title = "# Ablation of the demo\n\n`mbps ablate --recipe demo --output build/ablation` printed:\n\n"
     tables.write_text(title + (folder / "ablation.md").read_text(encoding="utf-8").rstrip() + "\n", encoding="utf-8")
 

@@ -42,6 +42,7 @@ Returns:
     accuracy_penalised, predicted_void_share, per_class, assignment, undetermined, convention, matching: fractions, and
     None where nothing is defined.
 Examples:
+    >>> import evaluate, mbps_dataset.metrics
     >>> metric = evaluate.load(mbps_dataset.metrics.evaluate_module())
     >>> truth = {"semantic": [[0, 0], [13, 13]], "instance": [[0, 0], [1, 1]]}
     >>> metric.compute(predictions=[truth], references=[truth])["pq"]

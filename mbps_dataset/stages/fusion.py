@@ -59,6 +59,16 @@ def fuse(
     `void` 255, or 65535 in uint16 maps.
 
     Errors: ValueError if sizes differ, `order` is unknown, or `things` lists void.
+
+    One car on a road, with a pixel that nobody could name:
+
+    >>> semantic = np.array([[0, 0, 0, 255], [13, 13, 0, 0]])
+    >>> car = Instances.from_masks(semantic[None] == 13, class_ids=[13], scores=[1.0])
+    >>> street = fuse(semantic, car, [13], min_stuff_area=1, min_instance_area=1)
+    >>> street.segment_map.tolist()
+    [[2, 2, 2, 0], [1, 1, 2, 2]]
+    >>> [(segment.class_id, segment.isthing, segment.area) for segment in street.segments]
+    [(13, True, 2), (0, False, 5)]
     """
     labels = semantic_map(semantic)
     check_same_frame(instances, labels)

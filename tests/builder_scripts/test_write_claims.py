@@ -1,4 +1,4 @@
-"""The README's claims are what an ablation measured."""
+"""The claims of docs/claims.md are what an ablation measured."""
 
 from __future__ import annotations
 
@@ -59,19 +59,19 @@ def test_equal_and_undefined_numbers_are_said():
 
 
 def test_the_block_between_the_marks_is_replaced(tmp_path, monkeypatch):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{write_claims.BEGIN}\nPLACEHOLDER\n{write_claims.END}\nafter\n")
+    page = tmp_path / "claims.md"
+    page.write_text(f"before\n{write_claims.BEGIN}\nPLACEHOLDER\n{write_claims.END}\nafter\n")
     (tmp_path / "ablation.json").write_text(json.dumps(document(0.2)))
     (tmp_path / "ablation.md").write_text("- On scenes.\n")
-    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path), str(readme), str(tmp_path / "tables.md")])
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path), str(page), str(tmp_path / "tables.md")])
     write_claims.main()
-    text = readme.read_text()
+    text = page.read_text()
     assert text.startswith("before\n") and text.endswith(f"{write_claims.END}\nafter\n") and "PLACEHOLDER" not in text
     assert "holds" in text and "- On scenes." in (tmp_path / "tables.md").read_text()
     with pytest.raises(SystemExit, match="Expected the marks"):
         write_claims.replaced("no marks", "block")
 
 
-def test_the_readme_has_the_marks():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_has_the_marks():
+    text = (ROOT / "docs/claims.md").read_text(encoding="utf-8")
     assert text.count(write_claims.BEGIN) == text.count(write_claims.END) == 1

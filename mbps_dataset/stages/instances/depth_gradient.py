@@ -55,6 +55,13 @@ def split_by_depth(
     `dilation` pixels. Scores are area / largest area, in (0, 1], descending. Defaults: the report's headline run.
 
     Errors: ValueError if the sizes differ, depth is not finite, or a setting is negative.
+
+    Two cars, one behind the other, that touch in the image:
+
+    >>> cars = np.full((8, 12), 13)
+    >>> depth = np.where(np.arange(12) < 6, 0.2, 0.7) * np.ones((8, 1))
+    >>> split_by_depth(cars, depth, [13], min_area=8, sigma=0, dilation=1).areas.tolist()
+    [48, 48]
     """
     labels = semantic_map(semantic)
     values = depth_map(depth, labels.shape)

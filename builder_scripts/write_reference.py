@@ -1,0 +1,201 @@
+"""Write docs/recipes.md and docs/command-line.md from the code, so that no second list of settings or options exists.
+
+    python builder_scripts/write_reference.py docs
+
+A test fails when the pages are not what this prints. Everything comes from the recipes, the fields of their settings and
+the argument parsers; nothing depends on the version of Python or the width of the terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from mbps_dataset.cli import parser as command_line
+from mbps_dataset.named_recipes import RECIPES
+from mbps_dataset.recipe import Recipe, stage_names
+
+
+NOTE = "<!-- Written by builder_scripts/write_reference.py; change the code, then run it again. -->"
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
+    for name, text in pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """File name to text of the generated pages."""
+    return {"recipes.md": recipes_page(), "command-line.md": command_line_page()}
+
+
+def recipes_page() -> str:
+    """Every named recipe with what it saw, and every setting with its meaning, default, range and choices."""
+    lines = ["# Recipes and settings", "", NOTE, "", _RECIPES_HEAD]
+    lines += _table(("recipe", "what it is"), [(f"`{r.name}`", r.summary) for r in RECIPES.values()])
+    lines += ["", "## What each recipe changes", ""]
+    for recipe in RECIPES.values():
+        lines += [f"### {recipe.name}", "", *_changes(recipe), "", "What its networks saw in training:", ""]
+        lines += [f"- {component}: {seen}" for component, seen in recipe.supervision]
+        lines.append("")
+    lines += ["## Settings", "", _SETTINGS_HEAD]
+    for stage in stage_names():
+        settings = getattr(Recipe("defaults"), stage)
+        lines += [
+            "",
+            f"### {stage}",
+            "",
+            _first_sentence(type(settings).__doc__),
+            "",
+            *_settings_table(stage, settings),
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_RECIPES_HEAD = """A recipe is every setting that decides the labels, under a name. `mbps info --recipe NAME` prints one,
+`--set STAGE.SETTING=VALUE` changes a setting, and `mbps info --recipe NAME --json` writes a file that `--recipe` reads.
+"""
+
+_SETTINGS_HEAD = """Defaults are those of the `mbps` recipe's stages unless a recipe above changes them. Lists are written
+with commas (`--set semantics.scales=0.75,1,1.5`), nothing is written `none`."""
+
+
+def _changes(recipe: Recipe) -> list[str]:
+    """The settings in which a recipe differs from the defaults."""
+    plain = Recipe("defaults").settings()
+    changed = [
+        (f"`{stage}.{name}`", _value(value), _value(plain[stage][name]))
+        for stage, values in recipe.settings().items()
+        for name, value in values.items()
+        if value != plain[stage][name]
+    ]
+    return _table(("setting", "value", "default"), changed) if changed else ["Every setting is at its default."]
+
+
+def _settings_table(stage: str, settings: Any) -> list[str]:
+    hints = typing.get_type_hints(type(settings))
+    rows = []
+    for declared in fields(settings):
+        meaning = declared.metadata["help"]
+        rows.append((f"`{stage}.{declared.name}`", meaning, _value(getattr(settings, declared.name)),
+                     _allowed(declared.metadata, hints[declared.name])))  # fmt: skip
+    return _table(("setting", "meaning", "default", "allowed"), rows)
+
+
+def _allowed(metadata: typing.Mapping[str, Any], hint: Any) -> str:
+    """Choices, or type, unit and range."""
+    if metadata.get("choices"):
+        return ", ".join(f"`{choice}`" for choice in metadata["choices"])
+    low, high, unit = (metadata.get(key) for key in ("min", "max", "unit"))
+    kind = _type_words(hint)
+    if metadata.get("locates"):
+        kind = kind.replace("text", "path or Hub id")
+    if unit:
+        kind += f", {unit}"
+    if low is None and high is None:
+        return kind
+    return f"{kind}, at least {low}" if high is None else f"{kind}, {low} to {high}"
+
+
+def _type_words(hint: Any) -> str:
+    """A type as a reader calls it."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_type_words(argument) for argument in arguments)
+    if typing.get_origin(hint) is tuple:
+        return f"list: {_type_words(arguments[0])}"
+    words = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "none"}
+    return words[hint]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, (tuple, list)):
+        return f"`{','.join(map(str, value))}`"
+    return f"`{value}`"
+
+
+def command_line_page() -> str:
+    """Every command with its arguments and example."""
+    top = command_line()
+    commands = list(_commands(top))
+    lines = ["# Command line", "", NOTE, "", top.description or "", ""]
+    lines += _table(("command", "what it does"), [(f"[`{c.prog}`](#{c.prog.replace(' ', '-')})", _plain(c.description or "").rstrip(".")) for c in commands if c.prog.count(" ") == 1])  # fmt: skip
+    lines += ["", *_arguments(top), "", _EXIT_STATUS]
+    for command in commands:
+        lines += ["", f"{'#' * (1 + command.prog.count(' '))} {command.prog}", ""]
+        if command.description:
+            lines += [_plain(command.description), ""]
+        lines += _arguments(command)
+        if command.epilog:
+            _, _, example = command.epilog.partition("\n")
+            lines += ["", "```bash", *(line.removeprefix("  ") for line in example.splitlines()), "```"]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_EXIT_STATUS = """Exit status: 0 done; 1 something you can mend, said in one line; 2 an argument that is not understood; 3
+done, but some images failed; 130 interrupted."""
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The subcommands of a parser, each followed by its own."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield command
+                yield from _commands(command)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> list[str]:
+    rows = []
+    for action in parser._actions:
+        if isinstance(action, (argparse._HelpAction, argparse._SubParsersAction)):
+            continue
+        rows.append((_name(action), _meaning(action, parser.prog)))
+    return _table(("argument", "meaning"), rows) if rows else []
+
+
+def _name(action: argparse.Action) -> str:
+    """The argument as it is typed: ``--limit N``, or its place."""
+    value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
+    if not action.option_strings:
+        return f"`{f'[{value}]' if action.nargs == '?' else value}`"
+    if action.nargs == 0:
+        return ", ".join(f"`{option}`" for option in action.option_strings)
+    return ", ".join(f"`{option} {value}{' …' if action.nargs == '+' else ''}`" for option in action.option_strings)
+
+
+def _meaning(action: argparse.Action, prog: str) -> str:
+    text = (action.help or "") % {**vars(action), "prog": prog}
+    shown = action.default not in (None, False, [], (), "", argparse.SUPPRESS) and "default" not in text
+    if shown and action.option_strings:
+        text += f" (default: {action.default})"
+    return text + (" (required)" if action.required and action.option_strings else "")
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _first_sentence(docstring: str | None) -> str:
+    return _plain((docstring or "").split("\n\n")[0])
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """A Markdown table; a bar inside a cell is escaped."""
+    cells = [[cell.replace("|", "\\|").strip() or "–" for cell in row] for row in rows]
+    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in cells)]
+
+
+if __name__ == "__main__":
+    main()
