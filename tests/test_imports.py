@@ -172,6 +172,14 @@ def test_every_folder_and_file_has_its_layer():
     assert {part_of(module) for module in modules()} == set(LEVEL)
 
 
+def test_the_layers_are_those_that_are_documented():
+    """The arrows of CONTRIBUTING.md, between "top-level vocabulary" and the entry points that stand above everything."""
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    arrows = " ".join(next(block for block in text.split("```") if "→" in block).split())
+    _, *folders = (layer.split(", ") for layer in arrows.split(" → "))
+    assert folders == [list(layer) for layer in LAYERS[1:-1]]
+
+
 def test_imports_point_one_way():
     assert wrong_imports(modules()) == []
 
