@@ -1,7 +1,8 @@
 """Panoptic pseudo-labels from street images without human labels, as a Hugging Face dataset.
 
-Importing this package makes ``datasets.load_dataset("mbps-pseudo", RECIPE, …)`` work. The names below load on first
-use, and the stages and the metric also work where `datasets` is not installed.
+Importing this package makes ``datasets.load_dataset("mbps-pseudo", RECIPE, …)`` work, whether `datasets` is imported
+before it or after. The names below load on first use: importing the package loads neither `datasets` nor torch, and the
+stages and the metric also work where `datasets` is not installed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mbps_dataset._version import __version__
+from mbps_dataset.hub.registration import register
 
 
 if TYPE_CHECKING:
@@ -30,12 +32,7 @@ _HOMES = {
     "decode": "mbps_dataset.records",
 }
 
-try:
-    from mbps_dataset.hub.registration import register
-except ImportError:  # the stages and the metric are useful without `datasets`
-    pass
-else:
-    register()
+register()
 
 
 def __getattr__(name: str) -> Any:

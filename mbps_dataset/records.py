@@ -13,16 +13,18 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from datasets import ClassLabel, Features, Image, List, Value
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageOps
 
 from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
 
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 FORMAT_VERSION = "1.0.0"
 """Version of the columns; a release that changes their meaning raises the first number."""
@@ -81,6 +83,8 @@ class DecodedRow:
 
 def features(class_names: Sequence[str], *, with_image: bool = True) -> Features:
     """The columns of a label set with these classes."""
+    from datasets import ClassLabel, Features, Image, List, Value  # here: reading rows needs none of it
+
     columns: dict[str, Any] = {"image_id": Value("string")}
     if with_image:
         columns["image"] = Image()
@@ -195,17 +199,33 @@ def decode(row: Mapping[str, Any]) -> DecodedRow:
 
     `semantic` uint8 or uint16, `depth` float32 in the units of the depth source with 0 = unknown, `instance` and
     `panoptic` uint16, `image` uint8 [H, W, 3] or None.
+
+    >>> semantic = np.array([[0, 0, 255]], np.uint8)
+    >>> road = dict(id=1, category_id=0, isthing=False, area=2, bbox=(0, 0, 2, 1), score=1.0)
+    >>> street = LabelledImage("street", None, semantic, np.array([[4.0, 8.0, 0.0]], np.float32),
+    ...                        np.zeros((1, 3), np.uint16), np.array([[1, 1, 0]], np.uint16), [road])
+    >>> row = encode(street, class_count=19, palette=np.zeros((19, 3), np.uint8), with_image=False)
+    >>> decoded = decode(row)
+    >>> decoded.semantic.tolist(), decoded.panoptic.tolist(), decoded.depth.round(2).tolist()
+    ([[0, 0, 255]], [[1, 1, 0]], [[4.0, 8.0, 0.0]])
+    >>> decoded.report_map().tolist()
+    [[0, 0, 255000]]
     """
     image = row.get("image")
     return DecodedRow(
         image_id=row["image_id"],
         image=None if image is None else np.array(ImageOps.exif_transpose(_open(image)).convert("RGB")),
         semantic=np.array(_open(row["semantic"])),
-        depth=np.array(_open(row["depth"])).astype(np.float32) * np.float32(row["depth_scale"]),
+        depth=decode_depth(row["depth"], row["depth_scale"]),
         instance=np.array(_open(row["instance"])).astype(np.uint16),
         panoptic=np.array(_open(row["panoptic"])).astype(np.uint16),
         segments=[dict(segment) for segment in row["segments_info"]],
     )
+
+
+def decode_depth(column: Any, scale: float) -> NDArray[np.float32]:
+    """Column `depth` as float32 [H, W] in the units of the depth source, 0 = unknown; `scale` is `depth_scale`."""
+    return np.array(_open(column)).astype(np.float32) * np.float32(scale)
 
 
 def _open(column: Any) -> PILImage.Image:

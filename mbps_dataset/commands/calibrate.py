@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from mbps_dataset.commands.build import add_label_set_arguments, open_label_set, positive
-from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
+
+
+if TYPE_CHECKING:
+    from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
 
 
 HELP = "decide things, names and centroids over the images of a source, and say why; `mbps build` goes on from there"
@@ -28,7 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.labelset.order import claim
 
     label_set, output = open_label_set(arguments)
-    label_set.pipeline.weights  # noqa: B018 - missing weights are reported before anything is written
     claim(output, label_set, None, overwrite=False)
     calibration = label_set.calibration(
         worker_count=arguments.workers or default_workers(label_set.device),

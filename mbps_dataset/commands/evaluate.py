@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.metrics import CONVENTIONS, MATCHINGS
+from mbps_dataset.metrics import CONVENTIONS, MATCHINGS, MODES
 
 
 HELP = "score labels against ground truth, or check published rows"
 EXAMPLE = (
     "mbps eval build/demo --split validation --json build/demo/quality.json\n"
     "  mbps eval predictions.json --truth cityscapes/gtFine/val --convention cups\n"
+    "  mbps eval build/demo --split validation --masks --by-distance 0,15,30,60\n"
+    "  mbps eval semantic_maps --truth cityscapes/gtFine/val --detections cuvler.json --masks --protocol maskcut\n"
     "  mbps eval --lint results.md"
 )
 
@@ -37,8 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--matching", choices=tuple(MATCHINGS),
                         help="pseudo-class to class (default: hungarian for unnamed clusters, else none)")  # fmt: skip
     parser.add_argument(
-        "--classes", type=int, default=19, choices=(27, 19, 7), help="Cityscapes classes (default: 19)"
+        "--classes",
+        type=int,
+        default=19,
+        choices=(27, 19, 7),
+        help="Cityscapes classes; 7 are the groups flat, construction, …, vehicle (default: 19)",
     )
+    add_more_scores(parser)
     parser.add_argument("--bootstrap", type=int, default=0, metavar="N", help="N resamples for 95 %% intervals")
     parser.add_argument("--bars", action="store_true", help="PQ per class as bars")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result as JSON")
@@ -54,12 +61,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_more_scores(parser: argparse.ArgumentParser) -> None:
+    """Arguments for scores beside panoptic quality."""
+    parser.add_argument(
+        "--masks",
+        action="store_true",
+        help="also the average precision of instance masks whatever their class, as COCO takes it "
+        "(AP, AP50, AP75; small, medium and large masks)",
+    )
+    parser.add_argument(
+        "--by-distance",
+        type=distances,
+        default=(),
+        metavar="M,M,…",
+        help="also PQ of the pixels in each range between these distances, e.g. 0,15,30,60; by the depth of the ground "
+        "truth in metres, or else the label set's own in its unit",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=MODES,
+        help="also PQ as the report paints it, at 512 x 1024: instances in order (sweep), by score with later ones on "
+        "top (maskcut), none but connected components, or maskcut and components of what it leaves (hybrid)",
+    )
+    parser.add_argument(
+        "--detections",
+        type=Path,
+        metavar="FILE",
+        help="masks of a detector in place of the predicted instances, for --masks and --protocol: COCO .json, or folder "
+        "of .npz or .png; they may overlap",
+    )
+
+
+def distances(text: str) -> tuple[float, ...]:
+    """Ascending distances between commas. Raises `argparse.ArgumentTypeError` if `text` is anything else."""
+    try:
+        edges = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        edges = ()
+    if len(edges) < 2 or any(not low < high for low, high in zip(edges, edges[1:])):
+        raise argparse.ArgumentTypeError(f"expected two or more ascending distances like 0,15,30,60, but got {text!r}")
+    return edges
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Score and print, or check rows."""
     if arguments.lint:
         return _lint(arguments.lint)
     if arguments.predictions is None:
         raise InputError("Give PREDICTIONS to score, or --lint FILE to check published rows.")
+    if arguments.detections and not (arguments.masks or arguments.protocol):
+        raise InputError("--detections is scored by --masks and --protocol only; add one of them.")
     from mbps_dataset import taxonomy
     from mbps_dataset.formats.segmentation_sets import class_names
     from mbps_dataset.metrics import bar_chart_svg, format_bars
@@ -74,6 +125,10 @@ def run(arguments: argparse.Namespace) -> int:
         matching=arguments.matching,
         classes=arguments.classes,
         bootstrap=arguments.bootstrap,
+        masks=arguments.masks,
+        distances=arguments.by_distance,
+        protocol=arguments.protocol,
+        detections=arguments.detections,
         progress=not arguments.quiet and sys.stderr.isatty(),
     )
     names = class_names(arguments.classes)

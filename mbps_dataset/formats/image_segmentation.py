@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mbps_dataset import taxonomy
-from mbps_dataset.arrays import InstanceMap, SemanticMap
+from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
 from mbps_dataset.errors import InputError
 from mbps_dataset.metrics.overlap import run_starts, unique_values
 
@@ -40,7 +40,7 @@ class Labels:
     """A segmentation of one image as `mbps_dataset.metrics.PanopticQuality.update` takes it.
 
     `semantic` [H, W] class ids, void as in `as_labels`; `instance` [H, W], 0 = none, or None; `crowd` [H, W], n on the n-th
-    crowd region, or None; `scores` by instance id.
+    crowd region, or None; `scores` by instance id; `depth` float [H, W] where a reader knows it, 0 = unknown.
     """
 
     image_id: str
@@ -48,6 +48,7 @@ class Labels:
     instance: InstanceMap | None = None
     crowd: InstanceMap | None = None
     scores: Mapping[int, float] = field(default_factory=dict)
+    depth: DepthMap | None = None
 
     def as_prediction(self) -> dict[str, Any]:
         """Arguments of `PanopticQuality.update` for a prediction."""
@@ -196,7 +197,7 @@ def _read_file(path: Path, image_id: str, class_of: Mapping[int, int] | None, vo
     return Labels(image_id, _map_classes(read_map(path, image_id), class_of, void))
 
 
-def _load(path: Path, image_id: str) -> NDArray | Image.Image:
+def _load(path: Path, image_id: str) -> NDArray[Any] | Image.Image:
     try:
         if path.suffix == ".npy":
             return np.load(path)

@@ -14,8 +14,15 @@ from mbps_dataset.metrics.matching import MATCHINGS, Assignment, hungarian, hung
 from mbps_dataset.metrics.overlap import OverlapTable, concatenate, overlap_table
 from mbps_dataset.metrics.panoptic_quality import PanopticQuality
 from mbps_dataset.metrics.per_image import ImageQuality
-from mbps_dataset.metrics.rendering import bar_chart_svg, format_bars, format_table
-from mbps_dataset.metrics.report_protocol import ReportProtocol
+from mbps_dataset.metrics.rendering import (
+    bar_chart_svg,
+    format_averages,
+    format_bars,
+    format_distances,
+    format_masks,
+    format_table,
+)
+from mbps_dataset.metrics.report_protocol import MODES, ReportProtocol
 from mbps_dataset.metrics.result import SCALARS, PanopticResult
 from mbps_dataset.metrics.segment_matching import CONVENTIONS
 
@@ -23,6 +30,7 @@ from mbps_dataset.metrics.segment_matching import CONVENTIONS
 __all__ = [
     "CONVENTIONS",
     "MATCHINGS",
+    "MODES",
     "SCALARS",
     "Assignment",
     "DetectionResult",
@@ -38,7 +46,10 @@ __all__ = [
     "bar_chart_svg",
     "concatenate",
     "evaluate_module",
+    "format_averages",
     "format_bars",
+    "format_distances",
+    "format_masks",
     "format_table",
     "hungarian",
     "hungarian_split",

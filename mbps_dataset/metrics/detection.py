@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,10 @@ class DetectionResult:
     mask_precision: float
     true_masks: int
     pred_masks: int
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Plain Python, ready for JSON: undefined numbers are None."""
+        return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 
 MATCHINGS = ("none", "hungarian", "hungarian_split", "majority", "u2seg")
@@ -70,15 +67,15 @@ def hungarian_split(
     drop_zero_overlap: bool = False,
 ) -> Assignment:
     """`hungarian` for things and for stuff apart; a thing pseudo-class never becomes stuff and vice versa."""
-    overlap = np.asarray(overlap, np.int64)
+    counts = np.asarray(overlap, np.int64)
     row_is_thing, column_is_thing = np.isin(pseudo_ids, pseudo_things), np.isin(class_ids, things)
     choices: list[_Choice] = [_Choice(-1, False)] * len(pseudo_ids)
     for is_thing in (True, False):
         rows, columns = np.flatnonzero(row_is_thing == is_thing), np.flatnonzero(column_is_thing == is_thing)
-        for row, choice in zip(rows, _block_choices(overlap[np.ix_(rows, columns)], drop_zero_overlap)):
+        for row, choice in zip(rows, _block_choices(counts[np.ix_(rows, columns)], drop_zero_overlap)):
             column = int(columns[choice.column]) if choice.column >= 0 else -1
             choices[row] = _Choice(column, choice.undetermined)
-    return _as_assignment(choices, overlap, pseudo_ids, class_ids)
+    return _as_assignment(choices, counts, pseudo_ids, class_ids)
 
 
 def majority(overlap: Overlap, pseudo_ids: Sequence[int], class_ids: Sequence[int]) -> Assignment:
@@ -114,6 +111,8 @@ def _largest(row: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _block_choices(overlap: NDArray[np.int64], drop_zero_overlap: bool) -> list[_Choice]:
     """The column of every row of one block, and whether all optimal solutions agree on it."""
+    from scipy.optimize import linear_sum_assignment  # here: `mbps --help` knows the names of the matchings
+
     count, columns = overlap.shape
     if not columns:
         return [_Choice(-1, False)] * count
@@ -145,6 +144,9 @@ def _columns_of_optimal_solutions(overlap: NDArray[np.int64], held: NDArray[np.i
     a cycle of total loss zero. With shortest-path potentials every loss becomes >= 0, so that these cycles are the
     cycles of the zero-loss moves: moves inside one strongly connected component.
     """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
     count, columns = overlap.shape
     spare = np.setdiff1d(np.arange(columns), held)  # columns without a row get an imaginary one
     gain = np.zeros((count + len(spare), columns + 1), np.int64)

@@ -34,9 +34,11 @@ class PanopticQuality:
     """Panoptic quality of predicted classes, or of pseudo-classes that are first matched to classes.
 
     Args:
-        things, stuff: class ids of the ground truth; every other id in it is void.
-        pseudo_things, pseudo_stuff: ids of pseudo-classes. Needed by the matchings that tell things from stuff
-            ("hungarian_split", "u2seg"); otherwise they name pseudo-classes that may be without pixels.
+        things: class ids of the ground truth's things; ids that are neither thing nor stuff are void in it.
+        stuff: class ids of the ground truth's stuff.
+        pseudo_things: ids of pseudo-classes. Needed by the matchings that tell things from stuff ("hungarian_split",
+            "u2seg"); otherwise they name pseudo-classes that may be without pixels.
+        pseudo_stuff: likewise.
         convention: "coco" (panopticapi, cityscapesScripts, detectron2), "cups" (torchmetrics, CUPS) or "report" (the
             report's evaluator: 512 x 1024, smallest areas, no void rule, pooled SQ and RQ).
         matching: "none" (predictions are class ids), "hungarian", "hungarian_split" (things and stuff apart),
@@ -93,7 +95,7 @@ class PanopticQuality:
             merge_stuff=bool(merge_stuff),
             averaged=as_ids(classes if averaged is None else averaged, "averaged"),
             report_hw=None if report_hw is None else (int(report_hw[0]), int(report_hw[1])),
-        ).checked()
+        )
         self._tables: list[OverlapTable] = []
         self._votes: list[Votes] = []
         self._image_ids: list[str | None] = []
@@ -230,21 +232,21 @@ class PanopticQuality:
             coarser._append(group_table(table, groups, predictions), image_id, votes)
         return coarser
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Everything collected so far, as a few small arrays for `numpy.savez_compressed`; see `from_state`."""
         about = {"settings": dataclasses.asdict(self.settings), "image_ids": self._image_ids}
         votes = np.concatenate([np.zeros((0, 2), np.int64), *self._votes])
         return concatenate(self._tables).to_arrays() | {"votes": votes, "about": np.array(json.dumps(about))}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, NDArray]) -> PanopticQuality:
+    def from_state(cls, state: Mapping[str, NDArray[Any]]) -> PanopticQuality:
         """A metric from the arrays of `state` or an opened ``.npz`` of them, with its settings and images."""
         about = json.loads(str(state["about"]))
         metric = cls(**about["settings"])
         metric._tables = [OverlapTable.from_arrays(state, len(about["image_ids"]))]
         metric._votes = [np.asarray(state["votes"]).astype(np.int64)]
         metric._image_ids = about["image_ids"]
-        metric._seen = set(metric._image_ids) - {None}
+        metric._seen = {image_id for image_id in metric._image_ids if image_id is not None}
         return metric
 
     def _assignments(self, table: OverlapTable, given: Mapping[int, int] | None) -> tuple[Assignment, Assignment]:
@@ -295,8 +297,14 @@ class PanopticQuality:
         drop = settings.drop_zero_overlap
         if matching == "hungarian":
             return matchings.hungarian(overlap, pseudo_ids, class_ids, drop_zero_overlap=drop)
-        things = {"pseudo_things": settings.pseudo_things or (), "things": settings.things}
-        return matchings.hungarian_split(overlap, pseudo_ids, class_ids, **things, drop_zero_overlap=drop)
+        return matchings.hungarian_split(
+            overlap,
+            pseudo_ids,
+            class_ids,
+            pseudo_things=settings.pseudo_things or (),
+            things=settings.things,
+            drop_zero_overlap=drop,
+        )
 
     def _require_known_predictions(self, table: OverlapTable, name: str) -> None:
         settings = self.settings

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from mbps_dataset.metrics.detection import DetectionResult
 from mbps_dataset.metrics.result import PanopticResult
 
 
@@ -18,9 +19,7 @@ ClassNames = Mapping[int, str] | Sequence[str] | None
 
 def format_table(result: PanopticResult, *, class_names: ClassNames = None) -> str:
     """The whole result as lines of text, classes without a segment as "-"."""
-    lines = [summary_line(result), "", f"{'':16}" + "".join(f"{head:>8}" for head in ("PQ", "SQ", "RQ"))]
-    for title, suffix in (("all", ""), ("things", "_things"), ("stuff", "_stuff")):
-        lines.append(f"{title:16}" + "".join(percent(getattr(result, key + suffix)) for key in ("pq", "sq", "rq")))
+    lines = [format_averages(result)]
     for name in ("pq", "pq_things", "pq_stuff", "miou"):
         if name in result.intervals:
             low, high = (percent(bound).strip() for bound in result.intervals[name])
@@ -45,6 +44,36 @@ def format_table(result: PanopticResult, *, class_names: ClassNames = None) -> s
         numbers = "".join(percent(row[key]) for key in ("pq", "sq", "rq", "iou"))
         counts = "".join(f"{int(row[key]):7d}" for key in ("tp", "fp", "fn"))
         lines.append(f"{class_name(class_names, class_id)[:16]:16}" + numbers + counts)
+    return "\n".join(lines)
+
+
+def format_averages(result: PanopticResult) -> str:
+    """The first line, and PQ, SQ and RQ over all classes, things and stuff."""
+    lines = [summary_line(result), "", f"{'':16}" + "".join(f"{head:>8}" for head in ("PQ", "SQ", "RQ"))]
+    for title, suffix in (("all", ""), ("things", "_things"), ("stuff", "_stuff")):
+        lines.append(f"{title:16}" + "".join(percent(getattr(result, key + suffix)) for key in ("pq", "sq", "rq")))
+    return "\n".join(lines)
+
+
+def format_masks(result: DetectionResult) -> str:
+    """Class-agnostic quality of masks: a line of counts and a small table."""
+    columns = {"AP": "ap", "AP50": "ap50", "AP75": "ap75", "small": "ap_small", "medium": "ap_medium",
+               "large": "ap_large", "AR100": "ar_100"}  # fmt: skip
+    return "\n".join([
+        f"{result.pred_masks} masks against {result.true_masks} true ones, whatever their class; "
+        f"{percent(result.mask_precision).strip()} % of them meet a true one with IoU above 50 %",
+        f"{'masks':16}" + "".join(f"{head:>8}" for head in columns),
+        f"{'AP, AR':16}" + "".join(percent(getattr(result, name)) for name in columns.values()),
+    ])  # fmt: skip
+
+
+def format_distances(results: Mapping[tuple[float, float], PanopticResult], unit: str) -> str:
+    """PQ and mIoU by range of distance; `unit` says what the distances are measured in."""
+    columns = {"PQ": "pq", "things": "pq_things", "stuff": "pq_stuff", "SQ": "sq", "RQ": "rq", "mIoU": "miou"}
+    lines = [f"by distance, in {unit}", f"{'from, to':16}" + "".join(f"{head:>8}" for head in columns)]
+    for (near, far), result in results.items():
+        numbers = "".join(percent(getattr(result, name)) for name in columns.values())
+        lines.append(f"{f'{near:g}, {far:g}':16}" + numbers)
     return "\n".join(lines)
 
 

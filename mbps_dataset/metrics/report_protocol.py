@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.metrics.overlap import OverlapTable, as_label_map, concatenate, overlap_table
@@ -76,6 +75,8 @@ def paint(
             classes.append(class_id)
             segments[area] = len(classes)
     if mode in ("connected_components", "hybrid"):
+        from scipy.ndimage import label  # here: its import takes longer than most scores
+
         covered = segments > len([c for c in classes if c not in thing_ids])
         for class_id in thing_ids:
             components, count = label((semantic == class_id) & ~(covered & (mode == "hybrid")))
@@ -90,9 +91,11 @@ class ReportProtocol:
     """The report's PQ over many images, from semantic maps and masks.
 
     Args:
-        things, stuff: classes of the ground truth.
+        things: thing classes of the ground truth.
+        stuff: its stuff classes.
         pred_things: classes predicted to be things (the report's attention split); None means `things`.
-        mode, min_component_px: see `paint`.
+        mode: see `paint`.
+        min_component_px: see `paint`.
     """
 
     def __init__(

@@ -11,11 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.metrics.overlap import Int, OverlapTable
+
+
+Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def resize_and_crop_nearest(labels: NDArray[np.integer], size: int, *, rule: str
     return resized[top : top + size, left : left + size]
 
 
-def resize_nearest(labels: NDArray, size_hw: tuple[int, int], *, rule: str = "pil") -> NDArray:
+def resize_nearest(labels: NDArray[Value], size_hw: tuple[int, int], *, rule: str = "pil") -> NDArray[Value]:
     """`labels` [H, W, ...] at `size_hw` by picking pixels, so that ids stay exact; `rule` as above."""
     offset = {"pil": 0.5, "tensor": 0.0}[rule]
     rows, columns = (

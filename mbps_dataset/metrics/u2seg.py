@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
 from mbps_dataset.metrics.overlap import Int, OverlapTable, unique_rows
 from mbps_dataset.metrics.segmentation import class_overlap
@@ -22,6 +21,9 @@ from mbps_dataset.metrics.segmentation import class_overlap
 STUFF_MASK_IOU = 0.15
 THING_BOX_IOU = 0.7
 MIN_SCORE = 0.6
+
+LabelMap = NDArray[np.integer]
+"""[H, W] class or instance ids."""
 
 Votes = NDArray[np.int64]
 """[V, 2]: pseudo-class, class."""
@@ -38,7 +40,7 @@ def stuff_votes(table: OverlapTable, pseudo_stuff: Sequence[int], stuff: Sequenc
 
 
 def thing_votes(
-    pred: tuple[Int, Int], true: tuple[Int, Int], pseudo_things: Sequence[int], things: Sequence[int],
+    pred: tuple[LabelMap, LabelMap], true: tuple[LabelMap, LabelMap], pseudo_things: Sequence[int], things: Sequence[int],
     scores: Mapping[int, float],
 ) -> Votes:  # fmt: skip
     """One vote per pair of a predicted and a true instance of one image whose boxes meet with IoU > 0.7.
@@ -62,11 +64,13 @@ def count_votes(votes: Sequence[Votes], pseudo_ids: Sequence[int], class_ids: Se
     return counts
 
 
-def segment_boxes(semantic: Int, instance: Int, classes: Sequence[int]) -> tuple[Int, Int]:
+def segment_boxes(semantic: LabelMap, instance: LabelMap, classes: Sequence[int]) -> tuple[Int, Int]:
     """(class, instance) [S, 2] of all instances (id > 0) of `classes`, and their boxes [S, 4].
 
     A box is (top, left, bottom, right) in pixels, bottom and right exclusive.
     """
+    from scipy.ndimage import find_objects  # here: its import takes longer than most scores
+
     inside = np.isin(semantic, classes) & (instance > 0)
     rows, which = unique_rows([semantic[inside].astype(np.int64), instance[inside].astype(np.int64)])
     labels = np.zeros(semantic.shape, np.int64)

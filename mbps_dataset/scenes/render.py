@@ -23,6 +23,9 @@ from mbps_dataset.scenes.weather import ShadowMap, Weather, weather_of
 _DEFAULT = SceneSettings()
 SKY = 23
 
+_Projection = tuple[Projected, Parts]
+"""Projected primitives and the parts of the street they come from."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -46,19 +49,28 @@ class Scene:
 
     def view(self, time: float = 0.0, right: bool = False) -> RenderedView:
         """What the left (or the `right`) camera sees at `time`, in frames."""
+        screen, visible, faces, ellipsoids = self._rasterised(time, right)
+        shadows = ShadowMap(footprints(self.plan, time), self.weather)
+        shader = Shader(visible, faces, ellipsoids, self.weather, shadows, screen)
+        rng = np.random.default_rng([self.seed, *_bits(time), int(right)])
+        image = expose(shader.rows, visible.part.shape, self.weather, self.settings.noise, rng)
+        return RenderedView(image, *_truth(visible, faces, ellipsoids), screen.intrinsics, screen.pose)
+
+    def truth(
+        self, time: float = 0.0, right: bool = False
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]]:
+        """`label_ids`, `instance_ids` and `depth` of `view`, without the colours: less than half of its time."""
+        _, visible, faces, ellipsoids = self._rasterised(time, right)
+        return _truth(visible, faces, ellipsoids)
+
+    def _rasterised(self, time: float, right: bool) -> tuple[Screen, Visible, _Projection, _Projection]:
+        """What is seen where: the camera, the part of every pixel, and the faces and ellipsoids behind the parts."""
         settings = self.settings
         screen = Screen(settings.height, settings.width, intrinsics_of(settings), self.plan.ego.pose(time, right))
         face_parts, ellipsoid_parts = assemble(self.plan, time, screen)
         faces, ellipsoids = project_faces(face_parts, screen), project_ellipsoids(ellipsoid_parts, screen)
         visible = rasterise(faces, face_parts, ellipsoids, ellipsoid_parts, screen)
-        shadows = ShadowMap(footprints(self.plan, time), self.weather)
-        shader = Shader(visible, (faces, face_parts), (ellipsoids, ellipsoid_parts), self.weather, shadows, screen)
-        rng = np.random.default_rng([self.seed, *_bits(time), int(right)])
-        image = expose(shader.rows, visible.part.shape, self.weather, settings.noise, rng)
-        label_ids, instance_ids = _truth(visible, faces, face_parts, ellipsoids, ellipsoid_parts)
-        depth = 1.0 / np.maximum(visible.inverse_depth, np.float32(1e-6))
-        depth *= visible.part >= 0
-        return RenderedView(image, label_ids, instance_ids, depth, screen.intrinsics, screen.pose)
+        return screen, visible, (faces, face_parts), (ellipsoids, ellipsoid_parts)
 
 
 def _bits(time: float) -> list[int]:
@@ -67,14 +79,17 @@ def _bits(time: float) -> list[int]:
 
 
 def _truth(
-    visible: Visible, faces: Projected, face_parts: Parts, ellipsoids: Projected, ellipsoid_parts: Parts
-) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Label ids and instance ids of every pixel."""
-    label = np.concatenate([face_parts.label[faces.source], ellipsoid_parts.label[ellipsoids.source], [SKY]])
-    number = np.concatenate([face_parts.instance[faces.source], ellipsoid_parts.instance[ellipsoids.source], [-1]])
+    visible: Visible, faces: _Projection, ellipsoids: _Projection
+) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]]:
+    """Label id, instance id and depth of every pixel."""
+    (projected, face_parts), (round_ones, ellipsoid_parts) = faces, ellipsoids
+    label = np.concatenate([face_parts.label[projected.source], ellipsoid_parts.label[round_ones.source], [SKY]])
+    number = np.concatenate([face_parts.instance[projected.source], ellipsoid_parts.instance[round_ones.source], [-1]])
     instance = np.where(number >= 0, label.astype(np.int32) * 1000 + number, label).astype(np.int32)
     part = visible.part.astype(np.intp)
-    return label.astype(np.uint8).take(part), instance.take(part)
+    depth = 1.0 / np.maximum(visible.inverse_depth, np.float32(1e-6))
+    depth *= visible.part >= 0
+    return label.astype(np.uint8).take(part), instance.take(part), depth
 
 
 def render(seed: int, settings: SceneSettings = _DEFAULT, *, time: float = 0.0, right: bool = False) -> RenderedView:

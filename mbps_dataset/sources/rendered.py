@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 
 from mbps_dataset import scenes
+from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources.frame import Frame, Source, Truth
 
@@ -37,7 +38,8 @@ class SceneFrame(Frame):
         Image.fromarray(scenes.render(self.seed, self.settings).image).save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
 
-    def image(self):  # noqa: ANN201 - as Frame.image, without the round trip through PNG
+    def image(self) -> RGBImage:
+        """As `Frame.image`, without the round trip through PNG."""
         return scenes.render(self.seed, self.settings).image
 
     def digest(self) -> str:
@@ -45,8 +47,8 @@ class SceneFrame(Frame):
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def truth(self) -> Truth:
-        view = scenes.render(self.seed, self.settings)
-        return Truth(label_ids=view.label_ids, instance_ids=view.instance_ids, depth_m=view.depth)
+        label_ids, instance_ids, depth_m = scenes.Scene.draw(self.seed, self.settings).truth()
+        return Truth(label_ids=label_ids, instance_ids=instance_ids, depth_m=depth_m)
 
 
 class ScenesSource(Source):

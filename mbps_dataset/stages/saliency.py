@@ -20,10 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from mbps_dataset.arrays import Mask, SemanticMap
 
@@ -37,8 +34,11 @@ VOIDS = {8: 255, 16: 65535}
 
 def upsample(attention: NDArray[np.floating], height: int, width: int) -> NDArray[np.float32]:
     """float [h, w] → float32 [height, width], bilinear with `align_corners=False`."""
+    import torch  # here, as scipy below: calibrations are read by commands that run no network
+    from torch.nn import functional
+
     values = torch.as_tensor(attention).float()[None, None]
-    return F.interpolate(values, size=(height, width), mode="bilinear", align_corners=False)[0, 0].numpy()
+    return functional.interpolate(values, size=(height, width), mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
 def otsu_threshold(values: ArrayLike) -> float:
@@ -46,6 +46,10 @@ def otsu_threshold(values: ArrayLike) -> float:
 
     Maximises w₀ w₁ (m₀ − m₁)², with weights and means of the values up to and beyond a bin. Otsu, IEEE Trans. SMC 1979.
     Raises `ValueError` for no values or values that are not finite.
+
+    >>> values = np.array([0.1, 0.1, 0.2, 0.8, 0.9])
+    >>> (values > otsu_threshold(values)).tolist()
+    [False, False, False, True, True]
     """
     values = np.asarray(values)
     if values.size == 0 or not np.isfinite(values).all():
@@ -214,6 +218,8 @@ def count_splits(semantic: SemanticMap, depth_edges: Mask, classes: int = 19, *,
 
 
 def _count_components(mask: Mask, min_area: int) -> int:
+    from scipy import ndimage
+
     labels, count = ndimage.label(mask)
     if min_area <= 1:
         return count
