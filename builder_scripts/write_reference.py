@@ -12,7 +12,7 @@ import argparse
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -191,7 +191,7 @@ def _first_sentence(docstring: str | None) -> str:
     return _plain((docstring or "").split("\n\n")[0])
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """A Markdown table; a bar inside a cell is escaped."""
     cells = [[cell.replace("|", "\\|").strip() or "–" for cell in row] for row in rows]
     return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in cells)]
