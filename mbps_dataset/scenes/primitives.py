@@ -10,8 +10,10 @@ coordinates start at the first corner: u in metres towards the second corner, v 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -96,7 +98,7 @@ class _Column:
     def gather(self, are_axes: bool) -> Parts:
         """Arrays in world coordinates; `are_axes`: only the first of the four vectors of a shape is a position."""
 
-        def spread(values: list, dtype: DTypeLike, width: int = 0) -> NDArray:
+        def spread(values: Sequence[object], dtype: DTypeLike, width: int = 0) -> NDArray[Any]:
             array = np.array(values, dtype).reshape(-1, width) if width else np.array(values, dtype)
             return np.repeat(array, self.count, axis=0)
 

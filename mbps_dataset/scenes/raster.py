@@ -100,7 +100,7 @@ class _Boxes:
         x, y = screen.rays()
         self.x, self.y = x.take(self.column), y.take(row)
 
-    def form(self, coefficients: NDArray, terms: list[Values]) -> Values:
+    def form(self, coefficients: NDArray[np.floating], terms: list[Values]) -> Values:
         """Sum of coefficient times term, with coefficients [boxes, terms] by box."""
         columns = np.ascontiguousarray(coefficients.T, np.float32)
         return sum(column.take(self.box) * term for column, term in zip(columns, terms))

@@ -7,6 +7,7 @@ from small tables by the part of the pixel. Only patterns and ellipsoids are han
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -43,7 +44,7 @@ class _FaceTable:
     ground: Mask
 
 
-def _rows(array: NDArray, padding: int) -> NDArray:
+def _rows(array: NDArray[Any], padding: int) -> NDArray[Any]:
     return np.concatenate([array, np.zeros((padding, *array.shape[1:]), array.dtype)])
 
 
@@ -59,7 +60,7 @@ def _face_table(faces: Projected, parts: Parts, padding: int, weather: Weather, 
     distance = 1.0 / np.maximum(np.sqrt((linear**2).sum(1)), 1e-9)
     footprint = 1.0 / (screen.intrinsics.fx * texel * np.sqrt(distance))
 
-    def pad(array: NDArray, dtype: DTypeLike = np.float32) -> NDArray:
+    def pad(array: NDArray[np.generic], dtype: DTypeLike = np.float32) -> NDArray[Any]:
         return _rows(np.ascontiguousarray(array, dtype), padding)
 
     return _FaceTable(
@@ -221,7 +222,7 @@ def _ball_table(ellipsoids: Projected, parts: Parts, weather: Weather) -> _BallT
     material = parts.material[ellipsoids.source]
     texel = materials.TEXEL_M[material]
 
-    def column(array: NDArray, k: int) -> Values:
+    def column(array: NDArray[np.floating], k: int) -> Values:
         return np.ascontiguousarray(array[:, k], np.float32)
 
     colour, accent = parts.colour[ellipsoids.source], parts.accent[ellipsoids.source]

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -80,7 +81,7 @@ class Store:
         body = zlib.compress(safetensors.numpy.save(contiguous), level=1)
         write_atomically(self.path(stage, key, image_id, input_digest), _MAGIC + hashlib.sha256(body).digest() + body)
 
-    def get_json(self, name: str) -> dict | None:
+    def get_json(self, name: str) -> dict[str, Any] | None:
         """A JSON document of the store, or None if it is missing or damaged."""
         try:
             document = json.loads((self.root / name).read_text(encoding="utf-8"))
@@ -89,7 +90,7 @@ class Store:
             return None
         return document if checksum == digest_of(document) else None
 
-    def put_json(self, name: str, document: Mapping) -> None:
+    def put_json(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a JSON document atomically, with its checksum. Raises `StoreError`."""
         checked = {_CHECKSUM: digest_of(document), **document}
         write_atomically(self.root / name, json.dumps(checked, indent=1).encode())

@@ -10,6 +10,7 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ def read_centroids(path: str | os.PathLike[str]) -> Centroids:
     return read if np.allclose(length, 1, rtol=0, atol=1e-9) else Centroids(centroids / length, classes)
 
 
-def _class_ids(table: NDArray, path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def _class_ids(table: NDArray[Any], path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     if not np.issubdtype(table.dtype, np.integer) or (table.size and not 0 <= table.min() <= table.max() <= 255):
         raise WeightsError(f"{path}: cluster_to_class must hold whole numbers from 0 to 255, but is {table.dtype}.")
     return table.astype(np.uint8)
