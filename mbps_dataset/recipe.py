@@ -7,10 +7,11 @@ import hashlib
 import json
 import typing
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import RecipeError
-from mbps_dataset.settings import parse_setting, validate
+from mbps_dataset.settings import parse_setting
 from mbps_dataset.stage_settings import (
     CalibrationSettings,
     ClustersSettings,
@@ -53,8 +54,6 @@ class Recipe:
     supervision: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        for stage in stage_names():
-            validate(getattr(self, stage), prefix=f"{stage}.")
         if self.semantics.stride > self.semantics.crop:
             raise RecipeError("semantics.stride must not exceed semantics.crop, or pixels are left out.")
         if not self.semantics.scales:
@@ -78,13 +77,40 @@ class Recipe:
             raise RecipeError(f"cuts.tiles must be two numbers, rows and columns, but is {self.cuts.tiles!r}.")
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the resolved settings; the name and the summary do not enter."""
-        return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
+        """SHA-256 (hex) of the resolved settings; the name, the summary, paths and Hub ids do not enter."""
+        return hashlib.sha256(json.dumps(self.deciding_settings(), sort_keys=True).encode()).hexdigest()
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """``{stage: {setting: value}}``, JSON-ready."""
         as_dict = dataclasses.asdict(self)
         return {stage: as_dict[stage] for stage in stage_names()}
+
+    def deciding_settings(self) -> dict[str, dict[str, Any]]:
+        """`settings` without paths and Hub ids: what lies there decides, and has digests of its own."""
+        located = set(self.locations())
+        return {
+            stage: {name: value for name, value in values.items() if (stage, name) not in located}
+            for stage, values in self.settings().items()
+        }
+
+    def locations(self) -> tuple[tuple[str, str], ...]:
+        """``(stage, setting)`` of every setting that is a path or a Hub id."""
+        return tuple(
+            (stage, declared.name)
+            for stage in stage_names()
+            for declared in fields(getattr(self, stage))
+            if declared.metadata.get("locates")
+        )
+
+    def with_absolute_paths(self) -> Recipe:
+        """Copy in which paths that exist are absolute, so that it means the same from any folder."""
+        changed = self
+        for stage, name in self.locations():
+            value = getattr(getattr(self, stage), name)
+            placed = tuple(map(_absolute, value)) if isinstance(value, tuple) else value and _absolute(value)
+            if placed != value:
+                changed = replace(changed, **{stage: replace(getattr(changed, stage), **{name: placed})})
+        return changed
 
     def with_settings(self, assignments: typing.Iterable[str]) -> Recipe:
         """Copy with ``"stage.setting=value"`` applied, values written as on the command line.
@@ -126,8 +152,8 @@ class Recipe:
         return cls(name=data["name"], summary=data.get("summary", ""), supervision=supervision, **stages)
 
     def differences(self, other: Recipe) -> list[str]:
-        """``stage.setting: ours != theirs`` for every setting that differs."""
-        mine, theirs = self.settings(), other.settings()
+        """``stage.setting: ours != theirs`` for every setting that differs and is no path or Hub id."""
+        mine, theirs = self.deciding_settings(), other.deciding_settings()
         return [
             f"{stage}.{name}: {value!r} != {theirs[stage].get(name)!r}"
             for stage, values in mine.items()
@@ -139,3 +165,8 @@ class Recipe:
 def stage_names() -> tuple[str, ...]:
     """Names of the settings groups of a `Recipe`, in the order the data takes."""
     return tuple(f.name for f in fields(Recipe) if f.name not in ("name", "summary", "supervision"))
+
+
+def _absolute(reference: str) -> str:
+    path = Path(reference).expanduser()
+    return str(path.resolve()) if path.exists() else reference

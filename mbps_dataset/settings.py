@@ -1,7 +1,7 @@
-"""How a setting is declared once: its default, description and range in a dataclass field, and reading it from text.
+"""How a setting is declared once: default, meaning, unit, range and source in a dataclass field, and reading it from text.
 
-Validation, ``--set``, ``--dry-run`` and the lists of settings are all derived from such fields (ours), so that no second
-list can drift.
+Stages, training, metrics and scenes declare theirs alike, as `Settings`. Validation, ``--set``, ``--dry-run`` and the
+lists of settings are all derived from such fields (ours), so that no second list can drift.
 """
 
 from __future__ import annotations
@@ -15,10 +15,40 @@ from typing import Any
 from mbps_dataset.errors import RecipeError
 
 
-def setting(default: Any, help: str, *, at_least: float | None = None, at_most: float | None = None,
-            choices: tuple[str, ...] | None = None) -> Any:  # fmt: skip
-    """A dataclass field that carries its description and range; see `validate`."""
-    return field(default=default, metadata={"help": help, "min": at_least, "max": at_most, "choices": choices})
+def setting(default: Any, help: str, *, unit: str | None = None, source: str | None = None,
+            at_least: float | None = None, at_most: float | None = None, choices: tuple[str, ...] | None = None,
+            locates: bool = False) -> Any:  # fmt: skip
+    """A dataclass field that carries its meaning, unit, range and where its default comes from; see `validate`.
+
+    `locates` marks a path or Hub id: what counts is what lies there, not how it is spelled.
+    """
+    metadata = {"help": help, "unit": unit, "source": source, "min": at_least, "max": at_most, "choices": choices,
+                "locates": locates}  # fmt: skip
+    return field(default=default, metadata=metadata)
+
+
+class Settings:
+    """Base of a frozen dataclass whose fields are `setting`s: checked when it is made, also by ``replace``.
+
+    `prefix` stands before a setting's name in messages. Raises `RecipeError` naming the first setting that cannot be.
+    """
+
+    prefix = ""  # not annotated, or it would be taken for a setting
+
+    def __init_subclass__(cls, *, prefix: str = "", **more: Any) -> None:
+        super().__init_subclass__(**more)
+        cls.prefix = prefix
+
+    def __post_init__(self) -> None:
+        validate(self, self.prefix)
+
+
+def require_ascending(settings: Settings, *names: str) -> None:
+    """Raise `RecipeError` naming the first of these pairs whose least value is above its largest."""
+    for name in names:
+        least, largest = getattr(settings, name)
+        if least > largest:
+            raise RecipeError(f"{settings.prefix}{name} must be (least, largest), but is {(least, largest)}.")
 
 
 def validate(settings: Any, prefix: str = "") -> None:
@@ -43,13 +73,21 @@ def _has_type(value: Any, hint: Any) -> bool:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_has_type(value, option) for option in typing.get_args(hint))
+    if origin is typing.Literal:
+        return isinstance(value, str)  # which one is judged by `choices`
     if origin is tuple:
-        return isinstance(value, tuple) and all(_has_type(item, typing.get_args(hint)[0]) for item in value)
+        return isinstance(value, tuple) and _have_types(value, typing.get_args(hint))
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, type(None) if hint in (None, type(None)) else hint)
+
+
+def _have_types(values: tuple[Any, ...], hints: tuple[Any, ...]) -> bool:
+    if hints[-1] is Ellipsis:
+        hints = hints[:1] * len(values)
+    return len(values) == len(hints) and all(map(_has_type, values, hints))
 
 
 def _type_name(hint: Any) -> str:
@@ -67,6 +105,6 @@ def parse_setting(text: str, hint: Any, key: str) -> Any:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
         if typing.get_origin(target) is tuple:
             return tuple(typing.get_args(target)[0](item) for item in text.strip("()[] ").split(",") if item.strip())
-        return target(text)
+        return text if typing.get_origin(target) is typing.Literal else target(text)
     except (ValueError, KeyError):
         raise RecipeError(f"{key} must be of type {_type_name(target)}, but {text!r} was given.") from None

@@ -8,15 +8,18 @@ differs from the report's text, the code was followed and the field says so.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from mbps_dataset.settings import setting
+from mbps_dataset.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class SemanticsSettings:
+class SemanticsSettings(Settings, prefix="semantics."):
     """CAUSE-TR codes on a frozen backbone (report 2.1; windows as in the reference code)."""
 
-    weights: str | None = setting(None, "CAUSE weights: a folder, a Hub id, or 'builtin' for the demo network")
+    weights: str | None = setting(
+        None, "CAUSE weights: a folder, a Hub id, or 'builtin' for the demo network", locates=True
+    )
     short_side: int = setting(322, "pixels of the shorter image side fed to the network", at_least=14)
     crop: int = setting(322, "side of a square window in pixels; a multiple of the patch size", at_least=14)
     stride: int = setting(161, "pixels between windows", at_least=1)
@@ -28,7 +31,7 @@ class SemanticsSettings:
 
 
 @dataclass(frozen=True)
-class ClustersSettings:
+class ClustersSettings(Settings, prefix="clusters."):
     """From codes to pseudo-classes: the cluster probe, or k-means centroids (over-clustering)."""
 
     method: str = setting("probe", "what scores the codes", choices=("probe", "kmeans", "centroids"))
@@ -37,13 +40,13 @@ class ClustersSettings:
     temperature: float = setting(
         3.0, "sharpness of the softmax before the CRF; the code applies alpha twice, the report once (1.0)", at_least=0
     )
-    centroids: str | None = setting(None, "for 'centroids': an .npz with `centroids` [k, C]")
+    centroids: str | None = setting(None, "for 'centroids': an .npz with `centroids` [k, C]", locates=True)
     seed: int = setting(0, "seed of k-means", at_least=0)
     restarts: int = setting(3, "k-means++ restarts; the best inertia wins", at_least=1)
 
 
 @dataclass(frozen=True)
-class CrfSettings:
+class CrfSettings(Settings, prefix="crf."):
     """DenseCRF at window resolution (report 2.1 and Table 8)."""
 
     enabled: bool = setting(True, "refine the pseudo-class probabilities with DenseCRF")
@@ -53,39 +56,45 @@ class CrfSettings:
     bilateral_srgb: float = setting(3.0, "colour standard deviation of the appearance term, 0-255", at_least=0.01)
     bilateral_compat: float = setting(4.0, "weight of the appearance term", at_least=0)
     iterations: int = setting(10, "mean-field iterations", at_least=0)
-    channel_order: str = setting("bgr", "order fed to the lattice; the reference feeds BGR", choices=("bgr", "rgb"))
-    backend: str = setting("torch", "who filters", choices=("torch", "pydensecrf"))
+    channel_order: Literal["bgr", "rgb"] = setting("bgr", "order fed to the lattice; the reference feeds BGR", choices=("bgr", "rgb"))
+    backend: Literal["torch", "pydensecrf"] = setting("torch", "who filters", choices=("torch", "pydensecrf"))
 
 
 @dataclass(frozen=True)
-class NamingSettings:
+class NamingSettings(Settings, prefix="naming."):
     """Names for pseudo-classes. Anything but 'none' uses ground truth, and the label set's card says so."""
 
     method: str = setting("none", "how clusters get names", choices=("none", "hungarian", "majority", "file"))
-    file: str | None = setting(None, "for 'file': .npz or .json with `cluster_to_class`, train ids 0-18 or 255")
+    file: str | None = setting(
+        None, "for 'file': .npz or .json with `cluster_to_class`, train ids 0-18 or 255", locates=True
+    )
 
 
 @dataclass(frozen=True)
-class DepthSettings:
+class DepthSettings(Settings, prefix="depth."):
     """SPIdepth (report 2.2; sizes and flip as in the reference code)."""
 
     method: str = setting("spidepth", "where depth comes from", choices=("spidepth", "transformers", "files"))
-    weights: str | None = setting(None, "SPIdepth weights: a folder, a Hub id, or 'builtin' for the demo network")
+    weights: str | None = setting(
+        None, "SPIdepth weights: a folder, a Hub id, or 'builtin' for the demo network", locates=True
+    )
     height: int = setting(320, "network input height in pixels", at_least=32)
     width: int = setting(1024, "network input width in pixels", at_least=32)
     flip: str = setting("mean", "test-time flip", choices=("mean", "ramp", "none"))
     ego_crop: float = setting(0.0, "share of the image bottom left out, as in training", at_least=0, at_most=0.5)
     inverse: bool = setting(False, "cut instances on inverse depth instead of depth")
-    files: str | None = setting(None, "for 'files': the folder of depth files, found by image id")
+    files: str | None = setting(None, "for 'files': the folder of depth files, found by image id", locates=True)
     files_kind: str = setting("npy", "for 'files': their format", choices=("npy", "png", "cityscapes", "kitti", "pfm"))
     files_scale: float = setting(1.0, "for 'files' of kind 'png': units per step", at_least=0)
 
 
 @dataclass(frozen=True)
-class SaliencySettings:
+class SaliencySettings(Settings, prefix="saliency."):
     """CLS-to-patch attention of a DINOv3 ViT (report 2.4)."""
 
-    weights: str | None = setting(None, "DINOv3 ViT weights: a folder, a Hub id, or 'builtin' for the demo network")
+    weights: str | None = setting(
+        None, "DINOv3 ViT weights: a folder, a Hub id, or 'builtin' for the demo network", locates=True
+    )
     short_side: int = setting(512, "pixels of the shorter image side fed to the network", at_least=16)
     variant: str = setting(
         "reference",
@@ -95,7 +104,7 @@ class SaliencySettings:
 
 
 @dataclass(frozen=True)
-class ThingsSettings:
+class ThingsSettings(Settings, prefix="things."):
     """Which classes are things (report 2.4)."""
 
     method: str = setting(
@@ -110,7 +119,7 @@ class ThingsSettings:
 
 
 @dataclass(frozen=True)
-class InstancesSettings:
+class InstancesSettings(Settings, prefix="instances."):
     """What makes instances: depth gradients (report 2.3, Table 5), or a method it is compared with (Table 6)."""
 
     method: str = setting(
@@ -147,13 +156,14 @@ CUT_METHODS = ("maskcut", "tokencut", "votecut")
 
 
 @dataclass(frozen=True)
-class CutsSettings:
+class CutsSettings(Settings, prefix="cuts."):
     """Normalised cuts of patch features, for the instance methods maskcut, tokencut and votecut."""
 
     weights: tuple[str, ...] = setting(
         (),
         "networks of the features: folders or Hub ids of transformers ViTs, 'builtin-semantics', 'builtin-saliency'; "
         "maskcut and tokencut take the first, votecut all",
+        locates=True,
     )
     features: str = setting(
         "published",
@@ -175,11 +185,15 @@ class CutsSettings:
 
 
 @dataclass(frozen=True)
-class DetectionsSettings:
+class DetectionsSettings(Settings, prefix="detections."):
     """Masks that somebody's detector made, for the instance method detections (CutLER, CuVLER, detectron2, SAM …)."""
 
-    files: tuple[str, ...] = setting((), "COCO result or annotation .json, or folders of .npz or 16-bit .png; joined")
-    names: str | None = setting(None, "COCO image list .json that turns a result file's image numbers into names")
+    files: tuple[str, ...] = setting(
+        (), "COCO result or annotation .json, or folders of .npz or 16-bit .png; joined", locates=True
+    )
+    names: str | None = setting(
+        None, "COCO image list .json that turns a result file's image numbers into names", locates=True
+    )
     min_score: float = setting(0.0, "least score of a mask; the report takes 0.35", at_least=0, at_most=1)
     min_area: int = setting(0, "least pixels of a mask", at_least=0)
     max_iou: float = setting(
@@ -189,12 +203,12 @@ class DetectionsSettings:
 
 
 @dataclass(frozen=True)
-class FusionSettings:
+class FusionSettings(Settings, prefix="fusion."):
     """Panoptic fusion (report 2.5)."""
 
     min_stuff_area: int = setting(64, "pixels below which a stuff segment becomes void", at_least=0)
     min_instance_area: int = setting(10, "pixels below which an instance becomes void", at_least=0)
-    order: str = setting(
+    order: Literal["report", "evaluator", "overwrite"] = setting(
         "report",
         "who wins an overlap: 'report' high scores, and components fill what is left; the two evaluators of the "
         "reference code paint stuff first: 'evaluator' then as given, 'overwrite' then each over those before",
@@ -203,14 +217,14 @@ class FusionSettings:
 
 
 @dataclass(frozen=True)
-class CalibrationSettings:
+class CalibrationSettings(Settings, prefix="calibration."):
     """Numbers over the whole set."""
 
     max_images: int = setting(500, "images used, evenly spaced over the calibration split; 0 = all", at_least=0)
 
 
 @dataclass(frozen=True)
-class OutputSettings:
+class OutputSettings(Settings, prefix="output."):
     """What the columns hold."""
 
     size: str = setting(

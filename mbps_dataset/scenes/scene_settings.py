@@ -11,10 +11,12 @@ Decisions made here, all ours:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mbps_dataset.settings import Settings, setting
 
 
 APPEARANCE_VERSION = 1
@@ -39,45 +41,21 @@ class Intrinsics:
 
 
 @dataclass(frozen=True)
-class SceneSettings:
-    """Size of the picture and how full and how clear the street is.
+class SceneSettings(Settings):
+    """Size of the picture and how full and how clear the street is. Raises `RecipeError` for a value out of range."""
 
-    Raises ValueError when a value is out of its range.
-    """
-
-    height: int = 512  # pixels, 16 … 8192
-    width: int = 1024  # pixels, 16 … 8192
-    focal_ratio: float = 2262 / 2048  # focal length / width, 0.2 … 4; Cityscapes
-    traffic: float = 1.0  # multiplies the number of vehicles, riders and pedestrians, 0 … 3
-    haze: float = 1.0  # multiplies the density of the haze, 0 … 10
-    noise: float = 1.0  # multiplies the sensor noise, 0 … 10; 0 gives a noise-free picture
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            low, high = _RANGES[field.name]
-            value = getattr(self, field.name)
-            whole = field.name in ("height", "width")
-            if isinstance(value, bool) or not isinstance(
-                value, (int, np.integer) if whole else (int, float, np.number)
-            ):
-                kind = "a whole number" if whole else "a number"
-                raise ValueError(
-                    f"Expected `{field.name}` to be {kind}, but got {value!r}; change the scene settings."
-                )
-            if not low <= value <= high:
-                raise ValueError(
-                    f"Expected `{field.name}` to be from {low} to {high}, but got {value}; change the scene settings."
-                )
-
-
-_RANGES = {
-    "height": (16, 8192),
-    "width": (16, 8192),
-    "focal_ratio": (0.2, 4.0),
-    "traffic": (0.0, 3.0),
-    "haze": (0.0, 10.0),
-    "noise": (0.0, 10.0),
-}
+    height: int = setting(512, "of the picture", unit="pixels", at_least=16, at_most=8192)
+    width: int = setting(1024, "of the picture", unit="pixels", at_least=16, at_most=8192)
+    focal_ratio: float = setting(
+        2262 / 2048, "focal length over width", source="Cityscapes", at_least=0.2, at_most=4.0
+    )
+    traffic: float = setting(
+        1.0, "multiplies the number of vehicles, riders and pedestrians", source="ours", at_least=0.0, at_most=3.0
+    )
+    haze: float = setting(1.0, "multiplies the density of the haze", source="ours", at_least=0.0, at_most=10.0)
+    noise: float = setting(
+        1.0, "multiplies the sensor noise; 0 gives a noise-free picture", source="ours", at_least=0.0, at_most=10.0
+    )
 
 
 @dataclass(frozen=True)

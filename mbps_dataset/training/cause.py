@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from mbps_dataset.models.cause import CauseSegmenter
+from mbps_dataset.settings import Settings, require_ascending, setting
 from mbps_dataset.stages.overclustering import fit_kmeans
 from mbps_dataset.training.checkpointing import ALONE, Checkpoint, Stateful, seeded
 from mbps_dataset.training.contrastive import TokenBank, contrastive_loss, nearest_codebook_index
@@ -47,25 +48,39 @@ _SEEDS_APART = 1_000_003
 
 
 @dataclass(frozen=True)
-class CauseTrainingSettings:
+class CauseTrainingSettings(Settings):
     """How to train; learning rates, batch, bank and temperatures as published, lengths for the tiny network (ours)."""
 
-    codebook_steps: int = 100  # published: 1 epoch, about 233
-    contrastive_steps: int = 400  # published: 2 epochs, about 466
-    probe_steps: int = 50  # published: 5 epochs, about 1165
-    windows_per_step: int = 16
-    window_share: tuple[float, float] = (
-        0.7,
-        1.0,
-    )  # window side over the shorter picture side; published: 1.0 of crops
-    learning_rate: float = 4e-3  # Adam, codebook and head
-    probe_learning_rate: float = 1e-3  # Adam; published: 4e-3 from noise
-    gradient_norm: float = 1.0
-    teacher_decay: float = 0.99
-    bank_capacity: int = 100  # teacher projections kept per codebook row
-    kmeans_start: bool = True
-    kmeans_windows: int = 128  # windows whose tokens k-means starts from
-    seed: int = 0
+    codebook_steps: int = setting(
+        100, "optimiser steps of the codebook", source="ours; CAUSE: 1 epoch, about 233", at_least=0
+    )
+    contrastive_steps: int = setting(
+        400, "optimiser steps of the head", source="ours; CAUSE: 2 epochs, about 466", at_least=0
+    )
+    probe_steps: int = setting(
+        50, "optimiser steps of the probe", source="ours; CAUSE: 5 epochs, about 1165", at_least=0
+    )
+    windows_per_step: int = setting(16, "windows of one step, over all processes", source="CAUSE", at_least=1)
+    window_share: tuple[float, float] = setting(
+        (0.7, 1.0), "least and largest window side over the shorter picture side",
+        source="ours; CAUSE: 1.0 of crops", at_least=0.01, at_most=1,
+    )  # fmt: skip
+    learning_rate: float = setting(4e-3, "of Adam, for codebook and head", source="CAUSE on four devices", at_least=0)
+    probe_learning_rate: float = setting(
+        1e-3, "of Adam, for the probe", source="ours; CAUSE: 4e-3 from noise", at_least=0
+    )
+    gradient_norm: float = setting(1.0, "largest norm of a step's gradient", source="CAUSE", at_least=0)
+    teacher_decay: float = setting(
+        0.99, "share of the teacher that each step keeps", source="CAUSE", at_least=0, at_most=1
+    )
+    bank_capacity: int = setting(100, "teacher projections kept per codebook row", source="CAUSE", at_least=1)
+    kmeans_start: bool = setting(True, "codebook and probe start from k-means centres, not from noise", source="ours")
+    kmeans_windows: int = setting(128, "windows whose tokens k-means starts from", source="ours", at_least=1)
+    seed: int = setting(0, "seed of windows, order and starting points", at_least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_ascending(self, "window_share")
 
 
 def train_cause(

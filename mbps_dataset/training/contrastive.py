@@ -15,19 +15,27 @@ A term without a positive pair is left out here (the reference code would divide
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mbps_dataset.settings import Settings, setting
 
-class ContrastiveSettings(NamedTuple):
+
+@dataclass(frozen=True)
+class ContrastiveSettings(Settings):
     """Temperature of the cosines, and the codebook cosines that make positives and negatives."""
 
-    temperature: float = 0.07
-    positive_above: float = 0.3
-    negative_below: float = 0.1
+    temperature: float = setting(0.07, "of the cosines between projections", source="CAUSE", at_least=1e-4)
+    positive_above: float = setting(
+        0.3, "cosine of two tokens' codebook rows above which they are a pair", source="CAUSE", at_least=-1, at_most=1
+    )
+    negative_below: float = setting(
+        0.1, "cosine of two tokens' codebook rows below which they are apart", source="CAUSE", at_least=-1, at_most=1
+    )
 
 
 PUBLISHED = ContrastiveSettings()

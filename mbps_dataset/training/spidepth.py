@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mbps_dataset.settings import setting, validate
+from mbps_dataset.settings import Settings, setting
 from mbps_dataset.training.checkpointing import Checkpoint, seeded
 from mbps_dataset.training.colour_jitter import jitter_colours
 from mbps_dataset.training.direct_alignment import refine_motion
@@ -59,38 +59,42 @@ SCALE_WEIGHT = 0.1  # of the squared distance of log depth from the typical one
 
 
 @dataclass(frozen=True)
-class SPIdepthTrainingSettings:
+class SPIdepthTrainingSettings(Settings):
     """How long and how fast; defaults of the reference code unless the field says otherwise."""
 
-    steps: int = setting(50_000, "optimiser steps", at_least=1)
-    batch_size: int = setting(12, "triplets per step", at_least=1)
-    learning_rate: float = setting(1e-4, "of Adam", at_least=0)
-    pose_rate: float = setting(1.0, "learning rate of the pose network, relative (ours)", at_least=0)
-    schedule: str = setting("step", "'step': x0.1 every decay_steps; 'cosine': to zero", choices=("step", "cosine"))
-    decay_steps: int = setting(25_000, "for 'step'", at_least=1)
-    warmup_steps: int = setting(0, "linear rise of the learning rate (ours)", at_least=0)
-    smoothness: float = setting(1e-3, "weight of the edge-aware smoothness of depth", at_least=0)
+    steps: int = setting(50_000, "optimiser steps", source="SPIdepth", at_least=1)
+    batch_size: int = setting(12, "triplets per step", source="SPIdepth", at_least=1)
+    learning_rate: float = setting(1e-4, "of Adam", source="SPIdepth", at_least=0)
+    pose_rate: float = setting(1.0, "learning rate of the pose network, relative", source="ours", at_least=0)
+    schedule: str = setting("step", "'step': x0.1 every decay_steps; 'cosine': to zero", source="SPIdepth",
+                            choices=("step", "cosine"))  # fmt: skip
+    decay_steps: int = setting(25_000, "for 'step'", unit="optimiser steps", source="SPIdepth", at_least=1)
+    warmup_steps: int = setting(
+        0, "linear rise of the learning rate", unit="optimiser steps", source="ours", at_least=0
+    )
+    smoothness: float = setting(1e-3, "weight of the edge-aware smoothness of depth", source="SPIdepth", at_least=0)
     quarter_until: float = setting(
-        0.0, "share of the steps that compare frames of a quarter of the size (ours)", at_least=0, at_most=1
+        0.0, "share of the steps that compare frames of a quarter of the size", source="ours", at_least=0, at_most=1
     )
     half_until: float = setting(
-        0.0, "share of the steps after which frames are compared at full size (ours)", at_least=0, at_most=1
+        0.0, "share of the steps after which frames are compared at full size", source="ours", at_least=0, at_most=1
     )
-    align: bool = setting(False, "refine the pose network's guess by direct image alignment, and teach it that (ours)")
+    align: bool = setting(
+        False, "refine the pose network's guess by direct image alignment, and teach it that", source="ours"
+    )
     typical_depth: float = setting(
-        0.0, "geometric mean of depth that batches are held to, since aligned motion leaves scale free; 0 = none (ours)",
-        at_least=0,
+        0.0, "geometric mean of depth that batches are held to, since aligned motion leaves scale free; 0 = none",
+        unit="metres where the training knows them", source="ours", at_least=0,
     )  # fmt: skip
     far_sky: float = setting(
-        0.0, "weight of the nearness of plain surfaces above the principal point (ours)", at_least=0
+        0.0, "weight of the nearness of plain surfaces above the principal point", source="ours", at_least=0
     )
-    flip: float = setting(0.5, "probability of mirroring a triplet", at_least=0, at_most=1)
-    jitter: float = setting(0.5, "probability of changing a triplet's colours", at_least=0, at_most=1)
-    clip_norm: float = setting(1.0, "largest gradient norm of either network (ours); 0 = any", at_least=0)
+    flip: float = setting(0.5, "probability of mirroring a triplet", source="SPIdepth", at_least=0, at_most=1)
+    jitter: float = setting(
+        0.5, "probability of changing a triplet's colours", source="SPIdepth", at_least=0, at_most=1
+    )
+    clip_norm: float = setting(1.0, "largest gradient norm of either network; 0 = any", source="ours", at_least=0)
     seed: int = setting(0, "seed of order, augmentation, dropout and tie-breaking", at_least=0)
-
-    def __post_init__(self) -> None:
-        validate(self)
 
 
 def train_spidepth(

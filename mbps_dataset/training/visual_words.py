@@ -30,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mbps_dataset.settings import Settings, require_ascending, setting
 from mbps_dataset.stages.overclustering import fit_kmeans
 from mbps_dataset.training.checkpointing import Checkpoint, seeded
 from mbps_dataset.training.local_statistics import local_statistics, standardise
@@ -52,24 +53,41 @@ SAVE_EVERY = 100
 
 
 @dataclass(frozen=True)
-class VisualWordsSettings:
-    """How to train; the defaults are those of the shipped semantic backbone."""
+class VisualWordsSettings(Settings):
+    """How to train; the defaults are those of the shipped semantic backbone (ours, as all of this file)."""
 
-    rounds: int = 3
-    steps_per_round: int = 500
-    words: int = 128  # size of the vocabulary
-    windows_per_step: int = 8
-    window_px: int = 322  # side of a window fed to the network, a multiple of the patch size
-    window_share: tuple[float, float] = (0.7, 1.0)  # of the shorter picture side
-    colour_jitter: float = 0.3  # brightness, contrast and saturation, each 1 +- this
-    hue_turn: float = 0.03  # turns of the colour circle
-    masked_share: tuple[float, float] = (0.0, 0.3)  # of a window's tokens
-    temperature: float = 0.1  # of the cosines between tokens and words
-    vocabulary_tokens: int = 20_000  # tokens that k-means sees
-    bag_weight: float = 0.0  # of the class token's loss; 0 leaves the class token untrained
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.04
-    seed: int = 0
+    rounds: int = setting(3, "vocabularies, one after the other", at_least=1)
+    steps_per_round: int = setting(500, "optimiser steps of each", at_least=1)
+    words: int = setting(128, "size of the vocabulary", at_least=2)
+    windows_per_step: int = setting(8, "windows of one step", at_least=1)
+    window_px: int = setting(
+        322, "side of a window fed to the network, a multiple of the patch size", unit="pixels", at_least=1
+    )
+    window_share: tuple[float, float] = setting(
+        (0.7, 1.0), "least and largest window side over the shorter picture side", at_least=0.01, at_most=1
+    )
+    colour_jitter: float = setting(
+        0.3, "brightness, contrast and saturation are multiplied by 1 +- at most this", at_least=0, at_most=1
+    )
+    hue_turn: float = setting(
+        0.03, "hue is turned by at most this", unit="turns of the colour circle", at_least=0, at_most=1
+    )
+    masked_share: tuple[float, float] = setting(
+        (0.0, 0.3), "least and largest share of a window's tokens that is hidden", source="as iBOT, by blocks",
+        at_least=0, at_most=1,
+    )  # fmt: skip
+    temperature: float = setting(0.1, "of the cosines between tokens and words", at_least=1e-4)
+    vocabulary_tokens: int = setting(20_000, "tokens that k-means sees", at_least=1)
+    bag_weight: float = setting(
+        0.0, "weight of the class token's loss; 0 leaves the class token untrained", at_least=0
+    )
+    learning_rate: float = setting(1e-3, "largest, of AdamW", at_least=0)
+    weight_decay: float = setting(0.04, "of matrices, by AdamW", at_least=0)
+    seed: int = setting(0, "seed of vocabularies, windows and order", at_least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_ascending(self, "window_share", "masked_share")
 
 
 def train_visual_words(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
+from mbps_dataset.errors import RecipeError
 from mbps_dataset.scenes import (
     APPEARANCE_VERSION,
     BASELINE_M,
@@ -87,6 +88,15 @@ def test_the_same_arguments_give_the_same_arrays():
         render(5, settings, right=True),
     ]
     assert len({digest(view) for view in distinct}) == 4
+
+
+@pytest.mark.parametrize("time", [0.0, 1.0])
+def test_truth_alone_is_that_of_the_picture(time):
+    scene = scenes.Scene.draw(5, SMALL)
+    for right in (False, True):
+        view = scene.view(time, right)
+        for alone, of_view in zip(scene.truth(time, right), (view.label_ids, view.instance_ids, view.depth)):
+            assert alone.dtype == of_view.dtype and np.array_equal(alone, of_view)
 
 
 def test_another_process_gives_the_same_arrays():
@@ -296,16 +306,16 @@ def test_intrinsics_as_a_matrix():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"height": 8}, "Expected `height` to be from 16 to 8192, but got 8; change the scene settings."),
-        ({"width": 64.0}, "Expected `width` to be a whole number, but got 64.0"),
-        ({"traffic": -1.0}, "Expected `traffic` to be from 0.0 to 3.0, but got -1.0"),
-        ({"haze": float("nan")}, "Expected `haze` to be from 0.0 to 10.0, but got nan"),
-        ({"noise": "much"}, "Expected `noise` to be a number, but got 'much'"),
-        ({"focal_ratio": True}, "Expected `focal_ratio` to be a number, but got True"),
+        ({"height": 8}, "height must be between 16 and 8192, but is 8."),
+        ({"width": 64.0}, "width must be of type int, but is 64.0."),
+        ({"traffic": -1.0}, "traffic must be between 0.0 and 3.0, but is -1.0."),
+        ({"haze": float("nan")}, "haze must be between 0.0 and 10.0, but is nan."),
+        ({"noise": "much"}, "noise must be of type float, but is 'much'."),
+        ({"focal_ratio": True}, "focal_ratio must be of type float, but is True."),
     ],
 )
 def test_bad_settings_are_named(setting, message):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(RecipeError) as caught:
         SceneSettings(**setting)
     assert message in str(caught.value)
 
