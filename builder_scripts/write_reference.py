@@ -167,7 +167,7 @@ def _arguments(parser: argparse.ArgumentParser) -> list[str]:
 
 def _name(action: argparse.Action) -> str:
     """The argument as it is typed: ``--limit N``, or its place."""
-    value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
+    value = str(action.metavar or action.dest.upper())
     if not action.option_strings:
         return f"`{f'[{value}]' if action.nargs == '?' else value}`"
     if action.nargs == 0:
@@ -177,6 +177,8 @@ def _name(action: argparse.Action) -> str:
 
 def _meaning(action: argparse.Action, prog: str) -> str:
     text = (action.help or "") % {**vars(action), "prog": prog}
+    if action.choices:
+        text = f"{text} (one of {', '.join(f'`{choice}`' for choice in action.choices)})".strip()
     shown = action.default not in (None, False, [], (), "", argparse.SUPPRESS) and "default" not in text
     if shown and action.option_strings:
         text += f" (default: {action.default})"
