@@ -45,10 +45,12 @@ class Checkpoint:
     that must be the same when the run is continued, `parts` the things that change while training, `every` the number
     of steps between two files. `processes` that train together save and resume at the same steps.
 
-    >>> checkpoint = Checkpoint(path, settings={"seed": 0}, model=model, optimiser=optimiser)   # doctest: +SKIP
-    >>> for step in range(checkpoint.resume(), steps):                                         # doctest: +SKIP
-    ...     train_one_step()
-    ...     checkpoint.step_done(step + 1)
+    A training loop that survives a kill::
+
+        checkpoint = Checkpoint(path, settings={"seed": 0}, model=model, optimiser=optimiser)
+        for step in range(checkpoint.resume(), steps):
+            train_one_step()
+            checkpoint.step_done(step + 1)
     """
 
     def __init__(
