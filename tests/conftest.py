@@ -22,8 +22,8 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
-    from mbps_dataset.labelling.labelling import LabelSet
-    from mbps_dataset.labelset.folder import BuiltLabelSet
+    from mbps_dataset.labelling.labelling import Labelling
+    from mbps_dataset.labelset.folder import LabelSetFolder
 
 CHECKOUT = Path(__file__).parents[1]
 SMALL_SCENES = {"train": 3, "validation": 2, "height": 128, "width": 256}
@@ -74,27 +74,27 @@ def small_store(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_label_set(small_store) -> LabelSet:
+def small_label_set(small_store) -> Labelling:
     """The demo recipe on five small scenes, its store filled."""
-    from mbps_dataset.labelling.labelling import LabelSet
+    from mbps_dataset.labelling.labelling import Labelling
     from mbps_dataset.named_recipes import get_recipe
     from mbps_dataset.sources import ScenesSource
     from mbps_dataset.store import Store
 
-    label_set = LabelSet(get_recipe("demo"), ScenesSource(**SMALL_SCENES), Store(small_store))
+    label_set = Labelling(get_recipe("demo"), ScenesSource(**SMALL_SCENES), Store(small_store))
     label_set.prepare(worker_count=1, progress=False)
     return label_set
 
 
 @pytest.fixture(scope="session")
-def built(small_label_set, tmp_path_factory) -> BuiltLabelSet:
+def built(small_label_set, tmp_path_factory) -> LabelSetFolder:
     """The same, written to a folder."""
     from mbps_dataset.labelset.build import build
-    from mbps_dataset.labelset.folder import BuiltLabelSet
+    from mbps_dataset.labelset.folder import LabelSetFolder
 
     output = tmp_path_factory.mktemp("built") / "set"
     build(replace(small_label_set), output, progress=False)
-    return BuiltLabelSet(output)
+    return LabelSetFolder(output)
 
 
 @pytest.fixture

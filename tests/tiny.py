@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import FolderSource
 from mbps_dataset.store import Store
@@ -57,7 +57,7 @@ def tiny_settings(folder: Path, photographs: int = 6) -> list[str]:
     ]
 
 
-def tiny_label_set(folder: Path, store: Path, settings: list[str], **changes) -> LabelSet:
+def tiny_label_set(folder: Path, store: Path, settings: list[str], **changes) -> Labelling:
     """The label set of `tiny_settings`, with another store."""
     recipe = get_recipe("demo").with_settings(settings)
-    return LabelSet(recipe, FolderSource(folder / "photos"), Store(store), **changes)
+    return Labelling(recipe, FolderSource(folder / "photos"), Store(store), **changes)

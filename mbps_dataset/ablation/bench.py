@@ -25,6 +25,10 @@ from mbps_dataset.ablation.subject import Subject
 from mbps_dataset.ablation.view import View
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
+from mbps_dataset.labelling.stage import Run, Stage
+from mbps_dataset.labelling.stage_cuts import detections
+from mbps_dataset.labelling.stage_depth import DEPTH
+from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES
 from mbps_dataset.labelling.workers import Job, WorkerPool, default_workers, fill_store
 from mbps_dataset.metrics import OverlapTable, PanopticQuality
 from mbps_dataset.recipe import Recipe
@@ -33,7 +37,7 @@ from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import Store, digest_of
 
 
-VERSION = 1
+VERSION = 2
 """Raised by one whenever a change of code changes an overlap table of this bench."""
 
 
@@ -82,27 +86,23 @@ class Bench:
         missing altogether is said before the first stage runs.
         """
         for variant in variants:
-            pipeline = self.subject(variant).pipeline
-            pipeline.weights  # noqa: B018 - raises
+            run = self.subject(variant).uncalibrated
+            run.contents  # noqa: B018 - raises
             if variant.recipe.instances.method == "detections":
-                pipeline.detections  # noqa: B018 - raises
+                detections(run)
         filled: set[str] = set()
         for variant in variants:
             subject = self.subject(variant)
-            self._fill(subject, subject.stages_before_calibration(), None, filled)
-            calibration = subject.calibrate(self._bar)
-            self._fill(subject, subject.stages_after_calibration(), calibration, filled)
+            self._fill(subject, subject.uncalibrated, subject.stages_before_calibration(), filled)
+            self._fill(subject, subject.calibrate(self._bar), subject.stages_after_calibration(), filled)
 
-    def _fill(
-        self, subject: Subject, stages: Sequence[str], calibration: Calibration | None, filled: set[str]
-    ) -> None:
+    def _fill(self, subject: Subject, run: Run, stages: Sequence[Stage], filled: set[str]) -> None:
         """Run `stages` over all images, those left out that another variant has `filled`."""
-        keys = {stage: subject.pipeline.key(stage, calibration) for stage in stages}
-        missing = tuple(stage for stage in stages if keys[stage] not in filled)
-        filled.update(keys.values())
+        missing = tuple(stage for stage in stages if run.key(stage) not in filled)
+        filled.update(run.key(stage) for stage in stages)
         if not missing:
             return
-        job = Job(subject.recipe, self.source, self.split, self.store, missing, self.device, calibration)
+        job = Job(run, self.source, self.split, missing)
         indices = [self._index[frame.image_id] for frame in self.frames]
         with WorkerPool(self.workers) as pool:
             failures = fill_store(job, indices, pool, progress=self.progress, isolate=False)
@@ -119,7 +119,7 @@ class Bench:
 
     def input_digest(self, frame: Frame) -> str:
         """Digest of all files that any variant reads for an image; all read the same."""
-        return next(iter(self._subjects.values())).pipeline.input_digest(frame)
+        return DEPTH.inputs(next(iter(self._subjects.values())).uncalibrated, frame)
 
     def measure(self, variants: Sequence[Variant]) -> dict[Variant, Measurement]:
         """The measurement of every variant. Call `prepare` before. Raises `InputError`."""
@@ -150,14 +150,13 @@ class Bench:
 
     def _key(self, variant: Variant) -> str:
         """Digest of everything but the image that decides an overlap table."""
-        subject, recipe = self.subject(variant), variant.recipe
-        pipeline, calibration = subject.pipeline, self.calibration(variant)
-        classes = "truth" if variant.true_semantics else pipeline.key("pseudo_classes", subject.calibration)
-        depth = "truth" if variant.true_depth else pipeline.key("depth")
-        settings = {k: v for k, v in recipe.settings().items() if k in ("instances", "fusion", "cuts")}
-        detections = {k: v for k, v in recipe.settings()["detections"].items() if k not in ("files", "names")}
-        inputs = (recipe.depth.inverse, recipe.depth.ego_crop, sorted(pipeline.weights.items()))
-        how = (settings, detections, inputs)
+        recipe, run, calibration = variant.recipe, self.subject(variant).uncalibrated, self.calibration(variant)
+        classes = "truth" if variant.true_semantics else self.subject(variant).run.key(PSEUDO_CLASSES)
+        depth = "truth" if variant.true_depth else run.key(DEPTH)
+        groups = ("instances", "fusion", "cuts", "detections")
+        settings = {k: v for k, v in recipe.deciding_settings().items() if k in groups}
+        inputs = (recipe.depth.inverse, recipe.depth.ego_crop, sorted(run.contents.items()))
+        how = (settings, inputs)
         return digest_of(
             VERSION, classes, depth, how, calibration.things, calibration.cluster_to_class, self.convention
         )
@@ -168,7 +167,7 @@ class Bench:
             names = enumerate(taxonomy.NAMES_19)
             classes = tuple(ClassStatistics(name, k in taxonomy.THINGS_19, None, None) for k, name in names)
             return Calibration(classes, tuple(range(19)), len(self.frames), ("class maps", "thing/stuff split"))
-        calibration = self.subject(variant).calibration
+        calibration = self.subject(variant).run.calibration
         if not variant.true_split:
             return calibration
         named = _names(calibration, self.naming(variant)[0])
@@ -184,16 +183,14 @@ class Bench:
         """Equal for variants whose class maps are equal."""
         if variant.true_semantics:
             return "truth"
-        calibration = self.subject(variant).calibration
-        return digest_of(
-            self.subject(variant).pipeline.key("pseudo_classes", calibration), calibration.cluster_to_class
-        )
+        run = self.subject(variant).run
+        return digest_of(run.key(PSEUDO_CLASSES), run.calibration.cluster_to_class)
 
     def _name_clusters(self, variants: Sequence[Variant]) -> None:
         """Take the naming of every set of class maps that occurs among `variants`."""
         self._namings["truth"] = (None, 1.0)
         of_key = {self.semantics_key(variant): variant for variant in variants}
-        metrics = {key: self.metric(self.subject(variant).calibration) for key, variant in of_key.items()}
+        metrics = {key: self.metric(self.subject(variant).run.calibration) for key, variant in of_key.items()}
         for frame in self._bar(self.frames, "class maps") if metrics else ():
             view = View(self, frame)
             for key, variant in of_key.items():

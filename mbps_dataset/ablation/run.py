@@ -81,11 +81,11 @@ def _without_true_depth(row: Row) -> Row:
 
 def _about(bench: Bench, recipe: Recipe) -> dict[str, Any]:
     subject = bench.subject(plain_variant(recipe))
-    calibration = subject.calibration
+    calibration = subject.run.calibration
     return {
         "package": __version__,
         "recipe": recipe.to_json(),
-        "weights": subject.pipeline.weights,
+        "weights": subject.uncalibrated.contents,
         "source": bench.source.describe(),
         "split": bench.split,
         "images": len(bench.frames),

@@ -13,6 +13,11 @@ from mbps_dataset import taxonomy
 from mbps_dataset.ablation.rows import Variant
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.image_segmentation import Labels, cityscapes_labels
+from mbps_dataset.labelling.stage import Run, Visit
+from mbps_dataset.labelling.stage_cuts import objects as found_objects
+from mbps_dataset.labelling.stage_depth import DEPTH, depth_map
+from mbps_dataset.labelling.stage_pseudo_classes import class_map
+from mbps_dataset.labelling.stage_row import panoptic_of, working_size
 from mbps_dataset.metrics import OverlapTable, overlap_table
 from mbps_dataset.sources import Frame, Truth
 from mbps_dataset.stages.panoptic import Panoptic
@@ -49,16 +54,16 @@ class View:
 
     def panoptic(self, variant: Variant) -> Panoptic:
         """The segments of a variant, at the working size of its instances."""
-        pipeline = self.bench.subject(variant).pipeline
-        working_hw = pipeline.working_size(*self.image_hw)
+        run, recipe = self.bench.subject(variant).uncalibrated, variant.recipe
+        working_hw = working_size(recipe, *self.image_hw)
         semantic = resize_nearest(self.classes(variant), *working_hw)
         things = self.bench.calibration(variant).things
         objects = self._once(
-            digest_of("objects", asdict(variant.recipe.detections), sorted(pipeline.weights.items()), working_hw,
-                      variant.recipe.instances.method, asdict(variant.recipe.cuts)),
-            lambda: pipeline.objects(self.frame, *working_hw),
+            digest_of("objects", asdict(recipe.detections), sorted(run.contents.items()), working_hw,
+                      recipe.instances.method, asdict(recipe.cuts)),
+            lambda: found_objects(self.visit(run), *working_hw),
         )  # fmt: skip
-        return pipeline.panoptic(semantic, self.depth(variant, *working_hw), things, objects)
+        return panoptic_of(recipe, semantic, self.depth(variant, *working_hw), things, objects)
 
     def classes(self, variant: Variant) -> np.ndarray:
         """Class ids at image size: the variant's own, or the true ones."""
@@ -66,20 +71,23 @@ class View:
             return taxonomy.LABEL_ID_TO_TRAIN_ID[self.truth.label_ids]
         subject = self.bench.subject(variant)
         return self._once(
-            self.bench.semantics_key(variant),
-            lambda: subject.pipeline.class_map(self.frame, subject.calibration, *self.image_hw),
+            self.bench.semantics_key(variant), lambda: class_map(self.visit(subject.run), *self.image_hw)
         )
 
     def depth(self, variant: Variant, height: int, width: int) -> np.ndarray:
         """Depth [height, width]: the variant's own, or the true one."""
-        pipeline = self.bench.subject(variant).pipeline
         if variant.true_depth:
             if self.truth.depth_m is None:
                 raise InputError(f"{self.frame.image_id}: its ground truth holds no depth.")
             return resize_nearest(self.truth.depth_m, height, width)
         crop = variant.recipe.depth.ego_crop
-        key = digest_of("depth", pipeline.key("depth"), crop, height, width)
-        return self._once(key, lambda: pipeline.depth_map(self.frame, height, width))
+        run = self.bench.subject(variant).uncalibrated
+        key = digest_of("depth", run.key(DEPTH), crop, height, width)
+        return self._once(key, lambda: depth_map(self.visit(run), height, width))
+
+    def visit(self, run: Run) -> Visit:
+        """The image seen by `run`."""
+        return run.visit(self.frame)
 
     def overlap(self, semantic: np.ndarray, instance: np.ndarray | None) -> OverlapTable:
         """Common pixels of a prediction and the truth, both at the size of the truth."""
@@ -102,5 +110,9 @@ def _at_size(labels: Labels, convention: str) -> Labels:
     """The truth at the size the convention scores at: 512 x 1024 under "report", its own otherwise."""
     if convention != "report":
         return labels
-    maps = {name: getattr(labels, name) for name in ("semantic", "instance", "crowd")}
-    return replace(labels, **{k: None if v is None else resize_nearest(v, *REPORT_HW) for k, v in maps.items()})
+    return replace(
+        labels,
+        semantic=resize_nearest(labels.semantic, *REPORT_HW),
+        instance=None if labels.instance is None else resize_nearest(labels.instance, *REPORT_HW),
+        crowd=None if labels.crowd is None else resize_nearest(labels.crowd, *REPORT_HW),
+    )

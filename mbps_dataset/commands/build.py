@@ -12,7 +12,7 @@ from mbps_dataset.recipe import Recipe
 
 
 if TYPE_CHECKING:
-    from mbps_dataset.labelling.labelling import LabelSet
+    from mbps_dataset.labelling.labelling import Labelling
     from mbps_dataset.labelset.build import BuildResult
 
 
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     return work(label_set, output, arguments, overwrite=arguments.overwrite)
 
 
-def open_label_set(arguments: argparse.Namespace) -> tuple[LabelSet, Path]:
+def open_label_set(arguments: argparse.Namespace) -> tuple[Labelling, Path]:
     """The label set that `add_label_set_arguments` and ``--device`` describe, and its folder."""
     from mbps_dataset.hub.builder import MBPSConfig
 
@@ -109,11 +109,17 @@ def open_label_set(arguments: argparse.Namespace) -> tuple[LabelSet, Path]:
     return config.open_label_set(), output
 
 
-def work(label_set: LabelSet, output: Path, arguments: argparse.Namespace, *, overwrite: bool = False) -> int:
+def work(label_set: Labelling, output: Path, arguments: argparse.Namespace, *, overwrite: bool = False) -> int:
     """Build here, or through an executor; print what came of it and return the exit status."""
     from mbps_dataset.labelset.build import build
 
-    label_set.pipeline.weights  # noqa: B018 - missing weights are reported before anything is written
+    label_set.run.contents  # noqa: B018 - missing weights are reported before anything is written
+    if label_set.source.name == "cityscapes" and label_set.recipe.output.with_images:
+        print(
+            f"{output} will hold the original Cityscapes frames, which may not be passed on; --set "
+            "output.with_images=false leaves them out.",
+            file=sys.stderr,
+        )
     progress = not arguments.quiet and sys.stderr.isatty()
     if arguments.executor is None:
         result = build(
@@ -171,25 +177,28 @@ def print_recipe(recipe: Recipe) -> None:
             print(f"    {name} = {value}{changed}")
 
 
-def _duration(label_set, images: int) -> str:  # type: ignore[no-untyped-def]
-    """Time estimate from labelling the first readable image once, in memory of this process only."""
+def _duration(label_set: Labelling, images: int) -> str:
+    """Time estimate from running the stages of the first readable image once, in memory of this process only."""
     import tempfile
     import time
 
-    from mbps_dataset.labelling.pipeline import Pipeline
-    from mbps_dataset.labelling.whole_set import usable
+    from mbps_dataset.labelling.road import before_calibration, stages_of
+    from mbps_dataset.labelling.stage import Run
     from mbps_dataset.labelling.workers import default_workers
     from mbps_dataset.store import Store
 
-    first = next(iter(usable(label_set.frames(label_set.splits[0]))), None)
-    if first is None or label_set.recipe.clusters.method != "probe":
+    stages = before_calibration(label_set.recipe)
+    first = next(label_set.run.visits(label_set.frames(label_set.splits[0])), None)
+    if first is None or len(stages) < len(stages_of(label_set.recipe)) - 1:
         return "time unknown"
     with tempfile.TemporaryDirectory() as scratch:
-        pipeline = Pipeline(label_set.recipe, Store(scratch), label_set.device)
-        pipeline.run(pipeline.stages()[0], first)
+        warm, timed = (
+            Run(label_set.recipe, Store(Path(scratch) / name), label_set.device).visit(first.frame)
+            for name in ("warm", "timed")
+        )
+        warm.result(stages[0])
         start = time.perf_counter()
-        second = Pipeline(label_set.recipe, Store(Path(scratch) / "again"), label_set.device)
-        for stage in second.stages():
-            second.run(stage, first)
+        for stage in stages:
+            timed.result(stage)
         seconds = (time.perf_counter() - start) * images / default_workers(label_set.device)
     return f"about {seconds / 60:.0f} minutes here" if seconds >= 90 else f"about {seconds:.0f} seconds here"

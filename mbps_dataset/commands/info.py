@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_label_set(root: Path) -> None:
-    from mbps_dataset.labelset.folder import BuiltLabelSet
+    from mbps_dataset.labelset.folder import LabelSetFolder
     from mbps_dataset.labelset.status import build_status
 
     if (root / "stages" / "build.json").is_file():
@@ -62,7 +62,7 @@ def _print_label_set(root: Path) -> None:
             if not status.finished:
                 _print_unfinished(root, status)
                 return
-    document = BuiltLabelSet(root).document
+    document = LabelSetFolder(root).document
     calibration = document["calibration"]
     print(f"label set   {root}\nrecipe      {document['recipe']['name']}: {document['recipe']['summary']}")
     print(f"identity    {document['identity']}\nmade with   mbps-dataset {document['package_version']}")
@@ -80,7 +80,7 @@ def _print_label_set(root: Path) -> None:
 
 
 def _print_unfinished(root: Path, status: BuildStatus) -> None:
-    from mbps_dataset.labelling.workers import STAGE_TITLES
+    from mbps_dataset.labelling.road import STAGES
 
     order = status.order
     print(f"unfinished  {root}\nrecipe      {order.recipe.name}: {order.recipe.summary}")
@@ -88,7 +88,7 @@ def _print_unfinished(root: Path, status: BuildStatus) -> None:
           + (f" (the first {order.limit} images of each)" if order.limit else ""))  # fmt: skip
     print(f"calibrated  {'yes' if status.calibrated else 'no'}")
     for stage, done in status.done.items():
-        print(f"  {STAGE_TITLES.get(stage, stage):16} {done} of {status.images} images")
+        print(f"  {STAGES[stage].title:16} {done} of {status.images} images")
     print(f"files       {status.files} of {status.planned} written")
     print(f"failures    {len(status.failures)}")
     for failure in status.failures:

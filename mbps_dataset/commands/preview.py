@@ -20,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw and say where the pictures are."""
-    from mbps_dataset.labelset.folder import BuiltLabelSet
+    from mbps_dataset.labelset.folder import LabelSetFolder
     from mbps_dataset.report.page import write_preview
 
-    built = BuiltLabelSet(arguments.label_set)
+    built = LabelSetFolder(arguments.label_set)
     progress = not arguments.quiet and sys.stderr.isatty()
     sheet, page = write_preview(built, arguments.split or built.splits[0], arguments.images, progress=progress)
     root = arguments.label_set

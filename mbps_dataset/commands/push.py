@@ -37,12 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from mbps_dataset.hub.publish import DatasetRepository, check_target, plan_commit
     from mbps_dataset.hub.release import prepare
-    from mbps_dataset.labelset.folder import BuiltLabelSet
+    from mbps_dataset.labelset.folder import LabelSetFolder
     from mbps_dataset.scoring.quality_table import QUALITY_FILE
 
     if arguments.quiet or not sys.stderr.isatty():
         disable_progress_bars()
-    built = BuiltLabelSet(arguments.label_set)
+    built = LabelSetFolder(arguments.label_set)
     repository = DatasetRepository(arguments.repository, arguments.revision)
     state = _look(repository, dry_run=arguments.dry_run)
     check_target(repository, state, arguments.tag, private=arguments.private)

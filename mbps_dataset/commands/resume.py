@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from mbps_dataset.commands.build import add_work_arguments, work
@@ -31,6 +30,4 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.output} does not say what it is to hold: no build was begun there, or its notes are damaged. "
             "Run the `mbps build` command again; finished images are kept."
         )
-    if Path(order.cwd).is_dir():
-        os.chdir(order.cwd)  # where relative paths of weights start
     return work(order.open(output, device=arguments.device), output, arguments)

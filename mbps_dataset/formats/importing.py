@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
+from mbps_dataset.arrays import SemanticMap
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats import maskformer
 from mbps_dataset.formats.description import Description
@@ -67,7 +68,7 @@ def import_labels(
     return replace(description, splits=chosen)
 
 
-def _write_split(exported: Exported, split: str, folder: Path, bar: tqdm) -> list[Path]:
+def _write_split(exported: Exported, split: str, folder: Path, bar: tqdm[Any]) -> list[Path]:
     """Parquet files of a split, `ROWS_PER_FILE` rows each."""
     folder.mkdir(parents=True, exist_ok=True)
     readers = exported.readers((split,), None, None)
@@ -81,7 +82,7 @@ def _write_split(exported: Exported, split: str, folder: Path, bar: tqdm) -> lis
 
 
 def _rows(
-    exported: Exported, split: str, readers: Mapping[str, Callable[[], Labels]], bar: tqdm
+    exported: Exported, split: str, readers: Mapping[str, Callable[[], Labels]], bar: tqdm[Any]
 ) -> Iterator[dict[str, Any]]:
     """Encoded rows, one at a time."""
     description = exported.description
@@ -117,7 +118,7 @@ def labelled_image(labels: Labels, description: Description) -> LabelledImage:
     return LabelledImage(labels.image_id, None, semantic.astype(kind), depth, instance[ids], ids, segments)
 
 
-def _with_stuff(ids: NDArray[np.int32], semantic: NDArray, description: Description) -> NDArray[np.int32]:
+def _with_stuff(ids: NDArray[np.int32], semantic: SemanticMap, description: Description) -> NDArray[np.int32]:
     """CUPS' instances and, numbered after them, a segment for each stuff class."""
     ids = ids.copy()
     last = int(ids.max(initial=0))

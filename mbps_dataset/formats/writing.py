@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -73,7 +74,7 @@ def _check_size_is_that_of_the_images(built: LabelSetFolder) -> None:
         )
 
 
-def _write_split(built: LabelSetFolder, split: str, writer: FormatWriter, description: Description, bar: tqdm) -> None:
+def _write_split(built: LabelSetFolder, split: str, writer: FormatWriter, description: Description, bar: tqdm[Any]) -> None:
     seen: set[str] = set()
     for row in label_rows(built, split):
         if row.image_id in seen:

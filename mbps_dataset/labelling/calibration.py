@@ -7,7 +7,7 @@ thing split of Cityscapes. `Calibration.truth_used` lists what did.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from mbps_dataset import taxonomy
 from mbps_dataset.recipe import Recipe
-from mbps_dataset.stage_settings import ThingsSettings
-from mbps_dataset.stages import saliency
 
 
 @dataclass(frozen=True)
@@ -104,80 +102,6 @@ def evenly_spaced(count: int, limit: int) -> list[int]:
     if limit == 0 or count <= limit:
         return list(range(count))
     return sorted({round(k * (count - 1) / max(limit - 1, 1)) for k in range(limit)})
-
-
-def choose_things(
-    recipe: Recipe,
-    names: Sequence[str],
-    counts: saliency.ClassCounts | None,
-    splits: saliency.SplitCounts | None = None,
-    *,
-    named: bool,
-) -> tuple[tuple[ClassStatistics, ...], list[str]]:
-    """Thing or stuff for every class, with the numbers behind it, and what ground truth was used (report 2.4).
-
-    `counts` are saliency counts over the set, needed for methods "attention" and "depth-split" (whose coverage they
-    hold); `splits` are component counts, for "depth-split".
-    """
-    settings, truth_used = recipe.things, []
-    ratios = coverage = None
-    if counts is not None:
-        ratios, coverage = counts.ratios(), counts.coverage()
-    if splits is not None:
-        ratios = splits.ratios()
-    if settings.method in ("attention", "depth-split"):
-        things = saliency.rank_things(ratios, coverage, n_things=settings.n_things, max_coverage=settings.max_coverage)
-    elif settings.method == "cityscapes":
-        if not named:
-            raise ValueError("things.method 'cityscapes' needs named classes; set naming.method, or use 'attention'.")
-        things, truth_used = taxonomy.THINGS_19, ["thing/stuff split: that of the Cityscapes classes"]
-    elif settings.method == "fixed":
-        things = settings.ids
-    elif settings.method == "random":
-        things = saliency.random_things(len(names), n_things=settings.n_things, seed=settings.seed)
-    else:
-        things = tuple(range(len(names))) if settings.method == "all" else ()
-    chosen = {int(k) for k in things}
-    measured = None if ratios is None or coverage is None else (ratios, coverage)
-    reasons = _reasons(settings, chosen, measured, len(names))
-    return tuple(
-        ClassStatistics(
-            name=name,
-            isthing=k in chosen,
-            reason=reasons[k],
-            ratio=None if ratios is None or not np.isfinite(ratios[k]) else float(ratios[k]),
-            coverage=None if coverage is None or not np.isfinite(coverage[k]) else float(coverage[k]),
-        )
-        for k, name in enumerate(names)
-    ), truth_used
-
-
-def _reasons(
-    settings: ThingsSettings, things: set[int], measured: tuple[NDArray, NDArray] | None, classes: int
-) -> list[str]:
-    """Why each class is a thing or stuff, in words. `measured` are ratios and coverage, where the rule looks at them."""
-    if settings.method not in ("attention", "depth-split") or measured is None:
-        given = {
-            "cityscapes": ("a thing in Cityscapes", "stuff in Cityscapes"),
-            "fixed": ("listed in things.ids", "not listed in things.ids"),
-            "random": (f"drawn with seed {settings.seed}", f"not drawn with seed {settings.seed}"),
-        }.get(settings.method, ("baseline: every class is a thing", "baseline: no class is a thing"))
-        return [given[0] if k in things else given[1] for k in range(classes)]
-    ratios, coverage = measured
-    decisions = saliency.decide_things(
-        ratios, coverage, n_things=settings.n_things, max_coverage=settings.max_coverage
-    )
-    ranked = [k for k in np.argsort(-ratios, kind="stable") if decisions[k] in ("thing", "stuff: rank")]
-    rank = {int(k): place for place, k in enumerate(ranked, start=1)}
-    share = "salient share {:.3f}" if settings.method == "attention" else "cut into {:.2f} times as many parts"
-    return [
-        "in no image"
-        if decision == "absent"
-        else f"covers {coverage[k]:.1%} of the images it is in, more than {settings.max_coverage:.0%}"
-        if decision == "stuff: coverage"
-        else f"{share.format(ratios[k])}: rank {rank[k]}, and the first {settings.n_things} are things"
-        for k, decision in enumerate(decisions)
-    ]
 
 
 def class_names(recipe: Recipe) -> tuple[str, ...]:

@@ -1,5 +1,8 @@
 """Filling the store with several processes.
 
+A worker takes one image after the other through all stages that are missing, so that an image is decoded once and what
+one stage made is at hand for the next.
+
 Each worker is a fresh interpreter, not a fork: a process that has run multi-threaded torch and is then forked hangs for
 ever in the child (measured), CUDA cannot be used after a fork at all, and ``multiprocessing``'s other start methods run
 the user's script a second time unless it has a ``__main__`` guard. A worker gets its jobs as JSON lines on standard
@@ -29,9 +32,9 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from mbps_dataset.errors import CalibrationError, InputError, RecipeError, StoreError, WeightsError, WorkerError
-from mbps_dataset.labelling import label_rows
 from mbps_dataset.labelling.calibration import Calibration
-from mbps_dataset.labelling.pipeline import Pipeline
+from mbps_dataset.labelling.road import stage_named
+from mbps_dataset.labelling.stage import Run, Stage
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame, Source, open_source
 from mbps_dataset.store import Failure, Store
@@ -40,14 +43,6 @@ from mbps_dataset.store.pace import Pace
 
 Event = Mapping[str, Any]
 
-STAGE_TITLES = {
-    "codes": "semantic codes",
-    "pseudo_classes": "pseudo-classes",
-    "depth": "depth",
-    "saliency": "saliency",
-    "cuts": "objects by cuts",
-    label_rows.STAGE: "labels",
-}
 FATAL = (RecipeError, WeightsError, CalibrationError, StoreError)
 """What goes wrong with every image alike."""
 
@@ -57,62 +52,37 @@ DONE: Event = {"done": True}
 
 @dataclass(frozen=True)
 class Job:
-    """Stages to run over the frames of one split; "labels" needs the calibration."""
+    """Stages of a run over the frames of one split."""
 
-    recipe: Recipe
+    run: Run
     source: Source
     split: str
-    store: Store
-    stages: tuple[str, ...]
-    device: str = "cpu"
-    calibration: Calibration | None = None
-
-
-class StageRunner:
-    """The stages of a job by name, those of the pipeline and "labels" alike."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.pipeline = Pipeline(job.recipe, job.store, job.device, job.source)
-        self.frames = job.source.frames(job.split)
-        self._keys: dict[str, str] = {}
+    stages: tuple[Stage, ...]
 
     @cached_property
-    def rows(self) -> label_rows.LabelRows:
-        if self.job.calibration is None:
-            raise CalibrationError("Rows need a calibration: calibrate before labelling.")
-        return label_rows.LabelRows(self.pipeline, self.job.calibration)
+    def frames(self) -> Sequence[Frame]:
+        """Frames of the split."""
+        return self.source.frames(self.split)
 
-    def address(self, stage: str, frame: Frame) -> tuple[str, str, str, str]:
-        """Stage, key, image id and input digest: where the store keeps the result. Raises `InputError`."""
-        if stage == label_rows.STAGE:
-            return stage, self.rows.key, frame.image_id, self.rows.input_digest(frame)
-        if stage not in self._keys:
-            self._keys[stage] = self.pipeline.key(stage, self.job.calibration)
-        return stage, self._keys[stage], frame.image_id, self.pipeline.input_digest(frame, stage)
 
-    def is_done(self, stage: str, frame: Frame) -> bool:
-        """Whether an undamaged result is stored; False for an image that cannot be read."""
-        try:
-            return self.job.store.holds(*self.address(stage, frame))
-        except InputError:
-            return False
+def pass_through(run: Run, frame: Frame, stages: Sequence[Stage]) -> Iterator[Event]:
+    """Take one image through `stages` and say how each went. Raises what would go wrong with every image.
 
-    def attempt(self, stage: str, index: int) -> Event:
-        """Run a stage for a frame and say how it went. Raises what would go wrong with every image."""
-        frame, start = self.frames[index], time.perf_counter()
-        try:
-            if stage == label_rows.STAGE:
-                self.rows.run(frame)
-            else:
-                self.pipeline.run(stage, frame, self.job.calibration)
-            reason = None
-        except FATAL:
-            raise
-        except Exception as error:  # one image must not end the job; the reason is shown and kept
-            reason = why(frame, error)
-        seconds = time.perf_counter() - start
-        return {"stage": stage, "image_id": frame.image_id, "reason": reason, "seconds": round(seconds, 4)}
+    After a stage that failed the image is left: what follows reports the same reason.
+    """
+    visit, reason = run.visit(frame), None
+    for stage in stages:
+        start = time.perf_counter()
+        if reason is None:
+            try:
+                visit.result(stage)
+            except FATAL:
+                raise
+            except Exception as error:  # one image must not end the job; the reason is shown and kept
+                reason, failed_at = why(frame, error), stage.name
+        seconds = round(time.perf_counter() - start, 4)
+        failure = None if reason is None else {"stage": failed_at, "reason": reason}
+        yield {"stage": stage.name, "image_id": frame.image_id, "failure": failure, "seconds": seconds}
 
 
 def why(frame: Frame, error: Exception) -> str:
@@ -199,26 +169,37 @@ def fill_store(
     A pool of one worker works in this process, unless `isolate`: a process that is going to be forked must not run
     networks. Raises the worker's own error when no image could succeed, `WorkerError` when a worker dies.
     """
-    runner = StageRunner(job)
-    missing = {stage: [i for i in indices if not runner.is_done(stage, runner.frames[i])] for stage in job.stages}
-    wanted = sorted({i for todo in missing.values() for i in todo})
-    if not wanted:
+    missing = _missing(job, indices)
+    if not missing:
         return []
-    count = min(pool.count, len(wanted))
+    count = min(pool.count, len(missing))
+    work = [dict(list(missing.items())[k::count]) for k in range(count)]
+    left = {stage: sum(stage.name in names for names in missing.values()) for stage in job.stages}
     bars = {
-        stage: tqdm(total=len(indices), initial=len(indices) - len(todo), unit="img", disable=not progress, leave=True,
-                    desc=f"{STAGE_TITLES.get(stage, stage):>16} ({job.split})")
-        for stage, todo in missing.items()
+        stage.name: tqdm(total=len(indices), initial=len(indices) - todo, unit="img", disable=not progress, leave=True,
+                         desc=f"{stage.title:>16} ({job.split})")
+        for stage, todo in left.items()
     }  # fmt: skip
     try:
         if count == 1 and not isolate:
-            events = (runner.attempt(stage, index) for stage, todo in missing.items() for index in todo)
+            events = _events(job, missing)
         else:
-            events = pool.work([_document(job, wanted[k::count], missing) for k in range(count)])
-        return _follow(events, bars, job.store, count)
+            events = pool.work([_document(job, share) for share in work])
+        return _follow(events, bars, job.run.store, count)
     finally:
         for bar in bars.values():
             bar.close()
+
+
+def _missing(job: Job, indices: Sequence[int]) -> dict[int, list[str]]:
+    """``{index: names of the stages whose result is not there}``, for images that lack any."""
+    found = {i: [s.name for s in job.stages if not job.run.holds(s, job.frames[i])] for i in indices}
+    return {index: names for index, names in found.items() if names}
+
+
+def _events(job: Job, work: Mapping[int, Sequence[str]]) -> Iterator[Event]:
+    for index, names in work.items():
+        yield from pass_through(job.run, job.frames[index], [stage_named(name) for name in names])
 
 
 def _follow(events: Iterable[Event], bars: Mapping[str, tqdm], store: Store, workers: int) -> list[Failure]:
@@ -227,24 +208,25 @@ def _follow(events: Iterable[Event], bars: Mapping[str, tqdm], store: Store, wor
     with Pace(store, workers) as pace:
         for event in events:
             bars[event["stage"]].update()
-            pace.add(event["stage"], event["seconds"])
-            if event["reason"] is not None:
-                failure = Failure(event["image_id"], event["stage"], event["reason"])
+            if event["failure"] is None:
+                pace.add(event["stage"], event["seconds"])
+            elif event["image_id"] not in failures:
+                failure = Failure(event["image_id"], event["failure"]["stage"], event["failure"]["reason"])
                 failures[failure.image_id] = failure
                 store.record_failure(failure)
     return sorted(failures.values(), key=lambda failure: failure.image_id)
 
 
-def _document(job: Job, share: Sequence[int], missing: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    mine = set(share)
+def _document(job: Job, work: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+    run = job.run
     return {
-        "recipe": job.recipe.to_json(),
+        "recipe": run.recipe.to_json(),
         "source": job.source.describe(),
         "split": job.split,
-        "store": str(job.store.root),
-        "device": job.device,
-        "calibration": None if job.calibration is None else job.calibration.to_json(),
-        "work": {stage: [i for i in todo if i in mine] for stage, todo in missing.items()},
+        "store": str(run.store.root),
+        "device": run.device,
+        "calibration": run.calibration.to_json() if run.is_calibrated else None,
+        "work": list(work.items()),
     }
 
 
@@ -264,21 +246,16 @@ def _work(document: Mapping[str, Any], report: IO[str]) -> None:
         print(json.dumps(event), file=report, flush=True)
 
     try:
-        known = document["calibration"]
-        runner = StageRunner(
-            Job(
-                recipe=Recipe.from_json(document["recipe"]),
-                source=open_source(**document["source"]),
-                split=document["split"],
-                store=Store(document["store"]),
-                stages=tuple(document["work"]),
-                device=document["device"],
-                calibration=None if known is None else Calibration.from_json(known),
-            )
+        known, source = document["calibration"], open_source(**document["source"])
+        run = Run(
+            Recipe.from_json(document["recipe"]),
+            Store(document["store"]),
+            document["device"],
+            source,
+            None if known is None else Calibration.from_json(known),
         )
-        for stage, todo in document["work"].items():
-            for index in todo:
-                tell(runner.attempt(stage, index))
+        for event in _events(Job(run, source, document["split"], ()), dict(document["work"])):
+            tell(event)
         tell(DONE)
     except FATAL as error:
         tell({"fatal": type(error).__name__, "message": str(error)})

@@ -12,7 +12,6 @@ as a pickle that it writes and reads itself, in ``stages/executor/``; this packa
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,24 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset.build import BuildResult, build, vouched_files
 from mbps_dataset.labelset.order import BuildOrder, claim
 from mbps_dataset.labelset.shards import finished_note, plan
 
 
-@contextmanager
-def opened(output: str) -> Iterator[LabelSet]:
-    """The label set that a folder is to hold, with relative paths as they were for the command that began it."""
-    order, before = BuildOrder.read(Path(output)), os.getcwd()
+def opened(output: str) -> Labelling:
+    """The label set that a folder is to hold. Raises `InputError` if it does not say."""
+    order = BuildOrder.read(Path(output))
     if order is None:
         raise InputError(f"{output} does not say what it is to hold; run `mbps build --executor` again.")
-    try:
-        if Path(order.cwd).is_dir():
-            os.chdir(order.cwd)
-        yield order.open(Path(output))
-    finally:
-        os.chdir(before)
+    return order.open(Path(output))
 
 
 @dataclass
@@ -49,8 +42,7 @@ class Calibrate:
     workers: int
 
     def __call__(self, data: Any, rank: int, world_size: int) -> None:
-        with opened(self.output) as label_set:
-            label_set.calibration(worker_count=self.workers, isolate=False)
+        opened(self.output).calibrated_run(worker_count=self.workers, isolate=False)
 
 
 @dataclass
@@ -61,8 +53,8 @@ class BuildShard:
     workers: int
 
     def __call__(self, data: Any, rank: int, world_size: int) -> None:
-        with opened(self.output) as label_set:
-            build(label_set, Path(self.output), workers=self.workers, progress=False, shard=(rank, world_size))
+        shard = (rank, world_size)
+        build(opened(self.output), Path(self.output), workers=self.workers, progress=False, shard=shard)
 
 
 @dataclass
@@ -73,12 +65,11 @@ class Complete:
     workers: int
 
     def __call__(self, data: Any, rank: int, world_size: int) -> None:
-        with opened(self.output) as label_set:
-            build(label_set, Path(self.output), workers=self.workers, progress=False)
+        build(opened(self.output), Path(self.output), workers=self.workers, progress=False)
 
 
 def build_with_executor(
-    label_set: LabelSet,
+    label_set: Labelling,
     output: Path,
     executor: str,
     *,
@@ -100,7 +91,7 @@ def build_with_executor(
     given = _options(options, cls)
     output = output.absolute()
     claim(output, label_set, tasks, overwrite)
-    folder = output / "stages" / "executor" / f"{label_set.identity()[:16]}-{tasks}"
+    folder = output / "stages" / "executor" / f"{label_set.identity[:16]}-{tasks}"
     _mark_finished(label_set, output, tasks, folder)
     workers = int(given.get("cpus_per_task", 1))
     shard = [BuildShard(str(output), workers)]
@@ -108,7 +99,7 @@ def build_with_executor(
     if executor == "slurm":
         _submit(cls, label_set, output, shard, shared, given, workers)
         return None
-    label_set.calibration(worker_count=at_a_time or workers, progress=progress)
+    label_set.calibrated_run(worker_count=at_a_time or workers, progress=progress)
     with _ray_running() if executor == "ray" else _nothing():
         cls(pipeline=shard, **shared, **given).run()
     return build(label_set, output, workers=at_a_time, progress=progress)
@@ -149,9 +140,9 @@ def _options(options: Sequence[str], cls: Any) -> dict[str, Any]:
     return given
 
 
-def _mark_finished(label_set: LabelSet, output: Path, tasks: int, folder: Path) -> None:
+def _mark_finished(label_set: Labelling, output: Path, tasks: int, folder: Path) -> None:
     """Let datatrove skip exactly those tasks whose shards are written, undamaged and without failures."""
-    identity = label_set.identity()
+    identity = label_set.identity
     vouched = vouched_files(output, identity)
     unfinished = set()
     for each in plan(label_set, tasks):
@@ -172,7 +163,7 @@ def _mark_finished(label_set: LabelSet, output: Path, tasks: int, folder: Path) 
 
 
 def _submit(
-    cls: Any, label_set: LabelSet, output: Path, shard: list[BuildShard], shared: Mapping[str, Any],
+    cls: Any, label_set: Labelling, output: Path, shard: list[BuildShard], shared: Mapping[str, Any],
     given: dict[str, Any], workers: int,
 ) -> None:  # fmt: skip
     """Submit three Slurm jobs that wait for each other: calibration, array of shards, completion."""
@@ -183,7 +174,7 @@ def _submit(
         given["venv_path"] = str(Path(sys.prefix, "bin/activate"))
     folder, before = Path(shared["logging_dir"]), None
     alone = given | {"tasks": 1, "skip_completed": False}
-    if label_set.stored_calibration() is None:
+    if label_set.stored_run() is None:
         steps = [Calibrate(str(output), workers)]
         before = cls(pipeline=steps, logging_dir=f"{folder}-calibrate", **alone | {"job_name": "mbps-calibrate"})
     shards = cls(pipeline=shard, depends=before, **shared, **{"job_name": "mbps-shards"} | given)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+
+import torch
+from torch import nn
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.recipe import Recipe
@@ -102,19 +105,47 @@ def recipe_networks(recipe: Recipe) -> dict[str, str | None]:
 
 
 @lru_cache(maxsize=10)
-def load(network: str, reference: str | None, device: str) -> Any:
+def load(network: str, reference: str | None, device: str) -> nn.Module:
     """The network in evaluation mode on `device`, loaded once per process. Raises `WeightsError`."""
-    folder = weights_folder(network, reference)
-    if _kind(network) == "features":
-        from mbps_dataset.models.feature_networks import load_feature_network
+    loaded = _LOADERS[_kind(network)](weights_folder(network, reference))
+    return loaded.eval().requires_grad_(False).to(torch.device(device))
 
-        return load_feature_network(folder).requires_grad_(False).to(device)
-    if network == "cause":
-        from mbps_dataset.models.cause import CauseSegmenter as Network
-    elif network == "spidepth":
-        from mbps_dataset.models.spidepth import SPIdepth as Network
-    elif network == "depth_estimation":
-        from mbps_dataset.models.depth_estimation import DepthEstimator as Network
-    else:
-        from mbps_dataset.models.attention import ClsAttention as Network
-    return Network.from_pretrained(folder).eval().requires_grad_(False).to(device)
+
+def _load_cause(folder: Path) -> nn.Module:
+    from mbps_dataset.models.cause import CauseSegmenter
+
+    return CauseSegmenter.from_pretrained(folder)
+
+
+def _load_spidepth(folder: Path) -> nn.Module:
+    from mbps_dataset.models.spidepth import SPIdepth
+
+    return SPIdepth.from_pretrained(folder)
+
+
+def _load_depth_estimation(folder: Path) -> nn.Module:
+    from mbps_dataset.models.depth_estimation import DepthEstimator
+
+    return DepthEstimator.from_pretrained(folder)
+
+
+def _load_attention(folder: Path) -> nn.Module:
+    from mbps_dataset.models.attention import ClsAttention
+
+    return ClsAttention.from_pretrained(folder)
+
+
+def _load_features(folder: Path) -> nn.Module:
+    from mbps_dataset.models.feature_networks import load_feature_network
+
+    return load_feature_network(folder)
+
+
+_LOADERS: dict[str, Callable[[Path], nn.Module]] = {
+    "cause": _load_cause,
+    "spidepth": _load_spidepth,
+    "depth_estimation": _load_depth_estimation,
+    "attention": _load_attention,
+    "features": _load_features,
+}
+"""How a network of each kind is loaded; imports are late, because each brings half of transformers along."""

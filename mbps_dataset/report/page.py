@@ -21,7 +21,7 @@ from mbps_dataset import taxonomy
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.calibration import evenly_spaced
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.records import DecodedRow
 from mbps_dataset.report.pictures import contact_sheet, display_palette, panels
 from mbps_dataset.report.quality import split_quality
@@ -69,7 +69,7 @@ class Page:
     quality: Mapping[str, Any] | None = None
 
 
-def write_preview(built: BuiltLabelSet, split: str, images: int, *, progress: bool = False) -> tuple[Path, Path]:
+def write_preview(built: LabelSetFolder, split: str, images: int, *, progress: bool = False) -> tuple[Path, Path]:
     """Write ``preview.png`` and ``report.html`` into the label set; returns their paths.
 
     Raises `InputError` for an unknown split or one without rows.
@@ -101,7 +101,7 @@ def write_preview(built: BuiltLabelSet, split: str, images: int, *, progress: bo
     return built.root / "preview.png", built.root / "report.html"
 
 
-def _frames(built: BuiltLabelSet, split: str) -> Mapping[str, Frame]:
+def _frames(built: LabelSetFolder, split: str) -> Mapping[str, Frame]:
     """The images the set was built from, for ground truth and, in a set without images, for photos."""
     try:
         return {frame.image_id: frame for frame in built.open_source().frames(split)}
@@ -125,7 +125,7 @@ def _truth(frame: Frame | None) -> Truth | None:
         return None
 
 
-def _palette(built: BuiltLabelSet, shown: Sequence[Shown]) -> tuple[np.ndarray, bool]:
+def _palette(built: LabelSetFolder, shown: Sequence[Shown]) -> tuple[np.ndarray, bool]:
     calibration = built.calibration
     with_truth = [(entry.row, entry.truth) for entry in shown if entry.truth is not None]
     if calibration.cluster_to_class is not None or not with_truth:

@@ -68,7 +68,9 @@ def draw_instances(image: RGBImage, instance: InstanceMap) -> RGBImage:
     return canvas
 
 
-def draw_panoptic(panoptic: InstanceMap, segments: Sequence[Mapping[str, Any]], palette: NDArray[np.uint8]) -> RGBImage:
+def draw_panoptic(
+    panoptic: InstanceMap, segments: Sequence[Mapping[str, Any]], palette: NDArray[np.uint8]
+) -> RGBImage:
     """Class colours with each thing in its own shade and outlined; void dark grey."""
     table = np.full((int(panoptic.max(initial=0)) + 1, 3), VOID_COLOUR, dtype=np.uint8)
     things = np.zeros(len(table), dtype=bool)

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.scoring.quality_table import QUALITY_FILE
 from mbps_dataset.scoring.score import score
 
 
-def split_quality(built: BuiltLabelSet, split: str, *, progress: bool = False) -> Mapping[str, Any] | None:
+def split_quality(built: LabelSetFolder, split: str, *, progress: bool = False) -> Mapping[str, Any] | None:
     """The score of a split as `Score.to_dict` gives it, class ids as integers; None where there is no truth."""
     found = _beside(built, split)
     if found is None:
@@ -29,7 +29,7 @@ def split_quality(built: BuiltLabelSet, split: str, *, progress: bool = False) -
     return found
 
 
-def _beside(built: BuiltLabelSet, split: str) -> dict[str, Any] | None:
+def _beside(built: LabelSetFolder, split: str) -> dict[str, Any] | None:
     try:
         found = json.loads((built.root / QUALITY_FILE).read_text(encoding="utf-8"))
         fits = found["identity"] == built.document["identity"] and found["splits"] == [split]

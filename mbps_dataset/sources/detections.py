@@ -29,8 +29,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mbps_dataset.errors import InputError
+from mbps_dataset.sources.images import DIGESTS
 from mbps_dataset.sources.mask_encoding import decode_segmentation
+from mbps_dataset.stage_settings import DetectionsSettings
 from mbps_dataset.stages.instances import Instances, merge_detections
+from mbps_dataset.store import digest_of
 
 
 Shape = tuple[int, int]
@@ -87,8 +90,9 @@ def read_detections(
         raise InputError(f"{path}: expected a COCO .json file or a folder of .npz or .png files.")
     else:
         raise InputError(f"{path}: no such file or folder of detections.")
-    known = {name: _known_id(name, image_ids) for name in entries}
-    strangers = sorted(name for name, image_id in known.items() if image_id is None)
+    found = {name: _known_id(name, image_ids) for name in entries}
+    known = {name: image_id for name, image_id in found.items() if image_id is not None}
+    strangers = sorted(found.keys() - known.keys())
     if strangers:
         shown = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
         raise InputError(
@@ -234,3 +238,23 @@ def _load_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}).") from error
+
+
+def open_detections(settings: DetectionsSettings, image_ids: frozenset[str]) -> Detections:
+    """The files of a recipe as one set of detections for images with these ids. Raises `InputError`."""
+    parts = [read_detections(Path(file).expanduser(), image_ids, names=settings.names) for file in settings.files]
+    return parts[0] if len(parts) == 1 else merged(parts, max_iou=settings.max_iou)
+
+
+def detections_digest(settings: DetectionsSettings) -> str:
+    """Digest that follows the content of the files and not where they lie. Raises `InputError`."""
+    named = [settings.names] if settings.names else []
+    return digest_of([_digest(Path(file).expanduser()) for file in (*settings.files, *named)])
+
+
+def _digest(path: Path) -> str | list[tuple[str, str]]:
+    if path.is_dir():
+        return [(str(p.relative_to(path)), DIGESTS.digest(p)) for p in sorted(path.rglob("*")) if p.is_file()]
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder of detections.")
+    return DIGESTS.digest(path)

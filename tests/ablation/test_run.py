@@ -14,7 +14,7 @@ from mbps_dataset.ablation.kept_scenes import KeptFrame
 from mbps_dataset.ablation.view import View
 from mbps_dataset.errors import InputError, WeightsError
 from mbps_dataset.formats.image_segmentation import cityscapes_labels
-from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.metrics import PanopticQuality
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import Frame, ScenesSource, Source
@@ -79,7 +79,7 @@ def test_every_row_has_numbers_that_fit_together(measured):
 
 def test_the_first_row_is_what_the_recipe_labels(measured, store):
     """The same number from finished labels, through another road."""
-    label_set = LabelSet(RECIPE, ScenesSource(**SCENES), store)
+    label_set = Labelling(RECIPE, ScenesSource(**SCENES), store)
     calibration = label_set.calibration()
     stuff = [k for k in range(27) if k not in calibration.things]
     split = {"pseudo_things": calibration.things, "pseudo_stuff": stuff, "matching": "hungarian"}

@@ -14,14 +14,14 @@ from mbps_dataset.formats.layouts import FORMATS
 from mbps_dataset.formats.opening import label_rows
 from mbps_dataset.formats.segmentation_sets import open_labels
 from mbps_dataset.formats.writing import export
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 
 
 def main() -> None:
     """Print processor time and size per image for every format."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("label_set", type=Path)
-    built = BuiltLabelSet(parser.parse_args().label_set)
+    built = LabelSetFolder(parser.parse_args().label_set)
     start = time.process_time()
     shapes = [row.panoptic.shape for split in built.splits for row in label_rows(built, split)]
     floor = (time.process_time() - start) / len(shapes)

@@ -26,9 +26,9 @@ from typing import Any
 import pyarrow.parquet as parquet
 import torch
 
-from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset.build import build
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import encode
@@ -53,16 +53,16 @@ def write_images(folder: Path, images: int, height: int, width: int) -> None:
         (folder / f"{frame.image_id}.png").write_bytes(frame.image_bytes())
 
 
-def bare_pipeline(images: Path, store: Path, calibration_from: LabelSet) -> None:
+def bare_pipeline(images: Path, store: Path, calibration_from: Labelling) -> None:
     """Label and encode every image, one after the other; nothing but the stages' own store is written."""
-    label_set = LabelSet(calibration_from.recipe, FolderSource(images), Store(store))
+    label_set = Labelling(calibration_from.recipe, FolderSource(images), Store(store))
     calibration = label_set.calibration(isolate=False)
     for frame in label_set.frames("train"):
         labelled = label_set.pipeline.label(frame, calibration)
         encode(labelled, len(calibration.classes), calibration.palette(), with_image=True)
 
 
-def label_bytes(built: BuiltLabelSet) -> float:
+def label_bytes(built: LabelSetFolder) -> float:
     """Mean bytes of the label columns of a row, as they lie in the Parquet files."""
     total = rows = 0
     for path in built.files("train"):
@@ -96,14 +96,14 @@ def measure(scratch: Path, images: int, height: int, width: int, recipe: Recipe)
     """Take and print every number."""
     write_images(scratch / "images", images, height, width)
 
-    def label_set(output: Path) -> LabelSet:
-        return LabelSet(recipe, FolderSource(scratch / "images"), Store(output / "stages"))
+    def label_set(output: Path) -> Labelling:
+        return Labelling(recipe, FolderSource(scratch / "images"), Store(output / "stages"))
 
     def make(output: Path) -> None:
         build(label_set(output), output, workers=1, progress=False)
 
     write_images(scratch / "one", 1, height, width)  # what is loaded once must not count for whoever comes first
-    warm = LabelSet(recipe, FolderSource(scratch / "one"), Store(scratch / "warm/stages"))
+    warm = Labelling(recipe, FolderSource(scratch / "one"), Store(scratch / "warm/stages"))
     build(warm, scratch / "warm", workers=1, progress=False)
 
     bare = processor_seconds(lambda: bare_pipeline(scratch / "images", scratch / "bare", warm))
@@ -112,7 +112,7 @@ def measure(scratch: Path, images: int, height: int, width: int, recipe: Recipe)
     stored = sum(path.stat().st_size for path in (scratch / "set/stages").rglob("*.bin"))
     shutil.rmtree(scratch / "set/stages")
     without_store = processor_seconds(lambda: make(scratch / "set"))
-    size = label_bytes(BuiltLabelSet(scratch / "set"))
+    size = label_bytes(LabelSetFolder(scratch / "set"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
     added = first / bare - 1

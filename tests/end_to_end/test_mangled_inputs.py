@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mbps_dataset.labelling.pipeline import Pipeline
 from PIL import Image
 
-from mbps_dataset.labelling.pipeline import Pipeline
 from mbps_dataset.labelset.build import build
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.sources import FolderSource, Frame
 from tests.tiny import tiny_label_set, tiny_settings
 
@@ -193,7 +193,7 @@ def test_two_hundred_mangled_inputs(tmp_path, monkeypatch):
     result = build(label_set, output, workers=1, progress=False)
 
     assert (tree(inputs), sorted([*before[1], "out"])) == (before[0], sorted(p.name for p in tmp_path.iterdir()))
-    rows = {row.image_id: row for row in BuiltLabelSet(output).rows("train")}
+    rows = {row.image_id: row for row in LabelSetFolder(output).rows("train")}
     failed = {failure.image_id: failure.reason for failure in result.failures}
     assert rows.keys() | failed.keys() == ids.keys() and not rows.keys() & failed.keys()
     paths = {name: frame.path.relative_to(photos).as_posix() for name, frame in ids.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datasets
 
-from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset import card
 from mbps_dataset.labelset.build import build
 
@@ -16,7 +16,7 @@ def test_a_rebuilt_folder_never_serves_the_rows_of_before(small_label_set, tmp_p
 
     def rebuild(*settings: str) -> list[list[int]]:
         recipe = small_label_set.recipe.with_settings(settings)
-        label_set = LabelSet(recipe, small_label_set.source, small_label_set.store, splits=("train",))
+        label_set = Labelling(recipe, small_label_set.source, small_label_set.store, splits=("train",))
         build(label_set, tmp_path / "set", overwrite=True, workers=1, progress=False)
         return load()
 

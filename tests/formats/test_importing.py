@@ -15,14 +15,14 @@ from mbps_dataset.formats.description import MARKER
 from mbps_dataset.formats.importing import CHANGED, import_labels
 from mbps_dataset.formats.own_exports import find_export
 from mbps_dataset.formats.writing import export
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 from tests.formats.label_sets import IDS, random_label_set
 
 
-def there_and_back(built: BuiltLabelSet, folder, format_name: str, **options) -> BuiltLabelSet:
+def there_and_back(built: LabelSetFolder, folder, format_name: str, **options) -> LabelSetFolder:
     export(built, folder / "out", format_name, **options)
     import_labels(find_export(folder / "out"), folder / "back")
-    return BuiltLabelSet(folder / "back")
+    return LabelSetFolder(folder / "back")
 
 
 @pytest.mark.parametrize("classes", [19, 27, 300])
@@ -74,7 +74,7 @@ def test_corrections_arrive_and_provenance_stays(tmp_path):
         corrected[16:24, 8:24] = value
         Image.fromarray(corrected).save(path)
     assert main(["export", str(tmp_path / "out"), str(tmp_path / "back"), "--format", "parquet"]) == 0
-    back = BuiltLabelSet(tmp_path / "back")
+    back = LabelSetFolder(tmp_path / "back")
     [row] = back.rows("validation")
     assert set(row.semantic[16:24, 8:24].ravel().tolist()) == {13} and len(np.unique(row.instance[16:24, 8:24])) == 1
     assert back.document["imported"]["from_identity"] == built.document["identity"] != back.document["identity"]

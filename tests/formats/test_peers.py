@@ -15,7 +15,7 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.formats import cups
 from mbps_dataset.formats.image_segmentation import cityscapes_labels
 from mbps_dataset.formats.writing import export
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.records import DecodedRow
 from mbps_dataset.scoring.score import score
 from mbps_dataset.sources import open_source
@@ -29,17 +29,17 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def named(folder: Path) -> BuiltLabelSet:
+def named(folder: Path) -> LabelSetFolder:
     return random_label_set(folder / "named")
 
 
 @pytest.fixture(scope="module")
-def clusters(folder: Path) -> BuiltLabelSet:
+def clusters(folder: Path) -> LabelSetFolder:
     return random_label_set(folder / "clusters", classes=27, named=False)
 
 
 @pytest.fixture(scope="module")
-def truth(folder: Path, named: BuiltLabelSet) -> Path:
+def truth(folder: Path, named: LabelSetFolder) -> Path:
     """Ground truth to score against: the same images with some of the labels changed, as a Cityscapes tree."""
     other = random_label_set(folder / "other", seed=1)
     export(other, folder / "truth", "cityscapes")
@@ -52,13 +52,13 @@ def truth(folder: Path, named: BuiltLabelSet) -> Path:
     return folder / "truth/gtFine"
 
 
-def _exported(built: BuiltLabelSet, target: Path, format_name: str) -> Path:
+def _exported(built: LabelSetFolder, target: Path, format_name: str) -> Path:
     if not target.exists():
         export(built, target, format_name)
     return target
 
 
-def all_rows(built: BuiltLabelSet, split: str) -> dict[str, DecodedRow]:
+def all_rows(built: LabelSetFolder, split: str) -> dict[str, DecodedRow]:
     return {row.image_id: row for row in built.rows(split)}
 
 

@@ -10,11 +10,12 @@ import torch
 from transformers import Dinov2Config, Dinov2Model
 
 from mbps_dataset.cli import main
+from mbps_dataset.errors import RecipeError
 from mbps_dataset.labelling import instance_methods
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import ScenesSource
-from mbps_dataset.stage_settings import CutsSettings, DetectionsSettings, InstancesSettings
+from mbps_dataset.stage_settings import CUT_METHODS, CutsSettings, DetectionsSettings, InstancesSettings
 from mbps_dataset.stages import instances
 from mbps_dataset.stages.instances import Instances
 
@@ -43,7 +44,9 @@ def picture() -> np.ndarray:
 
 
 def find(settings: InstancesSettings, objects: Instances | None = None, **detections: float) -> Instances:
-    return instance_methods.find(settings, DetectionsSettings(**detections), SEMANTIC, SHAPE, THINGS, objects)
+    imported = DetectionsSettings(files=("not read here.json",), **detections)
+    recipe = replace(get_recipe("demo"), instances=settings, detections=imported)
+    return instance_methods.find(instance_methods.Evidence(recipe, SEMANTIC, SHAPE, THINGS, objects))
 
 
 def objects() -> Instances:
@@ -116,14 +119,21 @@ def test_a_label_set_is_built_with_objects(method, tmp_path, capsys):
     output = tmp_path / "set"
     assert main(["build", "--source", "folder", "--data-dir", str(tmp_path / "photos"), "--workers", "1",
                  "--output", str(output), *arguments]) == 0  # fmt: skip
-    (row,) = BuiltLabelSet(output).rows("train")
+    (row,) = LabelSetFolder(output).rows("train")
     assert len(row.segments) == 1 and row.segments[0]["isthing"]
     if method == "detections":
         assert row.segments[0]["score"] == pytest.approx(0.7) and (row.panoptic == 1).all()
 
 
-def test_every_method_of_the_recipe_is_known():
-    for method in InstancesSettings.__dataclass_fields__["method"].metadata["choices"]:
-        recipe = get_recipe("demo").with_settings([f"instances.method={method}", "detections.files=x"])
+def test_every_method_of_the_recipe_is_known_and_no_other():
+    choices = InstancesSettings.__dataclass_fields__["method"].metadata["choices"]
+    assert set(instance_methods.METHODS) == set(choices) and set(instance_methods.CUTS) == set(CUT_METHODS)
+    for method in choices:
         given = objects() if instance_methods.needs_objects(method) else None
-        assert isinstance(find(recipe.instances, given), Instances)
+        assert isinstance(find(replace(PLAIN, method=method), given), Instances)
+    unknown = replace(PLAIN)
+    object.__setattr__(unknown, "method", "guesswork")  # as a slip of the code would
+    evidence = instance_methods.Evidence(replace(get_recipe("demo")), SEMANTIC, SHAPE, THINGS, None)
+    object.__setattr__(evidence.recipe, "instances", unknown)
+    with pytest.raises(RecipeError, match="instances.method 'guesswork' does not exist; there is depth-gradient"):
+        instance_methods.find(evidence)

@@ -8,7 +8,8 @@ from PIL import Image
 
 from mbps_dataset.errors import CalibrationError, InputError
 from mbps_dataset.labelling import whole_set
-from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelling.labelling import Labelling
+from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import FolderSource, ScenesSource
 from mbps_dataset.sources.rendered import SceneFrame
@@ -16,9 +17,9 @@ from mbps_dataset.store import Store
 from tests.conftest import SMALL_SCENES
 
 
-def label_set(small_label_set, *settings: str) -> LabelSet:
+def label_set(small_label_set, *settings: str) -> Labelling:
     recipe = get_recipe("demo").with_settings(settings)
-    return LabelSet(recipe, ScenesSource(**SMALL_SCENES), small_label_set.store, splits=("train",))
+    return Labelling(recipe, ScenesSource(**SMALL_SCENES), small_label_set.store, splits=("train",))
 
 
 def test_demo_never_reads_truth(small_label_set, monkeypatch, tmp_path):
@@ -26,9 +27,9 @@ def test_demo_never_reads_truth(small_label_set, monkeypatch, tmp_path):
         raise AssertionError("ground truth was read")
 
     monkeypatch.setattr(SceneFrame, "truth", refuse)
-    each = LabelSet(small_label_set.recipe, small_label_set.source, small_label_set.store)
+    each = Labelling(small_label_set.recipe, small_label_set.source, small_label_set.store)
     frames = each.calibration_frames()
-    taken = whole_set.calibrate(each.pipeline, frames, None)
+    taken = whole_set.take_calibration(each.run, frames)
     assert taken.truth_used == () and taken == each.calibration()
     rows = dict(each.rows("train", [0]))
     assert rows[0]["image_id"] == frames[0].image_id
@@ -45,7 +46,7 @@ def test_naming_is_recorded_as_using_truth(small_label_set, method):
 def test_naming_without_truth_says_what_to_do(small_label_set, tmp_path):
     for frame in small_label_set.frames("train")[:1]:
         Image.fromarray(frame.image()).save(tmp_path / "a.png")
-    each = LabelSet(
+    each = Labelling(
         get_recipe("demo").with_settings(["naming.method=majority"]), FolderSource(tmp_path), small_label_set.store
     )
     with pytest.raises(CalibrationError, match="no image has ground truth; add gtFine"):
@@ -58,7 +59,10 @@ def test_names_from_a_file(small_label_set, tmp_path):
     taken = label_set(small_label_set, "naming.method=file", f"naming.file={path}").calibration()
     assert taken.cluster_to_class == tuple(k % 19 for k in range(27))
     assert taken.truth_used == ("cluster names: from names.npz",)
+    np.savez(tmp_path / "other.npz", names=np.arange(27))
     with pytest.raises(CalibrationError, match="holds no array `cluster_to_class`"):
+        label_set(small_label_set, "naming.method=file", f"naming.file={tmp_path / 'other.npz'}").calibration()
+    with pytest.raises(InputError, match="naming.file: .*no.npz is not a file"):
         label_set(small_label_set, "naming.method=file", f"naming.file={tmp_path / 'no.npz'}").calibration()
 
 
@@ -69,21 +73,21 @@ def test_over_clustering_is_label_free_and_repeatable(small_label_set, tmp_path)
     taken = each.calibration()
     assert taken.centroids.shape == (40, 32) or taken.centroids.shape[0] == 40
     assert taken.truth_used == () and np.allclose(np.linalg.norm(taken.centroids, axis=1), 1)
-    again = whole_set.fit_centroids(each.pipeline, each.calibration_frames())
+    again = whole_set.fit_centroids(each.run, each.calibration_frames())
     assert np.array_equal(again, taken.centroids)
-    labels = each.pipeline.run("pseudo_classes", each.frames("train")[0], taken)["labels"]
+    labels = each.calibrated_run().visit(each.frames("train")[0]).result(PSEUDO_CLASSES)["labels"]
     assert 5 < len(np.unique(labels)) <= 40
 
     path = tmp_path / "centroids.npz"
     np.savez(path, centroids=taken.centroids)
     given = label_set(small_label_set, *settings, "clusters.method=centroids", f"clusters.centroids={path}")
-    assert np.allclose(whole_set.fit_centroids(given.pipeline, []), taken.centroids)
+    assert np.allclose(whole_set.fit_centroids(given.run, []), taken.centroids)
 
 
 def test_key_follows_what_matters(small_label_set):
     def key(*settings: str) -> str:
         each = label_set(small_label_set, *settings)
-        return whole_set.calibration_key(each.pipeline, each.calibration_frames())
+        return whole_set.calibration_key(each.run, each.calibration_frames())
 
     assert key() == key("instances.grad_threshold=0.5", "fusion.min_stuff_area=1")
     assert key() != key("things.n_things=3")
@@ -94,11 +98,8 @@ def test_key_follows_what_matters(small_label_set):
 def test_unreadable_images_are_left_out(tmp_path):
     (tmp_path / "a.png").write_bytes(b"text")
     frames = FolderSource(tmp_path).frames("train")
-    assert list(whole_set.usable(frames)) == []
-    each = LabelSet(
+    each = Labelling(
         get_recipe("demo").with_settings(["clusters.method=kmeans"]), FolderSource(tmp_path), Store(tmp_path / "s")
     )
     with pytest.raises(CalibrationError, match="No image could be read"):
-        whole_set.fit_centroids(each.pipeline, frames)
-    with pytest.raises(InputError):
-        frames[0].image()
+        whole_set.fit_centroids(each.run, frames)

@@ -10,6 +10,8 @@ import pytest
 
 from mbps_dataset.errors import StoreError, WeightsError
 from mbps_dataset.labelling import workers
+from mbps_dataset.labelling.stage import Run, Visit
+from mbps_dataset.labelling.stage_depth import DEPTH
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import FolderSource, ScenesSource
 from mbps_dataset.store import Failure, Store
@@ -18,9 +20,10 @@ from mbps_dataset.store import Failure, Store
 SCENES = {"train": 2, "validation": 0, "height": 64, "width": 128}
 
 
-def job(store: Store, stages=("depth",), source=None, *settings: str) -> workers.Job:
-    recipe = get_recipe("demo").with_settings(settings)
-    return workers.Job(recipe, source or ScenesSource(**SCENES), "train", store, stages)
+def job(store: Store, stages=(DEPTH,), source=None, *settings: str) -> workers.Job:
+    source = source or ScenesSource(**SCENES)
+    run = Run(get_recipe("demo").with_settings(settings), store, source=source)
+    return workers.Job(run, source, "train", stages)
 
 
 def fill(each: workers.Job, indices: Sequence[int], count: int = 1) -> list[Failure]:
@@ -50,7 +53,7 @@ def test_failures_are_returned_and_remembered(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.png").write_bytes(b"text")
     store = Store(tmp_path / "store")
-    failures = fill(job(store, ("depth",), FolderSource(tmp_path / "photos")), [0])
+    failures = fill(job(store, (DEPTH,), FolderSource(tmp_path / "photos")), [0])
     assert [(f.image_id, f.stage) for f in failures] == [("a", "depth")] and "not a PNG" in failures[0].reason
     assert list(store.failures()) == failures
 
@@ -62,14 +65,14 @@ def run_in_process(document: dict) -> list[dict]:
 
 
 def document(each: workers.Job) -> dict:
-    return {"recipe": each.recipe.to_json(), "source": each.source.describe(), "split": "train", "device": "cpu",
-            "store": str(each.store.root), "calibration": None, "work": {"depth": [0, 1]}}  # fmt: skip
+    return {"recipe": each.run.recipe.to_json(), "source": each.source.describe(), "split": "train", "device": "cpu",
+            "store": str(each.run.store.root), "calibration": None, "work": [[0, ["depth"]], [1, ["depth"]]]}  # fmt: skip
 
 
 def test_weights_that_do_not_fit_end_the_job(tmp_path):
     folder = tmp_path / "weights"
     folder.mkdir()
-    each = job(Store(tmp_path / "store"), ("depth",), None, f"depth.weights={folder}")
+    each = job(Store(tmp_path / "store"), (DEPTH,), None, f"depth.weights={folder}")
     events = run_in_process(document(each))
     assert [event.get("fatal") for event in events] == ["WeightsError"] and "no .safetensors" in events[0]["message"]
     with pytest.raises(WeightsError, match="holds no .safetensors file"):
@@ -84,10 +87,10 @@ def test_a_full_disk_ends_the_job(tmp_path):
 
 
 def test_an_unexpected_error_costs_one_image(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers.Pipeline, "run", lambda *_: 1 / 0)
+    monkeypatch.setattr(Visit, "result", lambda *_: 1 / 0)
     events = run_in_process(document(job(Store(tmp_path))))
     *reports, last = events
-    assert last == workers.DONE and [report["reason"] for report in reports] == [
+    assert last == workers.DONE and [report["failure"]["reason"] for report in reports] == [
         f"scene_{2_000_000 + k}: ZeroDivisionError: division by zero" for k in range(2)
     ]
 

@@ -16,9 +16,9 @@ import yaml
 from PIL import Image
 
 from mbps_dataset.errors import InputError, RecipeError, StoreError
-from mbps_dataset.labelling.labelling import LabelSet
+from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset.build import build, estimate
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import FolderSource, ScenesSource
 from mbps_dataset.store import Store
@@ -29,8 +29,8 @@ def data_digests(root: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((root / "data").glob("*.parquet"))}
 
 
-def fresh(store: Path, **changes) -> LabelSet:
-    return LabelSet(get_recipe("demo"), ScenesSource(**SMALL_SCENES | changes), Store(store))
+def fresh(store: Path, **changes) -> Labelling:
+    return Labelling(get_recipe("demo"), ScenesSource(**SMALL_SCENES | changes), Store(store))
 
 
 def test_two_builds_are_byte_identical(built, tmp_path):
@@ -59,13 +59,13 @@ def test_a_damaged_shard_and_damaged_results_are_made_again(built, small_store, 
 
 def test_another_recipe_is_refused_with_its_differences(small_label_set, tmp_path):
     build(small_label_set, tmp_path, progress=False)
-    other = LabelSet(
+    other = Labelling(
         small_label_set.recipe.with_settings(["instances.min_area=50"]), small_label_set.source, small_label_set.store
     )
     with pytest.raises(RecipeError, match="instances.min_area: 50 != 500.*--overwrite"):
         build(other, tmp_path, progress=False)
     build(other, tmp_path, overwrite=True, progress=False)
-    assert BuiltLabelSet(tmp_path).document["recipe"]["settings"]["instances"]["min_area"] == 50
+    assert LabelSetFolder(tmp_path).document["recipe"]["settings"]["instances"]["min_area"] == 50
 
 
 def test_a_folder_with_other_things_is_refused(small_label_set, tmp_path):
@@ -155,14 +155,14 @@ def test_a_folder_of_all_sorts(tmp_path):
     for name, data in (good | bad).items():
         (photos / name).write_bytes(data)
     (photos / "x_loop.png").symlink_to(photos / "x_loop.png")
-    label_set = LabelSet(get_recipe("demo"), FolderSource(photos), Store(tmp_path / "set/stages"))
+    label_set = Labelling(get_recipe("demo"), FolderSource(photos), Store(tmp_path / "set/stages"))
     result = build(label_set, tmp_path / "set", workers=1, progress=False)
     assert result.rows == len(good)
     assert [f.image_id for f in result.failures] == ["x_empty", "x_loop", "x_pixel", "x_text", "x_truncated"]
     assert all("\n" not in f.reason and ".png" in f.reason for f in result.failures)
     document = json.loads((tmp_path / "set/labelset.json").read_text())
     assert [f["image_id"] for f in document["failures"]] == [f.image_id for f in result.failures]
-    rows = {row.image_id: row for row in BuiltLabelSet(tmp_path / "set").rows("train")}
+    rows = {row.image_id: row for row in LabelSetFolder(tmp_path / "set").rows("train")}
     assert rows["f_rotated"].semantic.shape == (128, 64) == rows["f_rotated"].image.shape[:2]
     assert rows["sub dir/ü"].semantic.shape == (64, 128)
     for row in rows.values():
@@ -170,7 +170,7 @@ def test_a_folder_of_all_sorts(tmp_path):
 
     (photos / "x_text.png").write_bytes(good["a.jpg"])  # a repaired image joins, the others are not computed again
     codes = {p: p.stat().st_mtime_ns for p in (tmp_path / "set/stages/codes").rglob("*.bin")}
-    label_set = LabelSet(get_recipe("demo"), FolderSource(photos), Store(tmp_path / "set/stages"))
+    label_set = Labelling(get_recipe("demo"), FolderSource(photos), Store(tmp_path / "set/stages"))
     again = build(label_set, tmp_path / "set", workers=1, progress=False)
     assert again.rows == len(good) + 1 and "x_text" not in [f.image_id for f in again.failures]
     assert {p: p.stat().st_mtime_ns for p in codes} == codes
@@ -179,19 +179,19 @@ def test_a_folder_of_all_sorts(tmp_path):
 def test_not_one_usable_image_is_an_error(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.png").write_bytes(b"text")
-    label_set = LabelSet(get_recipe("demo"), FolderSource(tmp_path / "photos"), Store(tmp_path / "set/stages"))
+    label_set = Labelling(get_recipe("demo"), FolderSource(tmp_path / "photos"), Store(tmp_path / "set/stages"))
     with pytest.raises(InputError, match="Not one image could be labelled: .*a.png: not a PNG"):
         build(label_set, tmp_path / "set", workers=1, progress=False)
 
 
 def test_shards_and_limit(small_label_set, tmp_path):
     recipe = small_label_set.recipe.with_settings(["output.rows_per_shard=2"])
-    label_set = LabelSet(recipe, small_label_set.source, small_label_set.store)
+    label_set = Labelling(recipe, small_label_set.source, small_label_set.store)
     build(label_set, tmp_path, progress=False)
     assert [p.name for p in sorted((tmp_path / "data").glob("*"))] == [
         "train-00000-of-00002.parquet", "train-00001-of-00002.parquet", "validation-00000-of-00001.parquet",
     ]  # fmt: skip
-    limited = LabelSet(recipe, small_label_set.source, small_label_set.store, limit=1)
+    limited = Labelling(recipe, small_label_set.source, small_label_set.store, limit=1)
     build(limited, tmp_path, progress=False)
     assert [p.name for p in sorted((tmp_path / "data").glob("*"))] == [
         "train-00000-of-00001.parquet", "validation-00000-of-00001.parquet",
@@ -201,7 +201,7 @@ def test_shards_and_limit(small_label_set, tmp_path):
 
 def test_label_only_sets_have_no_image_column(small_label_set, tmp_path):
     recipe = small_label_set.recipe.with_settings(["output.with_images=false"])
-    build(LabelSet(recipe, small_label_set.source, small_label_set.store, limit=1), tmp_path, progress=False)
+    build(Labelling(recipe, small_label_set.source, small_label_set.store, limit=1), tmp_path, progress=False)
     dataset = datasets.load_dataset(str(tmp_path), split="train", cache_dir=str(tmp_path / "cache"))
     assert "image" not in dataset.features and len(dataset) == 1
 

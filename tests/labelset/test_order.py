@@ -96,10 +96,10 @@ def test_images_that_moved_are_the_same_images(begun, inputs, settings, tmp_path
             BuildOrder.read(output).open(output)
         (inputs / "photos").symlink_to(inputs / "moved")
         (inputs / "photos").rename(inputs / "link")
-        from mbps_dataset.labelling.labelling import LabelSet
+        from mbps_dataset.labelling.labelling import Labelling
         from mbps_dataset.sources import FolderSource
 
-        moved = LabelSet(label_set.recipe, FolderSource(inputs / "moved"), label_set.store)
+        moved = Labelling(label_set.recipe, FolderSource(inputs / "moved"), label_set.store)
         assert moved.identity() == identity
         assert build(moved, output, workers=1, progress=False).rows == 3
     finally:
@@ -107,14 +107,14 @@ def test_images_that_moved_are_the_same_images(begun, inputs, settings, tmp_path
 
 
 def test_dropping_a_split_is_refused(settings, tmp_path):
-    from mbps_dataset.labelling.labelling import LabelSet
+    from mbps_dataset.labelling.labelling import Labelling
     from mbps_dataset.named_recipes import get_recipe
     from mbps_dataset.store import Store
 
     source, store = ScenesSource(1, 1, 64, 128), Store(tmp_path / "stages")
-    claim(tmp_path, LabelSet(get_recipe("demo"), source, store), None, overwrite=False)
+    claim(tmp_path, Labelling(get_recipe("demo"), source, store), None, overwrite=False)
     with pytest.raises(InputError, match="also holds the split 'train'; name every split.*--split"):
-        claim(tmp_path, LabelSet(get_recipe("demo"), source, store, ("validation",)), None, overwrite=False)
+        claim(tmp_path, Labelling(get_recipe("demo"), source, store, ("validation",)), None, overwrite=False)
 
 
 def test_the_number_of_shards_stays(begun):

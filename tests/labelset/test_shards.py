@@ -9,11 +9,11 @@ import pyarrow.parquet as parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mbps_dataset.labelling.label_rows import row_digest
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.labelling.label_rows import row_digest
 from mbps_dataset.labelset.build import build
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.labelset.shards import finished_note, plan, read_note, write_shard
 from mbps_dataset.records import features
 from tests.tiny import tiny_label_set
@@ -57,7 +57,7 @@ def test_the_digest_of_rows_does_not_see_files(inputs, settings, whole, tmp_path
     assert len(contents(tmp_path)) == 1
     result = build(tiny_label_set(inputs, tmp_path / "stages", settings), tmp_path, workers=1, progress=False)
     assert result.finished and len(contents(tmp_path)) == 5
-    ours, theirs = BuiltLabelSet(tmp_path).document, BuiltLabelSet(whole).document
+    ours, theirs = LabelSetFolder(tmp_path).document, LabelSetFolder(whole).document
     assert ours["digests"] == theirs["digests"] and ours["identity"] == theirs["identity"]
     assert ours["files"] != theirs["files"]
 
@@ -95,7 +95,7 @@ def test_notes_are_made_again_only_if_the_document_vouches(inputs, settings, who
     note = read_note(label_set.store, shard, identity)
     shutil.rmtree(tmp_path / "set/stages/shards")
     assert finished_note(label_set.store, tmp_path / "set", shard, identity, {}) is None
-    vouched = BuiltLabelSet(whole).document["files"]
+    vouched = LabelSetFolder(whole).document["files"]
     assert finished_note(label_set.store, tmp_path / "set", shard, identity, vouched) == note
     assert finished_note(label_set.store, tmp_path / "set", shard, "another", {}) is None
 

@@ -1,0 +1,78 @@
+"""Names of pseudo-classes over the whole set, by the recipe's method. Whatever is taken from ground truth is recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbps_dataset import taxonomy
+from mbps_dataset.errors import CalibrationError
+from mbps_dataset.labelling.stage import Run
+from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES, class_map
+from mbps_dataset.sources import Frame
+from mbps_dataset.stages import naming
+from mbps_dataset.stages.resizing import resize_nearest
+
+
+Names = tuple[int, ...]
+"""Class of each pseudo-class: a train id 0-18, or 255 for none."""
+
+
+def name_clusters(run: Run, frames: Iterable[Frame]) -> tuple[Names | None, tuple[str, ...]]:
+    """Names of the clusters of a run whose calibration has none yet, and what ground truth they were taken from.
+
+    None if the recipe leaves clusters unnamed. Raises `CalibrationError` if the names cannot be read, or if they are to
+    be found from ground truth and no frame has any.
+    """
+    settings = run.recipe.naming
+    if settings.method == "none":
+        return None, ()
+    if settings.method == "file":
+        names = tuple(int(k) for k in _read_names(str(settings.file)))
+        return names, (f"cluster names: from {Path(str(settings.file)).name}",)
+    hungarian = settings.method == "hungarian"
+    classes, table = (27, taxonomy.LABEL_ID_TO_27) if hungarian else (19, taxonomy.LABEL_ID_TO_TRAIN_ID)
+    counts, with_truth = _count_pairs(run, frames, classes, table)
+    if not with_truth:
+        raise CalibrationError(
+            f"naming.method is {settings.method!r}, but no image has ground truth; add gtFine, give names with "
+            "--set naming.method=file --set naming.file=…, or leave clusters unnamed with --set naming.method=none."
+        )
+    named = naming.name_by_hungarian(counts) if hungarian else naming.name_by_majority(counts)
+    return tuple(int(k) for k in named.cluster_to_class), (
+        f"cluster names: {settings.method} against {with_truth} label maps",
+    )
+
+
+def _count_pairs(
+    run: Run, frames: Iterable[Frame], classes: int, table: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], int]:
+    """Common pixels of clusters and true classes, int64 [clusters, classes], and how many frames have truth."""
+    counts, with_truth = np.zeros((run.recipe.clusters.count, classes), dtype=np.int64), 0
+    for visit in run.visits(frames):
+        truth = visit.frame.truth()
+        if truth is None:
+            continue
+        with_truth += 1
+        height, width = visit.result(PSEUDO_CLASSES)["labels"].shape
+        labels = class_map(visit, height, width)
+        target = table[resize_nearest(truth.label_ids, height, width)]
+        valid = target != taxonomy.VOID
+        pairs = labels[valid].astype(np.int64) * classes + target[valid]
+        counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
+    return counts, with_truth
+
+
+def _read_names(path: str) -> NDArray[Any]:
+    try:
+        if path.endswith(".json"):
+            return np.array(json.loads(Path(path).expanduser().read_text(encoding="utf-8"))["cluster_to_class"])
+        with np.load(Path(path).expanduser(), allow_pickle=False) as arrays:
+            return np.asarray(arrays["cluster_to_class"])
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise CalibrationError(f"{path}: holds no array `cluster_to_class` ({error}).") from None

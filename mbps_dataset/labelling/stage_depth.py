@@ -1,0 +1,71 @@
+"""Stage: depth of an image by a network or from files (report 2.2), and its forms at the sizes that are needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, as_numpy, never, one_thread
+from mbps_dataset.recipe import Recipe
+from mbps_dataset.sources import Frame
+from mbps_dataset.sources.depth_files import DepthFiles
+from mbps_dataset.sources.images import DIGESTS
+from mbps_dataset.stages import depth
+from mbps_dataset.store import digest_of
+
+
+_NETWORKS = {"spidepth": "spidepth", "transformers": "depth_estimation"}
+"""Network of each method of `depth.method` that runs one."""
+
+
+def _key(run: Run) -> tuple[object, ...]:
+    settings = {k: v for k, v in run.recipe.deciding_settings()["depth"].items() if k != "inverse"}
+    network = _NETWORKS.get(run.recipe.depth.method)
+    return run.device_type, settings, None if network is None else run.contents[network]
+
+
+def _files(run: Run) -> DepthFiles | None:
+    """Depth that someone else made, if the recipe takes it from files. Raises `InputError`."""
+    settings = run.recipe.depth
+    if settings.method != "files":
+        return None
+    return run.once(
+        "depth files",
+        lambda: DepthFiles(Path(str(settings.files)), settings.files_kind, scale=settings.files_scale),
+    )
+
+
+def _inputs(run: Run, frame: Frame) -> str:
+    files = _files(run)
+    return frame.digest() if files is None else digest_of(frame.digest(), DIGESTS.digest(files.path(frame.image_id)))
+
+
+def _compute(visit: Visit) -> Arrays:
+    settings, files = visit.recipe.depth, _files(visit.run)
+    if files is not None:
+        return {"depth": files.read(visit.frame.image_id)}
+    image = depth.crop_ego_car(visit.image, settings.ego_crop) if settings.ego_crop else visit.image
+    prepared = depth.prepare(image, height=settings.height, width=settings.width).to(visit.run.device)
+    network = visit.run.network(_NETWORKS[settings.method])
+    return {"depth": as_numpy(depth.predict(network, prepared, flip=settings.flip))}
+
+
+DEPTH = Stage("depth", "depth", 2, never, _key, _compute, _inputs)
+
+
+@one_thread()
+def depth_map(visit: Visit, height: int, width: int) -> NDArray[np.float32]:
+    """Un-normalised depth float32 [height, width]; 0 (unknown) where the image bottom was cropped."""
+    predicted = visit.result(DEPTH)["depth"]
+    seen = height - round(height * visit.recipe.depth.ego_crop)
+    full = np.zeros((height, width), dtype=np.float32)
+    full[:seen] = depth.resize(predicted, seen, width)
+    return full
+
+
+def depth_shape(recipe: Recipe, depth_map: NDArray[np.floating]) -> NDArray[np.float32]:
+    """What instances are cut on: depth (or inverse depth) in [0, 1] per image, gaps filled; float32 [H, W]."""
+    known = depth.fill_unknown(depth_map)
+    return depth.normalise(depth.invert(known) if recipe.depth.inverse else known)

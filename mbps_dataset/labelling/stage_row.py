@@ -1,0 +1,154 @@
+"""Stage: the row of an image, from instances and fusion (report 2.3, 2.5) to the coded columns; the last one.
+
+A row without its `image` column is a stored result like any other. Cutting instances and coding maps takes as long as a
+small network does, so workers do it in parallel, and Parquet files are then put together from stored rows in any
+grouping. The original image is not kept a second time: it is read from its source when the row is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbps_dataset.arrays import SemanticMap
+from mbps_dataset.labelling.instance_methods import Evidence, find, needs_objects
+from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, always, one_thread
+from mbps_dataset.labelling.stage_codes import CODES
+from mbps_dataset.labelling.stage_cuts import CUT_OBJECTS, objects
+from mbps_dataset.labelling.stage_depth import DEPTH, depth_map, depth_shape
+from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES, class_map
+from mbps_dataset.labelling.stage_saliency import SALIENCY
+from mbps_dataset.recipe import Recipe
+from mbps_dataset.records import FORMAT_VERSION, LabelledImage, encode
+from mbps_dataset.sources import Frame
+from mbps_dataset.stages import fusion
+from mbps_dataset.stages.instances import Instances
+from mbps_dataset.stages.resizing import resize_nearest
+from mbps_dataset.store import digest_of
+
+
+_FILES_ONLY = {"rows_per_shard", "with_images"}
+"""Settings that decide how rows are filed, not what they say."""
+
+
+def made_from(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages a row of this recipe rests on, in order."""
+    stages = [CODES, PSEUDO_CLASSES, DEPTH]
+    if recipe.things.method == "attention":
+        stages.append(SALIENCY)
+    if needs_objects(recipe.instances.method) and recipe.instances.method != "detections":
+        stages.append(CUT_OBJECTS)
+    return tuple(stages)
+
+
+def _key(run: Run) -> tuple[object, ...]:
+    settings = run.recipe.deciding_settings()
+    settings["output"] = {k: v for k, v in settings["output"].items() if k not in _FILES_ONLY}
+    stages = {stage.name: run.key(stage) for stage in made_from(run.recipe)}
+    return FORMAT_VERSION, settings, sorted(run.contents.items()), stages, run.calibration.to_json()
+
+
+def _inputs(run: Run, frame: Frame) -> str:
+    return digest_of([stage.inputs(run, frame) for stage in made_from(run.recipe)])
+
+
+def _compute(visit: Visit) -> Arrays:
+    calibration = visit.run.calibration
+    row = encode(label(visit), len(calibration.classes), calibration.palette(), with_image=False)
+    coded = {name: value["bytes"] for name, value in row.items() if _is_image(value)}
+    coded["."] = json.dumps({name: value for name, value in row.items() if not _is_image(value)}).encode()
+    return {name: np.frombuffer(data, dtype=np.uint8) for name, data in coded.items()}
+
+
+ROW = Stage("labels", "labels", 3, always, _key, _compute, _inputs)
+
+
+def row_of(visit: Visit) -> dict[str, Any]:
+    """The coded row of an image without `image`, from the store or made now. Raises `InputError` for a bad image."""
+    arrays = visit.result(ROW)
+    row: dict[str, Any] = json.loads(arrays["."].tobytes())
+    return row | {name: {"bytes": a.tobytes(), "path": None} for name, a in arrays.items() if name != "."}
+
+
+@one_thread()
+def label(visit: Visit) -> LabelledImage:
+    """All labels of one image. Raises `InputError` for an image that cannot be read."""
+    recipe, (height, width) = visit.recipe, visit.image.shape[:2]
+    working_hw = working_size(recipe, height, width)
+    semantic = class_map(visit, height, width)
+    panoptic = panoptic_of(
+        recipe,
+        resize_nearest(semantic, *working_hw),
+        depth_map(visit, *working_hw),
+        visit.run.calibration.things,
+        objects(visit, *working_hw),
+    )
+    output_hw = (height, width) if recipe.output.size == "image" else working_hw
+    panoptic = panoptic.resized(*output_hw)
+    return LabelledImage(
+        image_id=visit.frame.image_id,
+        image=None,
+        semantic=resize_nearest(semantic, *output_hw),
+        depth=depth_map(visit, *output_hw),
+        instance=panoptic.instance(),
+        panoptic=panoptic.segment_map,
+        segments=[
+            {
+                "id": segment.id,
+                "category_id": int(segment.class_id),
+                "isthing": bool(segment.isthing),
+                "area": int(segment.area),
+                "bbox": [int(value) for value in segment.bbox],
+                "score": float(segment.score),
+            }
+            for segment in panoptic.segments
+        ],
+    )
+
+
+def working_size(recipe: Recipe, height: int, width: int) -> tuple[int, int]:
+    """Height and width at which instances are cut: the short side is `instances.short_side`."""
+    scale = recipe.instances.short_side / min(height, width)
+    return round(height * scale), round(width * scale)
+
+
+def panoptic_of(
+    recipe: Recipe,
+    semantic: SemanticMap,
+    depth_map: NDArray[np.floating],
+    things: tuple[int, ...],
+    objects: Instances | None = None,
+) -> fusion.Panoptic:
+    """Instances and fusion of a class map and an un-normalised depth map of one size (report 2.3, 2.5).
+
+    `objects` are masks of unknown class, for instance methods that need them.
+    """
+    evidence = Evidence(recipe, semantic, depth_shape(recipe, depth_map), things, objects)
+    return fusion.fuse(
+        semantic,
+        find(evidence),
+        things,
+        min_stuff_area=recipe.fusion.min_stuff_area,
+        min_instance_area=recipe.fusion.min_instance_area,
+        order=recipe.fusion.order,
+    )
+
+
+def row_digest(row: Mapping[str, Any]) -> str:
+    """Hex SHA-256 over a row's columns by name; the same whether the row was just made or read back from Parquet."""
+    digest = hashlib.sha256()
+    for name in sorted(row):
+        value = row[name]
+        data = value["bytes"] if _is_image(value) else json.dumps(value, sort_keys=True).encode()
+        digest.update(f"{name} {len(data)}\n".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, Mapping) and "bytes" in value
