@@ -6,6 +6,19 @@ import argparse
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+
+if TYPE_CHECKING:
+    import torch
+
+    from mbps_dataset.models.saved_network import HubNetwork
+    from mbps_dataset.sources import Source
+    from mbps_dataset.training.processes import Processes
+
+    Trained = tuple[HubNetwork, str, dict[str, Any]]  # the network, what it saw, and the settings
+
+Number = TypeVar("Number", int, float)
 
 
 HELP = "train CAUSE or SPIdepth on the images of a source, without labels"
@@ -60,7 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _train_cause(arguments, source, device, checkpoints, processes):  # type: ignore[no-untyped-def]
+def _train_cause(
+    arguments: argparse.Namespace, source: Source, device: torch.device | str, checkpoints: Path, processes: Processes
+) -> Trained:
     from mbps_dataset.models.cause import CauseSegmenter
     from mbps_dataset.models.networks import weights_folder
     from mbps_dataset.training.cause import CauseTrainingSettings, train_cause
@@ -73,15 +88,21 @@ def _train_cause(arguments, source, device, checkpoints, processes):  # type: ig
         segmenter = CauseSegmenter(segmenter.config)  # a fresh head, codebook and probe on the given backbone
     segmenter.backbone.load_state_dict(backbone)
     pictures = SourcePictures(source.frames(arguments.split), segmenter.config.crop, segmenter.config.patch_size)
-    given = {"contrastive_steps": arguments.steps, "windows_per_step": arguments.batch_size,
-             "learning_rate": arguments.learning_rate}  # fmt: skip
-    settings = replace(CauseTrainingSettings(seed=arguments.seed), **{k: v for k, v in given.items() if v is not None})
+    usual = CauseTrainingSettings(seed=arguments.seed)
+    settings = replace(
+        usual,
+        contrastive_steps=_given(arguments.steps, usual.contrastive_steps),
+        windows_per_step=_given(arguments.batch_size, usual.windows_per_step),
+        learning_rate=_given(arguments.learning_rate, usual.learning_rate),
+    )
     train_cause(segmenter.to(device), pictures, settings, checkpoint_folder=checkpoints, processes=processes)
     seen = f"head, codebook and probe: {len(pictures)} images of {source.name} {arguments.split}, no labels; backbone of {arguments.start}"
     return segmenter, seen, asdict(settings)
 
 
-def _train_spidepth(arguments, source, device, checkpoints, processes):  # type: ignore[no-untyped-def]
+def _train_spidepth(
+    arguments: argparse.Namespace, source: Source, device: torch.device | str, checkpoints: Path, processes: Processes
+) -> Trained:
     import torch
 
     from mbps_dataset.errors import RecipeError
@@ -99,9 +120,12 @@ def _train_spidepth(arguments, source, device, checkpoints, processes):  # type:
         depth = SPIdepth(depth.config)
     pose = PoseNetwork(PoseConfig())
     triplets = SourceTriplets(source, arguments.split, depth.config.height, depth.config.width)
-    given = {"steps": arguments.steps, "batch_size": arguments.batch_size, "learning_rate": arguments.learning_rate}
+    usual = SPIdepthTrainingSettings(seed=arguments.seed)
     settings = replace(
-        SPIdepthTrainingSettings(seed=arguments.seed), **{k: v for k, v in given.items() if v is not None}
+        usual,
+        steps=_given(arguments.steps, usual.steps),
+        batch_size=_given(arguments.batch_size, usual.batch_size),
+        learning_rate=_given(arguments.learning_rate, usual.learning_rate),
     )
     checkpoints.mkdir(parents=True, exist_ok=True)
     train_spidepth(depth.to(device).requires_grad_(True).train(), pose.to(device), triplets, settings,
@@ -109,6 +133,10 @@ def _train_spidepth(arguments, source, device, checkpoints, processes):  # type:
     start = "fresh weights" if arguments.fresh else f"started from {arguments.start}"
     seen = f"photometric consistency of {len(triplets)} video triplets of {source.name} {arguments.split}, no depth maps; {start}"
     return depth.eval(), seen, asdict(settings)
+
+
+def _given(value: Number | None, usual: Number) -> Number:
+    return usual if value is None else value
 
 
 def _state_supervision(output: Path, seen: str) -> None:

@@ -1,4 +1,4 @@
-"""Training sees images and intrinsics, and `mbps train` turns them into weights that a recipe can use."""
+"""Training sees images and intrinsics."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ import pytest
 from PIL import Image
 
 import mbps_dataset.training.source_data as training_data
-from mbps_dataset.cli import main
 from mbps_dataset.errors import InputError
-from mbps_dataset.models.networks import load
 from mbps_dataset.sources import CityscapesSource, FolderSource, ScenesSource
-from mbps_dataset.sources.rendered import SceneFrame
 from mbps_dataset.training.source_data import SourcePictures, SourceTriplets, read_intrinsics
 
 
@@ -68,32 +65,3 @@ def test_a_folder_has_no_triplets(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="leftImg8bit_sequence and camera"):
         SourceTriplets(FolderSource(tmp_path), "train", 32, 64)
-
-
-def test_train_spidepth_writes_weights_that_say_what_they_saw(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(SceneFrame, "truth", lambda _: pytest.fail("ground truth was read"))
-    monkeypatch.setattr(
-        "mbps_dataset.sources.rendered.ScenesSource.__init__.__defaults__", (2, 0, 64, 128), raising=False
-    )
-    arguments = ["train", "spidepth", "--steps", "1", "--batch-size", "1", "--output", str(tmp_path)]
-    assert main(arguments) == 0
-    stated = json.loads((tmp_path / "config.json").read_text())["supervision"]
-    assert stated.startswith("photometric consistency of") and "no depth maps" in stated
-    assert load("spidepth", str(tmp_path), "cpu").config.supervision == stated
-    assert "--set depth.weights=" in capsys.readouterr().out
-
-
-def test_train_cause_keeps_the_backbone_and_trains_the_rest(tmp_path, monkeypatch):
-    from mbps_dataset.training.cause import CauseTrainingSettings
-
-    short = CauseTrainingSettings(
-        codebook_steps=1, contrastive_steps=1, probe_steps=1, windows_per_step=2, kmeans_start=False
-    )
-    monkeypatch.setattr("mbps_dataset.training.cause.CauseTrainingSettings", lambda seed: short)
-    arguments = ["train", "cause", "--output", str(tmp_path / "w"), "--device", "cpu"]
-    assert main(arguments) == 0
-    before, after = load("cause", "builtin", "cpu"), load("cause", str(tmp_path / "w"), "cpu")
-    for name, tensor in before.backbone.state_dict().items():
-        assert np.array_equal(tensor.numpy(), after.backbone.state_dict()[name].numpy())
-    assert not np.array_equal(before.probe.state_dict()["cluster_probe"], after.probe.state_dict()["cluster_probe"])
-    assert "no labels" in after.config.supervision
