@@ -33,8 +33,8 @@ from tqdm import tqdm
 from mbps_dataset import scenes, taxonomy
 from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
 from mbps_dataset.models.networks import WEIGHTS_ROOT
+from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.stages import overclustering, semantics
-from mbps_dataset.stages.resizing import resize_nearest
 
 
 FIRST_SEED = 5_000_000  # apart from the seeds of training and of the scenes source

@@ -19,9 +19,9 @@ from mbps_dataset.labelling.stage_depth import DEPTH, depth_map
 from mbps_dataset.labelling.stage_pseudo_classes import class_map
 from mbps_dataset.labelling.stage_row import panoptic_of, working_size
 from mbps_dataset.metrics import OverlapTable, overlap_table
+from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame, Truth
 from mbps_dataset.stages.panoptic import Panoptic
-from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import digest_of
 
 

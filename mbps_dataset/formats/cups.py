@@ -30,7 +30,7 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.formats.description import Description, LabelRow, file_stem, image_id_of, split_folder
 from mbps_dataset.formats.image_segmentation import Labels, read_map
 from mbps_dataset.formats.target import save_png
-from mbps_dataset.stages.resizing import resize_nearest
+from mbps_dataset.resizing import resize_nearest
 
 
 HELD = "the class map with instances aligned, instances, at training resolution"

@@ -14,9 +14,9 @@ from mbps_dataset import taxonomy
 from mbps_dataset.errors import CalibrationError
 from mbps_dataset.labelling.stage import Run
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES, class_map
+from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame
 from mbps_dataset.stages import naming
-from mbps_dataset.stages.resizing import resize_nearest
 
 
 Names = tuple[int, ...]

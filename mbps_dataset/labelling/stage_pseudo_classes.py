@@ -10,8 +10,8 @@ from mbps_dataset.errors import CalibrationError
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, as_numpy
 from mbps_dataset.labelling.stage_codes import CODES, merged, window_image
 from mbps_dataset.recipe import Recipe
+from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.stages import crf, overclustering, semantics
-from mbps_dataset.stages.resizing import resize_nearest
 
 
 def _needs_centroids(recipe: Recipe) -> bool:

@@ -25,10 +25,10 @@ from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES, class_ma
 from mbps_dataset.labelling.stage_saliency import SALIENCY
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import FORMAT_VERSION, LabelledImage, encode
+from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame
 from mbps_dataset.stages import fusion
 from mbps_dataset.stages.instances import Instances
-from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import digest_of
 
 

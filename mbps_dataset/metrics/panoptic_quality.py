@@ -26,8 +26,9 @@ from mbps_dataset.metrics.per_image import ImageQuality, image_qualities
 from mbps_dataset.metrics.result import PanopticResult, class_table, flat_averages, with_iou
 from mbps_dataset.metrics.scores import average, score_classes
 from mbps_dataset.metrics.segment_matching import match_segments
-from mbps_dataset.metrics.segmentation import class_overlap, confusion_matrix, pixel_scores, resize_nearest, void_share
+from mbps_dataset.metrics.segmentation import class_overlap, confusion_matrix, pixel_scores, void_share
 from mbps_dataset.metrics.u2seg import Votes, count_votes, stuff_votes, thing_votes
+from mbps_dataset.resizing import resize_nearest
 
 
 class PanopticQuality:
@@ -134,7 +135,7 @@ class PanopticQuality:
         maps = [pred_semantic, pred_instance, true_semantic, true_instance, true_crowd]
         size_hw = self.settings.report_hw if self.settings.convention == "report" else None
         if size_hw is not None:
-            maps = [None if m is None else resize_nearest(as_label_map(m, "map", name), size_hw) for m in maps]
+            maps = [None if m is None else resize_nearest(as_label_map(m, "map", name), *size_hw) for m in maps]
         table = overlap_table(*maps[:4], true_crowd=maps[4], image=name)
         self._require_known_predictions(table, name)
         self._append(table, image_id, self._cast_votes(table, maps, pred_scores or {}, name))

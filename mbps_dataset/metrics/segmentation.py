@@ -11,15 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.metrics.overlap import Int, OverlapTable
-
-
-Value = TypeVar("Value", bound=np.generic)
+from mbps_dataset.resizing import Rule, resize_nearest
 
 
 @dataclass(frozen=True)
@@ -99,27 +96,16 @@ def nan_mean(values: NDArray[np.float64]) -> float:
     return float(defined.mean()) if defined.size else float("nan")
 
 
-def resize_and_crop_nearest(labels: NDArray[np.integer], size: int, *, rule: str = "tensor") -> NDArray[np.integer]:
+def resize_and_crop_nearest(labels: NDArray[np.integer], size: int, *, rule: Rule = "torch") -> NDArray[np.integer]:
     """The 27-class protocol's view of a label map: smaller side to `size` px, then the centre `size` x `size`.
 
-    `labels` [H, W]. `rule` fixes which pixel "nearest" means: "tensor" takes ``floor(i * in / out)`` as
-    `torch.nn.functional.interpolate` does, "pil" takes ``floor((i + 0.5) * in / out)``.
+    `labels` [H, W]. `rule` fixes which pixel "nearest" means, see `mbps_dataset.resizing`.
     """
     height, width = labels.shape
     scale = size / min(height, width)
-    resized = resize_nearest(labels, (round(height * scale), round(width * scale)), rule=rule)
+    resized = resize_nearest(labels, round(height * scale), round(width * scale), rule)
     top, left = (resized.shape[0] - size) // 2, (resized.shape[1] - size) // 2
     return resized[top : top + size, left : left + size]
-
-
-def resize_nearest(labels: NDArray[Value], size_hw: tuple[int, int], *, rule: str = "pil") -> NDArray[Value]:
-    """`labels` [H, W, ...] at `size_hw` by picking pixels, so that ids stay exact; `rule` as above."""
-    offset = {"pil": 0.5, "tensor": 0.0}[rule]
-    rows, columns = (
-        np.minimum(np.floor((np.arange(new) + offset) * (old / new)).astype(np.int64), old - 1)
-        for new, old in zip(size_hw, labels.shape[:2])
-    )
-    return labels[rows[:, None], columns]
 
 
 def _positions(ids: Int, wanted: Sequence[int]) -> Int:

@@ -27,8 +27,8 @@ from mbps_dataset.report.pictures import contact_sheet, display_palette, panels
 from mbps_dataset.report.quality import split_quality
 from mbps_dataset.report.statistics import SplitStatistics
 from mbps_dataset.report.tables import class_section, escape, histogram, percent, quality_section, sentence, table
+from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame, Truth
-from mbps_dataset.stages.resizing import resize_nearest
 from mbps_dataset.store import write_atomically
 
 

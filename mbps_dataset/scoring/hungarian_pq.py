@@ -16,7 +16,7 @@ import evaluate
 from mbps_dataset import taxonomy
 from mbps_dataset.formats.image_segmentation import as_labels
 from mbps_dataset.metrics import OverlapTable, PanopticQuality, overlap_table
-from mbps_dataset.metrics.segmentation import resize_nearest
+from mbps_dataset.resizing import resize_nearest
 
 
 _DESCRIPTION = """
@@ -115,7 +115,7 @@ class HungarianPQ(evaluate.Metric):
         prediction, reference = as_labels(prediction, name), as_labels(reference, name)
         maps = [prediction.semantic, prediction.instance, reference.semantic, reference.instance, reference.crowd]
         if self.config_name == "report":
-            maps = [None if labels is None else resize_nearest(labels, _REPORT_HW) for labels in maps]
+            maps = [None if labels is None else resize_nearest(labels, *_REPORT_HW) for labels in maps]
         return overlap_table(*maps[:4], true_crowd=maps[4], image=f"image {name!r}").to_bytes()
 
     def _compute(

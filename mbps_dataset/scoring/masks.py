@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.image_segmentation import VOID, Labels
 from mbps_dataset.metrics import MaskAveragePrecision, ReportProtocol
-from mbps_dataset.metrics.segmentation import resize_nearest
+from mbps_dataset.resizing import resize_nearest
 
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def add_to_protocol(
         masks, scores = _stack(_at_report_size(numbers), by_number), np.array(list(by_number.values()))
     else:
         masks, scores = detected.of(image_id, true.semantic.shape)
-        masks = resize_nearest(masks.transpose(1, 2, 0), REPORT_HW).transpose(2, 0, 1)
+        masks = resize_nearest(masks.transpose(1, 2, 0), *REPORT_HW).transpose(2, 0, 1)
     semantic = np.asarray(predicted.semantic)
     if class_of is not None:
         table = np.full(int(semantic.max(initial=0)) + 1, protocol.pixels.settings.void)
@@ -149,4 +149,4 @@ def _stack(numbers: NDArray[np.integer], ids: Collection[int] | None = None) -> 
 
 
 def _at_report_size(labels: NDArray[np.integer]) -> NDArray[np.integer]:
-    return resize_nearest(np.asarray(labels), REPORT_HW)
+    return resize_nearest(np.asarray(labels), *REPORT_HW)

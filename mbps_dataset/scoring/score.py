@@ -35,9 +35,9 @@ from mbps_dataset.metrics import (
     format_masks,
     format_table,
 )
+from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.scoring.label_set_labels import predicted_labels, true_labels
 from mbps_dataset.scoring.masks import DetectedMasks, add_masks, add_to_protocol
-from mbps_dataset.stages.resizing import resize_nearest
 
 
 _SPLITS = {
@@ -196,10 +196,8 @@ def _pairs(
 
 def _resized(labels: Labels, height: int, width: int) -> Labels:
     semantic = resize_nearest(np.asarray(labels.semantic), height, width)
-    instance, depth = (
-        None if each is None else resize_nearest(np.asarray(each), height, width)
-        for each in (labels.instance, labels.depth)
-    )
+    instance = None if labels.instance is None else resize_nearest(np.asarray(labels.instance), height, width)
+    depth = None if labels.depth is None else resize_nearest(np.asarray(labels.depth), height, width)
     return replace(labels, semantic=semantic, instance=instance, depth=depth)
 
 

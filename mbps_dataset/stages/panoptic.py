@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.stages.instances.runs import Runs
 from mbps_dataset.stages.instances.types import Instances
-from mbps_dataset.stages.resizing import resize_nearest
 
 
 REPORT_VOID = 255_000

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mbps_dataset.metrics import PanopticQuality, overlap_table
 from mbps_dataset.metrics.segmentation import (
@@ -13,7 +12,6 @@ from mbps_dataset.metrics.segmentation import (
     confusion_matrix,
     pixel_scores,
     resize_and_crop_nearest,
-    resize_nearest,
     void_share,
 )
 from tests.metrics import golden
@@ -67,13 +65,3 @@ def test_classes_that_do_not_occur_leave_the_mean() -> None:
     scores = pixel_scores(np.array([[4, 0, 0], [0, 0, 0]]), (0, 1))
     assert scores.miou == 1.0 and math.isnan(scores.iou[1])
     assert math.isnan(pixel_scores(np.zeros((2, 3), int), (0, 1)).miou)
-
-
-@pytest.mark.parametrize("size_hw", [(5, 7), (10, 14), (3, 20), (11, 4)])
-def test_nearest_follows_pil_and_torch(size_hw: tuple[int, int]) -> None:
-    torch = pytest.importorskip("torch")
-    labels = np.random.default_rng(0).integers(0, 200, (10, 14), dtype=np.uint8)
-    by_pil = np.asarray(Image.fromarray(labels).resize(size_hw[::-1], Image.NEAREST))
-    by_torch = torch.nn.functional.interpolate(torch.from_numpy(labels)[None, None].float(), size_hw, mode="nearest")
-    assert np.array_equal(resize_nearest(labels, size_hw), by_pil)
-    assert np.array_equal(resize_nearest(labels, size_hw, rule="tensor"), by_torch[0, 0].numpy().astype(np.uint8))

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.stages.instances.class_vote import vote_classes
 from mbps_dataset.stages.instances.inputs import semantic_map, thing_ids
 from mbps_dataset.stages.instances.mask_refinement import refine_mask
@@ -30,7 +31,6 @@ from mbps_dataset.stages.instances.normalised_cut import (
     second_eigenvector,
 )
 from mbps_dataset.stages.instances.types import Instances
-from mbps_dataset.stages.resizing import resize_nearest
 
 
 _LARGEST_REPEAT = 0.5

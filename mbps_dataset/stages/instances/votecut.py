@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.stages.instances.class_vote import vote_classes
 from mbps_dataset.stages.instances.inputs import semantic_map, thing_ids
 from mbps_dataset.stages.instances.mask_refinement import refine_mask
 from mbps_dataset.stages.instances.normalised_cut import Solver, affinity, feature_grid, second_eigenvector
 from mbps_dataset.stages.instances.types import Instances
-from mbps_dataset.stages.resizing import resize_nearest
 
 
 _GRID = 60
