@@ -1,4 +1,4 @@
-"""Write docs/recipes.md and docs/command-line.md from the code, so that no second list of settings or options exists.
+"""Write the reference pages of docs/ from the code, so that no second list of settings or options exists.
 
     python builder_scripts/write_reference.py docs
 
@@ -20,6 +20,8 @@ from typing import Any
 from mbps_dataset.cli import parser as command_line
 from mbps_dataset.named_recipes import RECIPES
 from mbps_dataset.recipe import Recipe, stage_names
+from mbps_dataset.training.cause import CauseTrainingSettings
+from mbps_dataset.training.spidepth import SPIdepthTrainingSettings
 
 
 NOTE = "<!-- Written by builder_scripts/write_reference.py; change the code, then run it again. -->"
@@ -33,7 +35,11 @@ def main() -> None:
 
 def pages() -> dict[str, str]:
     """File name to text of the generated pages."""
-    return {"recipes.md": recipes_page(), "command-line.md": command_line_page()}
+    return {
+        "recipes.md": recipes_page(),
+        "training-settings.md": training_page(),
+        "command-line.md": command_line_page(),
+    }
 
 
 def recipes_page() -> str:
@@ -79,14 +85,30 @@ def _changes(recipe: Recipe) -> list[str]:
     return _table(("setting", "value", "default"), changed) if changed else ["Every setting is at its default."]
 
 
-def _settings_table(stage: str, settings: Any) -> list[str]:
+def training_page() -> str:
+    """The settings of the networks' training, which `mbps train` and Python take."""
+    lines = ["# Training settings", "", NOTE, "", _TRAINING_HEAD]
+    for title, settings in (("CAUSE", CauseTrainingSettings()), ("SPIdepth", SPIdepthTrainingSettings())):
+        lines += ["", f"## {title}", "", _first_sentence(type(settings).__doc__), "", *_settings_table("", settings)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_TRAINING_HEAD = """What [training the networks](training-networks.md) can be told: in Python
+`mbps_dataset.training.cause.CauseTrainingSettings` and `mbps_dataset.training.spidepth.SPIdepthTrainingSettings`; the
+options of [`mbps train`](command-line.md#mbps-train) set the usual ones."""
+
+
+def _settings_table(prefix: str, settings: Any) -> list[str]:
+    """Every field with meaning, default and what it may be; where the defaults come from, if the fields say it."""
     hints = typing.get_type_hints(type(settings))
     rows = []
     for declared in fields(settings):
-        meaning = declared.metadata["help"]
-        rows.append((f"`{stage}.{declared.name}`", meaning, _value(getattr(settings, declared.name)),
-                     _allowed(declared.metadata, hints[declared.name])))  # fmt: skip
-    return _table(("setting", "meaning", "default", "allowed"), rows)
+        row = (f"`{prefix}{declared.name}`", declared.metadata["help"], _value(getattr(settings, declared.name)),
+               _allowed(declared.metadata, hints[declared.name]), declared.metadata.get("source") or "")  # fmt: skip
+        rows.append(row)
+    head = ("setting", "meaning", "default", "allowed", "default from")
+    width = len(head) if any(row[-1] for row in rows) else len(head) - 1
+    return _table(head[:width], [row[:width] for row in rows])
 
 
 def _allowed(metadata: typing.Mapping[str, Any], hint: Any) -> str:
