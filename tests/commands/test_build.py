@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mbps_dataset import cli
-from mbps_dataset.labelset.folder import BuiltLabelSet
-from tests.tiny import tiny_settings
+from mbps_dataset.labelset.folder import LabelSetFolder
+from tests.tiny import tiny_settings, write_depth
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +28,11 @@ def results(output, stage: str) -> dict:
 def test_a_few_images_first_then_all(command, tmp_path):
     assert command(tmp_path, "--limit", "2") == 0
     few = results(tmp_path, "codes")
-    assert len(few) == 2 and BuiltLabelSet(tmp_path).row_count("train") == 2
+    assert len(few) == 2 and LabelSetFolder(tmp_path).row_count("train") == 2
     assert command(tmp_path) == 0
     every = results(tmp_path, "codes")
     assert len(every) == 5 and few.items() <= every.items()  # the two were not computed again
-    assert BuiltLabelSet(tmp_path).row_count("train") == 5
+    assert LabelSetFolder(tmp_path).row_count("train") == 5
 
 
 def test_shards_on_the_command_line(command, tmp_path, capsys):
@@ -64,3 +64,19 @@ def test_workers_are_at_least_one(command, tmp_path, capsys):
     with pytest.raises(SystemExit):
         command(tmp_path, "--workers", "0")
     assert "'0' is not a whole number of at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("with_images", [True, False])
+def test_cityscapes_frames_are_warned_of_before_they_are_written(inputs, tmp_path, capsys, with_images):
+    settings = tiny_settings(inputs, 5)
+    frame = tmp_path / "tree/leftImg8bit/val/ulm/ulm_000000_000019_leftImg8bit.png"
+    frame.parent.mkdir(parents=True)
+    frame.write_bytes((inputs / "photos/photo_000.png").read_bytes())
+    write_depth(inputs / "depth", ["ulm_000000_000019"])
+    chosen = [*settings, f"output.with_images={with_images}"]
+    assert cli.main(["build", "--data-dir", str(tmp_path / "tree"), "--split", "validation", "--output",
+                     str(tmp_path / "set"), "--workers", "1", "--device", "cpu",
+                     *(part for each in chosen for part in ("--set", each))]) == 0  # fmt: skip
+    told = capsys.readouterr().err
+    assert ("will hold the original Cityscapes frames, which may not be passed on" in told) == with_images
+    assert ("original Cityscapes frames" in (tmp_path / "set/README.md").read_text()) == with_images
