@@ -21,7 +21,8 @@ from transformers import DINOv3ViTModel
 from mbps_dataset import scenes, taxonomy
 from mbps_dataset.models.attention import ClsAttention
 from mbps_dataset.models.networks import WEIGHTS_ROOT
-from mbps_dataset.stages import saliency, semantics
+from mbps_dataset.stages import saliency
+from mbps_dataset.stages.network_pixels import network_pixels
 
 
 FIRST_SEED = 6_500_000  # apart from the seeds of training and of the scenes source
@@ -34,7 +35,7 @@ def count_saliency(network: ClsAttention, count: int) -> saliency.ClassCounts:
     for number in tqdm(range(count), desc="saliency"):
         view = scenes.render(FIRST_SEED + number, SCENE)
         with torch.no_grad():
-            attention = network.attention(semantics.normalise(view.image)[None])[0].numpy()
+            attention = network.attention(network_pixels(view.image)[None])[0].numpy()
         train_ids = taxonomy.LABEL_ID_TO_TRAIN_ID[view.label_ids]
         total = total + saliency.count_overlap(train_ids, saliency.upsample(attention, *train_ids.shape))
     return total

@@ -35,6 +35,7 @@ from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
 from mbps_dataset.models.networks import WEIGHTS_ROOT
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.stages import overclustering, semantics
+from mbps_dataset.stages.network_pixels import network_pixels
 
 
 FIRST_SEED = 5_000_000  # apart from the seeds of training and of the scenes source
@@ -58,7 +59,7 @@ def measured_scenes(count: int, first_seed: int = FIRST_SEED) -> list[MeasuredSc
 
 def _scene(seed: int) -> MeasuredScene:
     view = scenes.render(seed, SCENE)
-    pixels = semantics.normalise(semantics.resize_for_windows(view.image))
+    pixels = network_pixels(semantics.resize_for_windows(view.image))
     return MeasuredScene(pixels, taxonomy.LABEL_ID_TO_TRAIN_ID[view.label_ids])
 
 

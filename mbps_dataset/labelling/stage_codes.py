@@ -11,6 +11,7 @@ from mbps_dataset.arrays import RGBImage
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, never
 from mbps_dataset.stage_settings import SemanticsSettings
 from mbps_dataset.stages import semantics
+from mbps_dataset.stages.network_pixels import network_pixels
 
 
 def _key(run: Run) -> tuple[object, ...]:
@@ -21,7 +22,7 @@ def _compute(visit: Visit) -> Arrays:
     settings, network = visit.recipe.semantics, visit.run.network("cause")
     arrays: dict[str, np.ndarray] = {"size": np.array(window_image(visit.image, settings).shape[:2], dtype=np.int32)}
     for number, scale in enumerate(settings.scales):
-        pixels = semantics.normalise(window_image(visit.image, settings, scale)).to(visit.run.device)
+        pixels = network_pixels(window_image(visit.image, settings, scale)).to(visit.run.device)
         codes = semantics.sliding_window_codes(
             network, pixels, crop=settings.crop, stride=settings.stride, flip=settings.flip
         )

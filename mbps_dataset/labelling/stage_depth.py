@@ -68,4 +68,4 @@ def depth_map(visit: Visit, height: int, width: int) -> NDArray[np.float32]:
 def depth_shape(recipe: Recipe, depth_map: NDArray[np.floating]) -> NDArray[np.float32]:
     """What instances are cut on: depth (or inverse depth) in [0, 1] per image, gaps filled; float32 [H, W]."""
     known = depth.fill_unknown(depth_map)
-    return depth.normalise(depth.invert(known) if recipe.depth.inverse else known)
+    return depth.to_unit_range(depth.invert(known) if recipe.depth.inverse else known)

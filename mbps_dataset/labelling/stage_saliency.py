@@ -5,6 +5,7 @@ from __future__ import annotations
 from mbps_dataset.arrays import Mask
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, as_numpy, never, one_thread
 from mbps_dataset.stages import saliency, semantics
+from mbps_dataset.stages.network_pixels import network_pixels
 
 
 def _key(run: Run) -> tuple[object, ...]:
@@ -14,7 +15,7 @@ def _key(run: Run) -> tuple[object, ...]:
 def _compute(visit: Visit) -> Arrays:
     settings, network = visit.recipe.saliency, visit.run.network("attention")
     resized = semantics.resize_for_windows(visit.image, short_side=settings.short_side, patch=network.patch_size)
-    pixels = semantics.normalise(resized)[None].to(visit.run.device)
+    pixels = network_pixels(resized)[None].to(visit.run.device)
     return {"attention": as_numpy(network.attention(pixels, variant=settings.variant)[0].float())}
 
 

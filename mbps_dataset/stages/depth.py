@@ -110,7 +110,7 @@ def resize(depth: NDArray[np.floating] | Tensor, height: int, width: int) -> NDA
     return values.numpy() if isinstance(depth, np.ndarray) else values
 
 
-def normalise(depth: Array) -> Array:
+def to_unit_range(depth: Array) -> Array:
     """float [H, W] → float32 [H, W] in [0, 1]: (depth − min) / (max − min) of this image; zeros if the range is < 1e-6.
 
     NaN and infinite values are unknown and take the value of the nearest known pixel; zeros if none is known.

@@ -32,12 +32,11 @@ from PIL import Image
 from torch.nn import functional
 
 from mbps_dataset.arrays import RGBImage, SemanticMap
+from mbps_dataset.stages.network_pixels import network_pixels, require_rgb
 
 
 PATCH = 14
 """Pixels per side of a DINOv2 patch."""
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 DOUBLE_ALPHA = 3.0
 """`temperature` of `crf_probabilities` in the reference code: alpha is applied a second time."""
 SINGLE_ALPHA = 1.0
@@ -97,19 +96,12 @@ def resize_for_windows(
     PIL BILINEAR; both sides are rounded, floored to multiples of `patch`, and at least `minimum_side` (default: one
     patch). 1024 x 2048 becomes 322 x 644.
     """
-    _check_image(image)
+    require_rgb(image)
     height, width = image.shape[:2]
     scale = short_side / min(height, width)
     least = patch if minimum_side is None else minimum_side
     size = [max(least, round(side * scale) // patch * patch) for side in (width, height)]
     return np.array(Image.fromarray(image).resize((size[0], size[1]), Image.Resampling.BILINEAR))
-
-
-def normalise(image: RGBImage) -> torch.Tensor:
-    """ImageNet normalisation: uint8 [h, w, 3] -> float32 [3, h, w], (value / 255 − mean) / deviation."""
-    _check_image(image)
-    pixels = torch.from_numpy(np.array(image, copy=True)).permute(2, 0, 1).float().div(255)
-    return (pixels - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(IMAGENET_STD).view(3, 1, 1)
 
 
 def window_positions(image_hw: tuple[int, int], crop: int, stride: int) -> tuple[tuple[int, int], ...]:
@@ -233,7 +225,7 @@ def multi_scale_log_probs(
         resized = resize_for_windows(
             image, round(short_side * scale), patch, minimum_side=None if keep_aspect else crop
         )
-        maps.append(sliding_window_log_probs(model, normalise(resized), crop=crop, **window_settings))
+        maps.append(sliding_window_log_probs(model, network_pixels(resized), crop=crop, **window_settings))
     return mean_of_scales(maps, target_hw)
 
 
@@ -295,8 +287,3 @@ def _reflect_to(image: torch.Tensor, crop: int) -> torch.Tensor:
             "resize it or use a smaller `crop`."
         )
     return functional.pad(image[None], (0, right, 0, down), mode="reflect")[0] if down or right else image
-
-
-def _check_image(image: RGBImage) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f"Expected `image` to be uint8 [H, W, 3], but got {image.dtype} {image.shape}.")

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from mbps_dataset.models.cause import CauseSegmenter
 from mbps_dataset.settings import Settings, require_ascending, setting
+from mbps_dataset.stages.network_pixels import imagenet_normalised
 from mbps_dataset.stages.overclustering import fit_kmeans
 from mbps_dataset.training.checkpointing import ALONE, Checkpoint, Stateful, seeded
 from mbps_dataset.training.contrastive import TokenBank, contrastive_loss, nearest_codebook_index
@@ -37,7 +38,7 @@ from mbps_dataset.training.modularity import draw_grid_order, grid_sample, modul
 from mbps_dataset.training.precision import half_precision
 from mbps_dataset.training.processes import Processes
 from mbps_dataset.training.progress import TrainingProgress
-from mbps_dataset.training.views import Pictures, draw_picture_indices, draw_windows, normalise
+from mbps_dataset.training.views import Pictures, draw_picture_indices, draw_windows
 
 
 SAVE_EVERY = 100
@@ -197,7 +198,7 @@ class _Trainer:
         indices = draw_picture_indices(self.windows_per_step, self.pictures)
         crop = self.segmenter.config.crop
         views = draw_windows(self.pictures, indices, crop, share=self.settings.window_share)
-        return normalise(views.pixels).to(self.device)
+        return imagenet_normalised(views.pixels).to(self.device)
 
     @torch.no_grad()
     def _features(self, pixels: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ _LUMA = (0.299, 0.587, 0.114)
 _RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
 
-def jitter_colours(frames: Tensor, chosen: Tensor) -> Tensor:
+def jitter_triplets(frames: Tensor, chosen: Tensor) -> Tensor:
     """Change the colours of the chosen triplets, alike in their three frames.
 
     frames [B, N, 3, H, W] in [0, 1], chosen [B] bool; same shape and range. Draws from torch's default generator.

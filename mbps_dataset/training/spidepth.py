@@ -37,7 +37,7 @@ from torch.nn import functional as F
 
 from mbps_dataset.settings import Settings, setting
 from mbps_dataset.training.checkpointing import Checkpoint, seeded
-from mbps_dataset.training.colour_jitter import jitter_colours
+from mbps_dataset.training.colour_jitter import jitter_triplets
 from mbps_dataset.training.direct_alignment import refine_motion
 from mbps_dataset.training.photometric import (
     backproject,
@@ -164,7 +164,7 @@ def training_step(
     """Augment, compute the loss, move the weights once; returns the losses as numbers."""
     device = batch.frames.device
     batch = batch.mirrored((torch.rand(len(batch.frames)) < settings.flip).to(device))
-    seen = jitter_colours(batch.frames, (torch.rand(len(batch.frames)) < settings.jitter).to(device))
+    seen = jitter_triplets(batch.frames, (torch.rand(len(batch.frames)) < settings.jitter).to(device))
     factor = shrink_factor(step, settings)
     losses = training_losses(
         depth_network, pose_network, batch, seen=seen, shrink=factor, smoothness_weight=settings.smoothness,

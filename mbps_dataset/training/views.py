@@ -32,10 +32,6 @@ class Pictures(Protocol):
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
 
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
 class Windows(NamedTuple):
     """Square windows cut from pictures: `pixels` [B, 3, S, S] float in [0, 1] and where each lay.
 
@@ -94,7 +90,7 @@ def _draw_window(
     return pixels[0], (float(top), float(left), float(side))
 
 
-def jitter_colours(
+def jitter_windows(
     pixels: Tensor, *, brightness: float = 0.3, contrast: float = 0.3, saturation: float = 0.3, hue_turn: float = 0.04
 ) -> Tensor:
     """Per picture: gain and contrast factors in 1 +- the given share, saturation likewise, hue up to `hue_turn` turns.
@@ -116,9 +112,3 @@ def jitter_colours(
     turned = torch.einsum("bij,bjhw->bihw", matrix, pixels)
     mean = turned.mean(dim=(1, 2, 3), keepdim=True)
     return ((turned - mean) * spread + mean * gain).clamp(0, 1)
-
-
-def normalise(pixels: Tensor) -> Tensor:
-    """ImageNet mean and deviation, as the published backbones expect: [B, 3, H, W] in [0, 1] -> about N(0, 1)."""
-    mean = pixels.new_tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1)
-    return (pixels - mean) / pixels.new_tensor(IMAGENET_STD).reshape(1, 3, 1, 1)

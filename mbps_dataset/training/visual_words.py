@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mbps_dataset.settings import Settings, require_ascending, setting
+from mbps_dataset.stages.network_pixels import imagenet_normalised
 from mbps_dataset.stages.overclustering import fit_kmeans
 from mbps_dataset.training.checkpointing import Checkpoint, seeded
 from mbps_dataset.training.local_statistics import local_statistics, standardise
@@ -43,8 +44,7 @@ from mbps_dataset.training.views import (
     Windows,
     draw_picture_indices,
     draw_windows,
-    jitter_colours,
-    normalise,
+    jitter_windows,
 )
 
 
@@ -179,14 +179,14 @@ class _Round:
         indices = draw_picture_indices(settings.windows_per_step, self.pictures)
         view = draw_windows(self.pictures, indices, settings.window_px, share=settings.window_share)
         limit = settings.colour_jitter
-        pixels = jitter_colours(
+        pixels = jitter_windows(
             view.pixels, brightness=limit, contrast=limit, saturation=limit, hue_turn=settings.hue_turn
         )
         mask = draw_block_masks(len(pixels), self.side, settings.masked_share).to(self.device)
         target = self.maps.under(view, indices, self.side).to(self.device)
         with half_precision(self.device):
             tokens = self.network(
-                pixel_values=normalise(pixels.to(self.device)), bool_masked_pos=mask
+                pixel_values=imagenet_normalised(pixels.to(self.device)), bool_masked_pos=mask
             ).last_hidden_state
             cosines = F.normalize(tokens[:, -(self.side**2) :], dim=-1) @ F.normalize(self.words, dim=-1).T
             class_cosines = F.normalize(tokens[:, 0], dim=-1) @ F.normalize(self.class_words, dim=-1).T
@@ -227,7 +227,7 @@ class _Round:
         corners = [(top, left) for top in tops for left in lefts]
         windows = torch.cat([pixels[..., top : top + size, left : left + size] for top, left in corners])
         with half_precision(self.device):
-            tokens = self._tokens(normalise(windows.to(self.device))).float().cpu()
+            tokens = self._tokens(imagenet_normalised(windows.to(self.device))).float().cpu()
         whole = torch.empty(tokens.shape[-1], pixels.shape[2] // patch, pixels.shape[3] // patch)
         for (top, left), window in zip(corners, tokens.transpose(1, 2).unflatten(2, (self.side, self.side))):
             row, column = top // patch, left // patch

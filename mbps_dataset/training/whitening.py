@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mbps_dataset.training.views import Pictures, draw_picture_indices, draw_windows, normalise
+from mbps_dataset.stages.network_pixels import imagenet_normalised
+from mbps_dataset.training.views import Pictures, draw_picture_indices, draw_windows
 
 
 @torch.no_grad()
@@ -35,7 +36,7 @@ def whiten_patch_filters(
     size = window_px // patch * patch
     windows = -(-patches // (size // patch) ** 2)
     view = draw_windows(pictures, draw_picture_indices(windows, pictures), size, share=(0.6, 1.0))
-    rows = F.unfold(normalise(view.pixels), patch, stride=patch).transpose(1, 2).flatten(0, 1).double()
+    rows = F.unfold(imagenet_normalised(view.pixels), patch, stride=patch).transpose(1, 2).flatten(0, 1).double()
     mean = rows.mean(dim=0)
     variance, directions = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
     count = min((filters.out_channels + 1) // 2, len(variance))

@@ -19,7 +19,8 @@ import torch
 from torch.nn import functional
 
 from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
-from mbps_dataset.stages.semantics import normalise, resize_for_windows, sliding_window_log_probs
+from mbps_dataset.stages.network_pixels import network_pixels
+from mbps_dataset.stages.semantics import resize_for_windows, sliding_window_log_probs
 
 
 TINY = CauseConfig(
@@ -71,7 +72,7 @@ def main() -> None:
     device = torch.device(arguments.device)
     network = CauseSegmenter(TINY if arguments.tiny else CauseConfig()).to(device).eval()
     photo = np.random.default_rng(0).integers(0, 256, (1024, 2048, 3), dtype=np.uint8)
-    image = normalise(resize_for_windows(photo)).to(device)
+    image = network_pixels(resize_for_windows(photo)).to(device)
     naive_time, naive = seconds(lambda: naive_log_probs(network, image), device, arguments.repeats)
     exact_time, exact = seconds(
         lambda: sliding_window_log_probs(network, image, autocast=False), device, arguments.repeats

@@ -8,6 +8,7 @@ from mbps_dataset.labelling.stage import Run
 from mbps_dataset.labelling.stage_codes import merged, window_image
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.stages import semantics
+from mbps_dataset.stages.network_pixels import network_pixels
 
 
 def test_scores_of_several_scales_are_averaged(small_label_set):
@@ -17,7 +18,7 @@ def test_scores_of_several_scales_are_averaged(small_label_set):
     found = merged(visit, lambda codes: semantics.merge_log_probs(codes, network.probe))
     maps = []
     for scale in (1.0, 1.5):
-        pixels = semantics.normalise(window_image(visit.image, recipe.semantics, scale))
+        pixels = network_pixels(window_image(visit.image, recipe.semantics, scale))
         with torch.inference_mode():
             maps.append(semantics.sliding_window_log_probs(network, pixels, crop=recipe.semantics.crop))
     expected = semantics.mean_of_scales(maps, window_image(visit.image, recipe.semantics).shape[:2])

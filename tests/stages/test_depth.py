@@ -29,7 +29,7 @@ def test_flip_enlargement_and_normalisation_are_those_of_the_reference_vectors()
     golden = load_vectors("spidepth_postproc")
     joined = depth.merge_flipped(*(torch.from_numpy(golden[name]) for name in ("pred", "pred_of_flipped")))[0, 0]
     full = depth.resize(joined, 512, 1024)
-    normalised = depth.normalise(full.numpy())
+    normalised = depth.to_unit_range(full.numpy())
     np.testing.assert_allclose(normalised[::4, ::4], golden["final_sub4"], atol=1e-6)
     assert float(full.min()) == pytest.approx(float(golden["final_min"]), rel=1e-6)
     assert float(full.max()) == pytest.approx(float(golden["final_max"]), rel=1e-6)
@@ -82,7 +82,7 @@ def test_numpy_in_numpy_out():
     assert isinstance(predicted, np.ndarray) and predicted.shape == (4, 6)
     np.testing.assert_allclose(predicted, depth.predict(brightness, torch.from_numpy(image)).numpy(), atol=1e-6)
     assert isinstance(depth.resize(predicted, 8, 12), np.ndarray)
-    assert isinstance(depth.normalise(torch.from_numpy(predicted)), torch.Tensor)
+    assert isinstance(depth.to_unit_range(torch.from_numpy(predicted)), torch.Tensor)
 
 
 def test_a_network_in_training_mode_is_refused():
@@ -98,7 +98,7 @@ def test_an_unknown_flip_is_refused():
 @examples(30)
 @given(maps)
 def test_normalised_depth_spans_zero_to_one_and_keeps_the_order(values):
-    normalised = depth.normalise(values)
+    normalised = depth.to_unit_range(values)
     assert normalised.dtype == np.float32
     if values.max() - values.min() < 1e-6:
         assert not normalised.any()
@@ -108,14 +108,14 @@ def test_normalised_depth_spans_zero_to_one_and_keeps_the_order(values):
 
 
 def test_zero_is_a_depth_for_normalisation():
-    np.testing.assert_array_equal(depth.normalise(np.array([[0.0, 1.0], [2.0, 4.0]])), [[0, 0.25], [0.5, 1]])
+    np.testing.assert_array_equal(depth.to_unit_range(np.array([[0.0, 1.0], [2.0, 4.0]])), [[0, 0.25], [0.5, 1]])
 
 
 def test_unknown_pixels_neither_stretch_the_range_nor_make_an_edge():
     values = np.array([[2.0, 2.0, np.nan, 6.0, np.inf]])
-    np.testing.assert_array_equal(depth.normalise(values)[0, [0, 1, 3, 4]], [0, 0, 1, 1])
-    assert depth.normalise(values)[0, 2] in (0, 1)
-    assert not depth.normalise(np.full((2, 2), np.nan)).any()
+    np.testing.assert_array_equal(depth.to_unit_range(values)[0, [0, 1, 3, 4]], [0, 0, 1, 1])
+    assert depth.to_unit_range(values)[0, 2] in (0, 1)
+    assert not depth.to_unit_range(np.full((2, 2), np.nan)).any()
 
 
 def test_zero_and_negative_depth_are_unknown_when_filling_and_inverting():

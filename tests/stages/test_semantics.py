@@ -9,6 +9,7 @@ from PIL import Image
 from torch.nn import functional
 
 from mbps_dataset.models.cause import CauseSegmenter
+from mbps_dataset.stages.network_pixels import network_pixels
 from mbps_dataset.stages.overclustering import class_logits, cluster_logits
 from mbps_dataset.stages.semantics import (
     DOUBLE_ALPHA,
@@ -19,7 +20,6 @@ from mbps_dataset.stages.semantics import (
     merge_codes,
     merge_log_probs,
     multi_scale_log_probs,
-    normalise,
     resize_for_windows,
     sliding_window_codes,
     sliding_window_log_probs,
@@ -200,18 +200,12 @@ def test_images_are_resized_as_published(image_hw: tuple[int, int], expected: tu
     np.testing.assert_array_equal(resized, np.asarray(pil))
 
 
-def test_normalisation() -> None:
-    pixels = np.array([[[0, 128, 255]]], dtype=np.uint8)
-    expected = [(0 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
-    np.testing.assert_allclose(normalise(pixels)[:, 0, 0], expected, rtol=1e-6)
-
-
 def test_several_scales(tiny: CauseSegmenter) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (100, 220, 3), dtype=np.uint8)
     tiny_scales = {"short_side": 70, **TINY_WINDOWS}
-    once = sliding_window_log_probs(tiny, normalise(resize_for_windows(pixels, 70)), **TINY_WINDOWS)
+    once = sliding_window_log_probs(tiny, network_pixels(resize_for_windows(pixels, 70)), **TINY_WINDOWS)
     torch.testing.assert_close(multi_scale_log_probs(tiny, pixels, (1.0,), **tiny_scales), once)
-    larger = sliding_window_log_probs(tiny, normalise(resize_for_windows(pixels, 140)), **TINY_WINDOWS)
+    larger = sliding_window_log_probs(tiny, network_pixels(resize_for_windows(pixels, 140)), **TINY_WINDOWS)
     larger = functional.interpolate(larger[None], size=once.shape[1:], mode="bilinear", align_corners=False)[0]
     both = multi_scale_log_probs(tiny, pixels, (1.0, 2.0), **tiny_scales)
     torch.testing.assert_close(both, (once + larger) / 2)
@@ -233,8 +227,6 @@ def test_label_maps_have_room_for_every_cluster() -> None:
 def test_bad_input(tiny: CauseSegmenter) -> None:
     with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\], but got float64"):
         resize_for_windows(np.zeros((4, 4, 3)))
-    with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\], but got uint8 \(4, 4\)"):
-        normalise(np.zeros((4, 4), dtype=np.uint8))
     with pytest.raises(ValueError, match=r"normalised \[3, h, w\], but got \(1, 3, 70, 70\)"):
         sliding_window_codes(tiny, torch.zeros(1, 3, 70, 70), **TINY_WINDOWS)
     with pytest.raises(ValueError, match="too small for windows of 70 pixels"):

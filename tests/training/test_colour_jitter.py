@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from mbps_dataset.training import colour_jitter
-from mbps_dataset.training.colour_jitter import jitter_colours
+from mbps_dataset.training.colour_jitter import jitter_triplets
 
 
 def _jittered(frames: torch.Tensor, chosen: list[bool], seed: int = 0) -> torch.Tensor:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return jitter_colours(frames, torch.tensor(chosen))
+        return jitter_triplets(frames, torch.tensor(chosen))
 
 
 def test_only_chosen_triplets_change_and_their_frames_change_alike() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mbps_dataset.training.views import draw_windows, normalise
+from mbps_dataset.stages.network_pixels import imagenet_normalised
+from mbps_dataset.training.views import draw_windows
 from mbps_dataset.training.whitening import sinusoidal_positions, whiten_patch_filters
 from tests.training.pictures import street_like_pictures
 
@@ -15,7 +16,7 @@ def test_channels_are_centred_equally_strong_and_uncorrelated() -> None:
     pictures, filters = street_like_pictures(), torch.nn.Conv2d(3, 16, 8, stride=8)
     whiten_patch_filters(filters, pictures, amplitude=0.5, patches=2000, window_px=40)
     view = draw_windows(pictures, [k % 6 for k in range(60)], 40, share=(0.6, 1.0))
-    rows = filters(normalise(view.pixels)).flatten(2).transpose(1, 2).flatten(0, 1)
+    rows = filters(imagenet_normalised(view.pixels)).flatten(2).transpose(1, 2).flatten(0, 1)
     assert rows.mean(0).abs().max() < 0.1
     covariance = torch.cov(rows[:, :8].T) / 0.25
     torch.testing.assert_close(covariance, torch.eye(8), rtol=0, atol=0.35)

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from mbps_dataset.stages.network_pixels import network_pixels
+
 
 KINDS = ("published", "keys", "tokens")
 """What `patch_features` can read out of a network."""
-
-_MEAN = np.array((0.485, 0.456, 0.406), dtype=np.float32)
-_DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
 
 
 class VisionTransformer(Protocol):
@@ -46,9 +45,7 @@ def network_input(image: NDArray[np.uint8], patch_size: int, *, size: int = 480,
     shorter = min(height, width)
     wanted = (size * height / shorter, size * width / shorter) if keep_aspect else (size, size)
     h, w = (max(int(side) // patch_size, 1) * patch_size for side in wanted)
-    resized = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.LANCZOS), dtype=np.float32)
-    normalised = (resized / 255 - _MEAN) / _DEVIATION
-    return torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)))[None]
+    return network_pixels(np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.LANCZOS)))[None].contiguous()
 
 
 def patch_features(network: VisionTransformer, pixels: Tensor, *, kind: str = "published") -> NDArray[np.float32]:
