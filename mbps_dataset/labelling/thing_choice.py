@@ -101,7 +101,10 @@ def _things(
 
 
 def _reasons(
-    settings: ThingsSettings, things: set[int], measured: tuple[NDArray, NDArray] | None, classes: int
+    settings: ThingsSettings,
+    things: set[int],
+    measured: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    classes: int,
 ) -> list[str]:
     """Why each class is a thing or stuff, in words. `measured` are ratios and coverage, where the rule looks at them."""
     if settings.method not in ("attention", "depth-split") or measured is None:

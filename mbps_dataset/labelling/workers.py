@@ -202,7 +202,7 @@ def _events(job: Job, work: Mapping[int, Sequence[str]]) -> Iterator[Event]:
         yield from pass_through(job.run, job.frames[index], [stage_named(name) for name in names])
 
 
-def _follow(events: Iterable[Event], bars: Mapping[str, tqdm], store: Store, workers: int) -> list[Failure]:
+def _follow(events: Iterable[Event], bars: Mapping[str, tqdm[Any]], store: Store, workers: int) -> list[Failure]:
     """Draw bars, record failures and the pace as events come in."""
     failures: dict[str, Failure] = {}
     with Pace(store, workers) as pace:

@@ -108,7 +108,7 @@ def _write_missing(
     return [note for note in found.values() if note is not None]
 
 
-def _rows(label_set: Labelling, shard: Shard, bar: tqdm) -> Iterator[dict[str, Any]]:
+def _rows(label_set: Labelling, shard: Shard, bar: tqdm[Any]) -> Iterator[dict[str, Any]]:
     for index in shard.indices:
         yield from (row for _, row in label_set.rows(shard.split, [index]))
         bar.update()
