@@ -29,6 +29,19 @@ def test_every_help_ends_with_an_example_that_parses(name, capsys):
         parser().parse_args(line.split()[1:])
 
 
+@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])
+def test_help_loads_nothing_heavy(arguments):
+    code = (
+        "import sys\nfrom mbps_dataset.cli import main\n"
+        f"try: main({[*arguments, '--help']!r})\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'datasets', 'transformers', 'scipy', 'pandas', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and "usage: mbps" in done.stdout, done.stderr
+
+
 def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(tmp_path, capsys):
     output = tmp_path / "set"
     status = main(["build", "--recipe", "demo", "--limit", "1", "--set", "instances.grad_threshold=0.2",

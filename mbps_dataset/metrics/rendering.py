@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from mbps_dataset.metrics.detection import DetectionResult
 from mbps_dataset.metrics.result import PanopticResult
@@ -94,6 +93,8 @@ def bar_chart_svg(
 
     `colours` maps class ids to red, green, blue in 0-255; others are grey.
     """
+    from html import escape
+
     row_px, label_px, bar_px = 20, 130, 400
     height = row_px * (len(result.per_class) + 2)
     parts = [

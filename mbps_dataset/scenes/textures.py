@@ -24,11 +24,12 @@ SMOOTH, ASPHALT, PLASTER, BRICK, STONE, PLANKS, SLABS, COBBLES, GRASS, METAL, TI
 def fractal_noise(shape: tuple[int, ...], slope: float, low: float, seed: int) -> NDArray[np.float32]:
     """Tileable noise with amplitude ``f ** -slope`` above the frequency `low` (cycles per tile); mean 0, deviation 1."""
     rng = np.random.default_rng(seed)
-    spectrum = np.fft.fftn(rng.standard_normal(shape))
-    grid = np.meshgrid(*[np.fft.fftfreq(n, 1 / n) for n in shape], indexing="ij", sparse=True)
+    spectrum = np.fft.rfftn(rng.standard_normal(shape))
+    axes = [*(np.fft.fftfreq(n, 1 / n) for n in shape[:-1]), np.fft.rfftfreq(shape[-1], 1 / shape[-1])]
+    grid = np.meshgrid(*axes, indexing="ij", sparse=True)
     frequency = np.sqrt(sum(axis**2 for axis in grid))
     weight = np.where(frequency >= low, np.maximum(frequency, 1e-6) ** -slope, 0.0)
-    noise = np.fft.ifftn(spectrum * weight).real
+    noise = np.fft.irfftn(spectrum * weight, shape, axes=range(len(shape)))
     return ((noise - noise.mean()) / noise.std()).astype(np.float32)
 
 

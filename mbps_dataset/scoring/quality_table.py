@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from mbps_dataset.errors import PublishError
-from mbps_dataset.labelset.folder import BuiltLabelSet
+from mbps_dataset.labelset.folder import LabelSetFolder
 
 
 QUALITY_FILE = "quality.json"
@@ -17,7 +17,7 @@ QUALITY_FILE = "quality.json"
 _EVAL_AGAIN = "run `mbps eval {0} --json {0}/quality.json` again, or remove the file."
 
 
-def quality_table(built: BuiltLabelSet) -> str | None:
+def quality_table(built: LabelSetFolder) -> str | None:
     """Markdown table of ``quality.json`` with its convention named, or None if the set was not scored.
 
     Raises `PublishError` if the file cannot be read or scored another build.

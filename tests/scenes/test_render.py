@@ -92,7 +92,7 @@ def test_the_same_arguments_give_the_same_arrays():
 
 @pytest.mark.parametrize("time", [0.0, 1.0])
 def test_truth_alone_is_that_of_the_picture(time):
-    scene = scenes.Scene.draw(5, SMALL)
+    scene = Scene.draw(5, SMALL)
     for right in (False, True):
         view = scene.view(time, right)
         for alone, of_view in zip(scene.truth(time, right), (view.label_ids, view.instance_ids, view.depth)):

@@ -85,6 +85,44 @@ def test_scoring_by_table_equals_scoring_by_row(built):
     assert metric.compute().pq == pytest.approx(score(built.root, splits=("validation",)).result.pq, abs=1e-12)
 
 
+def test_ranges_of_distance_are_scored_apart(built, capsys, tmp_path):
+    arguments = ["eval", str(built.root), "--split", "validation", "--by-distance", "0,15,1000"]
+    assert main([*arguments, "--json", str(tmp_path / "q.json")]) == 0
+    assert "by distance, in metres of the ground truth" in capsys.readouterr().out
+    written = json.loads((tmp_path / "q.json").read_text())
+    ranges = written["by_distance"]["ranges"]
+    assert [(each["near"], each["far"]) for each in ranges] == [(0, 15), (15, 1000)]
+    assert ranges[0]["assignment"] == written["assignment"] and ranges[0]["matching"] == "given"
+    assert ranges[0]["per_class"]["10"]["tp"] == 0 and written["per_class"]["10"]["tp"] > 0  # the sky has no distance
+
+
+def test_without_true_depth_distances_are_those_of_the_label_set(built, photos, tmp_path):
+    truth_dir = tmp_path / "truth"
+    truth_dir.mkdir()
+    for frame in built.open_source().frames("train"):
+        Image.fromarray(frame.truth().label_ids).save(truth_dir / f"{frame.image_id}.png")
+    depth = np.concatenate([row.depth.ravel() for row in built.rows("train")])
+    edges = (0, float(np.median(depth)), float(depth.max()) + 1)
+    scored = score(moved(built, tmp_path / "set", photos, truth_dir), distances=edges)
+    assert scored.distance_unit == "the unit of the label set's own depth" and len(scored.by_distance) == 2
+    assert all(0 < each.accuracy < 1 for each in scored.by_distance.values())
+    with pytest.raises(InputError, match="Convention 'report' has no rule for void"):
+        score(built.root, convention="report", distances=(0, 5))
+    with pytest.raises(InputError, match="neither ground truth nor labels hold depth"):
+        score(truth_dir, truth_dir, distances=(0, 5))
+
+
+def test_groups_of_classes_are_scored_from_the_same_labels(truth):
+    """Named labels against truth in 7 groups: a car taken for a truck is right."""
+    wrong = replace(truth, semantic=np.where(truth.semantic == 13, 14, truth.semantic))
+    assert quality(wrong, truth).pq < 1
+    table = np.append(taxonomy.TRAIN_ID_TO_7[:19], np.full(237, 255))
+    grouped = PanopticQuality(taxonomy.THINGS_7, taxonomy.STUFF_7)
+    sides = [replace(labels, semantic=table[labels.semantic]) for labels in (wrong, truth)]
+    grouped.update(**sides[0].as_prediction(), **sides[1].as_truth())
+    assert grouped.compute().pq == 1.0
+
+
 def moved(built: LabelSetFolder, folder: Path, photos: Path, truth_dir: Path | None = None) -> Path:
     """A copy of the set that says it was made from a folder of photographs."""
     shutil.copytree(built.root, folder)
