@@ -56,7 +56,9 @@ class CrfSettings(Settings, prefix="crf."):
     bilateral_srgb: float = setting(3.0, "colour standard deviation of the appearance term, 0-255", at_least=0.01)
     bilateral_compat: float = setting(4.0, "weight of the appearance term", at_least=0)
     iterations: int = setting(10, "mean-field iterations", at_least=0)
-    channel_order: Literal["bgr", "rgb"] = setting("bgr", "order fed to the lattice; the reference feeds BGR", choices=("bgr", "rgb"))
+    channel_order: Literal["bgr", "rgb"] = setting(
+        "bgr", "order fed to the lattice; the reference feeds BGR", choices=("bgr", "rgb")
+    )
     backend: Literal["torch", "pydensecrf"] = setting("torch", "who filters", choices=("torch", "pydensecrf"))
 
 

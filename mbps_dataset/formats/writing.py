@@ -74,7 +74,9 @@ def _check_size_is_that_of_the_images(built: LabelSetFolder) -> None:
         )
 
 
-def _write_split(built: LabelSetFolder, split: str, writer: FormatWriter, description: Description, bar: tqdm[Any]) -> None:
+def _write_split(
+    built: LabelSetFolder, split: str, writer: FormatWriter, description: Description, bar: tqdm[Any]
+) -> None:
     seen: set[str] = set()
     for row in label_rows(built, split):
         if row.image_id in seen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import mbps_dataset.training
 from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
 from mbps_dataset.training import cause
 from mbps_dataset.training.cause import CauseTrainingSettings, train_cause
@@ -114,17 +112,6 @@ def test_trainers_have_no_parameter_for_labels(train: Callable[..., object]) -> 
         "segmenter", "network", "pictures", "settings", "width", "patch_px", "checkpoint_folder",
         "show_progress", "processes",
     }  # fmt: skip
-
-
-def test_training_imports_nothing_that_reads_truth() -> None:
-    for path in Path(mbps_dataset.training.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            modules += [name.name for name in node.names] if isinstance(node, ast.Import) else []
-            for module in modules:
-                assert not module.startswith(
-                    ("mbps_dataset.sources", "mbps_dataset.metrics", "mbps_dataset.taxonomy")
-                ), f"{path.name} imports {module}"
 
 
 def test_every_probe_vector_wins_from_kmeans_centres() -> None:

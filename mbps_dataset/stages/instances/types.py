@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mbps_dataset.stages.instances.runs import pixels_of_runs, runs_of_pixels, union_by_owner
 from mbps_dataset.resizing import nearest_indices
+from mbps_dataset.stages.instances.runs import pixels_of_runs, runs_of_pixels, union_by_owner
 
 
 UNKNOWN_CLASS = -1
