@@ -49,7 +49,6 @@ TESTED_WITH = {
     "labelset/public_document": "hub/test_release",
     "metrics/evaluation_settings": "metrics/test_panoptic_quality",
     "metrics/result": "metrics/test_panoptic_quality",
-    "report/tables": "report/test_page",
     "scoring/quality_table": "hub/test_release",
     "sources/frame": "sources/test_files",
     "stages/crf_presets": "stages/test_crf",
