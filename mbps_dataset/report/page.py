@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
@@ -23,10 +24,10 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.calibration import evenly_spaced
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.records import DecodedRow
+from mbps_dataset.report import tables
 from mbps_dataset.report.pictures import contact_sheet, display_palette, panels
 from mbps_dataset.report.quality import split_quality
 from mbps_dataset.report.statistics import SplitStatistics
-from mbps_dataset.report.tables import class_section, escape, histogram, percent, quality_section, sentence, table
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame, Truth
 from mbps_dataset.store import write_atomically
@@ -35,7 +36,16 @@ from mbps_dataset.store import write_atomically
 PICTURE_WIDTH = 640
 """Pixels of a picture's width in the page."""
 
-_TEMPLATE = Path(__file__).parent / "page.html"
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+)
+_ENVIRONMENT.filters.update(percent=tables.percent, sentence=tables.sentence)
+_ENVIRONMENT.tests["figure"] = tables.is_number
+
+_COLOURED_BY_TRUTH = (
+    "Pseudo-classes have no names. In these pictures they wear the colour of the true class they overlap most, "
+    "for the eye only."
+)
 
 _CAPTIONS = {
     "photo": "photo",
@@ -141,38 +151,24 @@ def _palette(built: LabelSetFolder, shown: Sequence[Shown]) -> tuple[np.ndarray,
 
 def render_page(page: Page) -> str:
     """The page as HTML text."""
-    document = page.document
-    name, used = document["recipe"]["name"], document["ground_truth_used"]
-    body = [
-        f"<h1>Panoptic pseudo-labels, recipe {escape(name)}</h1>",
-        f"<p>{escape(sentence(document['recipe']['summary']))} Ground truth used for the labels: "
-        f"<b>{escape('; '.join(used) or 'none')}</b>.</p>",
-        _facts(page),
-        "<h2>Pictures</h2>",
-        _picture_section(page),
-        "<h2>Quality</h2>",
-        quality_section(page.quality),
-        "<h2>Classes</h2>",
-        class_section(
-            document["calibration"], page.statistics, page.palette, page.quality["assignment"] if page.quality else {}
-        ),
-        '<div class="pair"><div><h2>Instances per image</h2>',
-        histogram(page.statistics.instance_histogram(), "instances", "images"),
-        "</div><div><h2>Depth</h2>",
-        histogram(page.statistics.depth_histogram(), "depth, in the units of its source", "pixels"),
-        "</div></div><h2>What each component saw in training</h2>",
-        table(("component", "supervision"), document["supervision"].items()),
-        "<h2>Images that could not be labelled</h2>",
-        table(("image", "reason"), [(f["image_id"], f["reason"]) for f in document["failures"]])
-        if document["failures"]
-        else "<p>None.</p>",
-        f'<p class="small">mbps-dataset {escape(document["package_version"])}, label set {document["identity"]}</p>',
-    ]
-    template = _TEMPLATE.read_text(encoding="utf-8")
-    return template.replace("{{title}}", escape(f"mbps-pseudo {name}")).replace("{{body}}", "\n".join(body))
+    document, quality, statistics = page.document, page.quality, page.statistics
+    assignment = quality["assignment"] if quality else {}
+    return _ENVIRONMENT.get_template("page.html").render(
+        document=document,
+        facts=_facts(page),
+        colour_note=_COLOURED_BY_TRUTH if page.coloured_by_truth else "",
+        pictures_have_photos=any("photo" in drawn for drawn in page.pictures),
+        pictures=({"name": name, "figures": _figures(drawn)} for drawn, name in zip(page.pictures, page.names)),
+        quality=quality,
+        average_rows=tables.average_rows(quality) if quality else (),
+        scored_class_rows=tables.scored_class_rows(quality) if quality else (),
+        class_rows=tables.class_rows(document["calibration"], statistics, page.palette, assignment),
+        instances=statistics.instance_histogram(),
+        depth=statistics.depth_histogram(),
+    )
 
 
-def _facts(page: Page) -> str:
+def _facts(page: Page) -> list[tuple[str, str]]:
     """The numbers a reader looks for first."""
     statistics = page.statistics
     facts = [
@@ -184,39 +180,21 @@ def _facts(page: Page) -> str:
         ("not labelled", f"{len(page.document['failures'])}"),
     ]
     if page.quality is not None:
-        facts.append((f"PQ ({page.quality['convention']})", percent(page.quality["pq"])))
-    cells = "".join(f"<div><b>{escape(value)}</b>{escape(title)}</div>" for title, value in facts)
-    return f'<div class="facts">{cells}</div>'
+        facts.append((f"PQ ({page.quality['convention']})", tables.percent(page.quality["pq"])))
+    return facts
 
 
-def _picture_section(page: Page) -> str:
-    note = (
-        "Pseudo-classes have no names. In these pictures they wear the colour of the true class they overlap most, "
-        "for the eye only."
-        if page.coloured_by_truth
-        else ""
-    )
-    slider = f"<p>The images are not at hand, so the labels stand alone. {note}</p>"
-    if any("photo" in drawn for drawn in page.pictures):
-        slider = (
-            '<p class="bar"><label>photo <input type="range" id="fade" min="0" max="100" value="65"> labels</label> '
-            f"<output>65 %</output><span>{note}</span></p>"
-        )
-    return "\n".join([slider, *(_figures(picture, name) for picture, name in zip(page.pictures, page.names))])
-
-
-def _figures(pictures: Mapping[str, RGBImage], name: str) -> str:
-    photo, cells = pictures.get("photo"), []
+def _figures(pictures: Mapping[str, RGBImage]) -> Iterator[dict[str, str]]:
+    """The pictures of one image; those that the slider fades have its photo below them."""
+    photo = pictures.get("photo")
     for title, picture in pictures.items():
-        under = ""
-        if photo is not None and title in ("semantic", "panoptic", "truth", "depth"):
-            under = f'<img src="{_embedded(photo)}" alt="">'
-        kind = "over" if under else "plain"
-        cells.append(
-            f'<figure><div class="stack">{under}<img class="{kind}" src="{_embedded(picture, flat=bool(under))}" '
-            f'alt="{title} of {escape(name)}"></div><figcaption>{_CAPTIONS[title]}</figcaption></figure>'
-        )
-    return f'<section><h3>{escape(name)}</h3><div class="row">{"".join(cells)}</div></section>'
+        fades = photo is not None and title in ("semantic", "panoptic", "truth", "depth")
+        yield {
+            "title": title,
+            "caption": _CAPTIONS[title],
+            "photo": _embedded(photo) if photo is not None and fades else "",
+            "picture": _embedded(picture, flat=fades),
+        }
 
 
 def _embedded(picture: RGBImage, flat: bool = False) -> str:
