@@ -19,7 +19,6 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.metrics import matching as matchings
 from mbps_dataset.metrics.bootstrap import bootstrap_intervals
 from mbps_dataset.metrics.evaluation_settings import MetricSettings, as_ids
-from mbps_dataset.metrics.groups import group_table
 from mbps_dataset.metrics.matching import Assignment
 from mbps_dataset.metrics.overlap import OverlapTable, as_label_map, concatenate, overlap_table
 from mbps_dataset.metrics.per_image import ImageQuality, image_qualities
@@ -216,22 +215,6 @@ class PanopticQuality:
         match, _ = self._assignments(table, assignment)
         segments = match_segments(table, match.classes, self.settings.rules())
         return image_qualities(segments, self._image_ids, self.settings.class_ids, self.settings.groups)
-
-    def grouped(
-        self, groups: Mapping[int, int], things: Collection[int], stuff: Collection[int], **settings: Any
-    ) -> PanopticQuality:
-        """The same images scored on coarser classes, for instance the 7 Cityscapes categories instead of 19 classes.
-
-        `groups` maps a class to its group, a class that is absent becomes void. Matching then happens on groups, stuff
-        of one group merges, instances stay. Predictions are grouped too if they are classes (matching "none").
-        `settings` change others, for instance ``matching="hungarian"``.
-        """
-        kept = dataclasses.asdict(self.settings) | {"things": things, "stuff": stuff, "averaged": None}
-        coarser = PanopticQuality(**(kept | settings))
-        predictions = groups if self.settings.matching == "none" else None
-        for table, image_id, votes in zip(self._tables, self._image_ids, self._votes):
-            coarser._append(group_table(table, groups, predictions), image_id, votes)
-        return coarser
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything collected so far, as a few small arrays for `numpy.savez_compressed`; see `from_state`."""

@@ -97,25 +97,6 @@ def cluster_logits(codes: Array, centroids: NDArray[np.floating]) -> Array:
     return cosine.numpy() if isinstance(codes, np.ndarray) else cosine
 
 
-def class_logits(logits: Array, cluster_to_class: NDArray[np.integer], classes: int) -> Array:
-    """Largest score per class over its clusters: [k, h, w] -> [classes, h, w]; the reference's "mapped" mode.
-
-    `cluster_to_class` integer [k]; clusters named outside 0 … classes − 1 (void) are left out. A class without a
-    cluster keeps score 0, as in the reference code, and so beats classes whose every cosine is negative.
-    """
-    if len(logits) != len(cluster_to_class):
-        raise ValueError(
-            f"Expected one class per cluster, but got {len(cluster_to_class)} for {len(logits)} clusters."
-        )
-    scores = torch.as_tensor(logits)
-    named = scores.new_zeros(classes, *scores.shape[1:])
-    for class_id in range(classes):
-        members = np.flatnonzero(np.asarray(cluster_to_class) == class_id)
-        if len(members):
-            named[class_id] = scores[torch.from_numpy(members)].amax(dim=0)
-    return named.numpy() if isinstance(logits, np.ndarray) else named
-
-
 def unit_rows(rows: Float64) -> Float64:
     """Rows [N, C] divided by their lengths; a row without length stays zero."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)

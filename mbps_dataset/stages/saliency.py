@@ -11,7 +11,7 @@ Decisions and where they come from (the reference code, unless said otherwise):
   `n_things` of highest ratio are things, ties to the lower id. The report says 6, its code's default is 8;
 * a class that is nowhere in the set has no ratio and is never a thing (ours; it makes no difference to any label).
 
-For comparison: all classes, none, random ones, and the older depth-split heuristic, in which a class is a thing if
+For comparison: random ones, and the older depth-split heuristic, in which a class is a thing if
 cutting it along depth edges multiplies its connected components.
 """
 
@@ -158,16 +158,6 @@ def decide_things(
         "absent" if absent[k] else "stuff: coverage" if too_large[k] else "thing" if k in best else "stuff: rank"
         for k in range(len(ratios))
     )
-
-
-def all_things(classes: int) -> tuple[int, ...]:
-    """Baseline: every class is a thing."""
-    return tuple(range(classes))
-
-
-def all_stuff(classes: int) -> tuple[int, ...]:
-    """Baseline: no class is a thing."""
-    return ()
 
 
 def random_things(classes: int, *, n_things: int = 6, seed: int = 0) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ from PIL import Image
 from torch.nn import functional
 
 from mbps_dataset.arrays import RGBImage, SemanticMap
-from mbps_dataset.stages.network_pixels import network_pixels, require_rgb
+from mbps_dataset.stages.network_pixels import require_rgb
 
 
 PATCH = 14
@@ -198,35 +198,6 @@ def sliding_window_log_probs(
         model, image, crop=crop, stride=stride, flip=flip, batch_size=batch_size, autocast=autocast
     )
     return merge_log_probs(windows, model.probe if probe is None else probe, alpha=alpha)
-
-
-def multi_scale_log_probs(
-    model: Any,
-    image: RGBImage,
-    scales: Sequence[float] = (0.75, 1.0, 1.5),
-    *,
-    short_side: int = 322,
-    patch: int = PATCH,
-    crop: int = 322,
-    keep_aspect: bool = False,
-    **window_settings: Any,
-) -> torch.Tensor:
-    """Mean of the scores over several sizes of the image: uint8 [H, W, 3] -> float32 [K, h, w] at scale 1.
-
-    Each scale s is resized to s · `short_side` and run through `sliding_window_log_probs`. The reference code makes no
-    side smaller than a window, so that 0.75 distorts a 1024 x 2048 image to 322 x 476; with `keep_aspect` the smaller
-    image is padded by reflection instead.
-    """
-    if not scales or min(scales) <= 0:
-        raise ValueError(f"Expected `scales` to hold positive numbers, but got {tuple(scales)!r}.")
-    target_hw = resize_for_windows(image, short_side, patch).shape[:2]
-    maps = []
-    for scale in scales:
-        resized = resize_for_windows(
-            image, round(short_side * scale), patch, minimum_side=None if keep_aspect else crop
-        )
-        maps.append(sliding_window_log_probs(model, network_pixels(resized), crop=crop, **window_settings))
-    return mean_of_scales(maps, target_hw)
 
 
 def mean_of_scales(maps: Sequence[torch.Tensor], size_hw: tuple[int, int]) -> torch.Tensor:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from mbps_dataset.stages.overclustering import class_logits, cluster_logits, collect_tokens, fit_kmeans, unit_rows
+from mbps_dataset.stages.overclustering import cluster_logits, collect_tokens, fit_kmeans, unit_rows
 from tests.examples import examples
 
 
@@ -109,12 +109,6 @@ def test_scores_are_cosines_in_either_library() -> None:
     torch.testing.assert_close(cluster_logits(torch.from_numpy(codes), centroids), torch.from_numpy(scores))
 
 
-def test_classes_take_their_best_cluster() -> None:
-    logits = np.array([0.2, -0.5, 0.7, 0.9], dtype=np.float32).reshape(4, 1, 1)
-    named = class_logits(logits, np.array([1, 3, 1, 255]), 4)
-    assert named[:, 0, 0].tolist() == pytest.approx([0, 0.7, 0, -0.5])
-
-
 def test_bad_input() -> None:
     tokens = np.random.default_rng(0).standard_normal((5, 3))
     with pytest.raises(ValueError, match="at least 6 distinct tokens for 6 clusters, but got 5"):
@@ -127,7 +121,5 @@ def test_bad_input() -> None:
         fit_kmeans(tokens, 0)
     with pytest.raises(ValueError, match="with the same C"):
         cluster_logits(np.zeros((4, 2, 2), dtype=np.float32), tokens)
-    with pytest.raises(ValueError, match="one class per cluster, but got 2 for 3"):
-        class_logits(np.zeros((3, 1, 1), dtype=np.float32), np.array([0, 1]), 19)
     with pytest.raises(ValueError, match="`valid` to have the shape of the cells"):
         collect_tokens(np.zeros((2, 4, 4), dtype=np.float32), grid_hw=(2, 2), valid=np.ones((4, 4), dtype=bool))

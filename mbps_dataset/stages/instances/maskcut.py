@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.stages.instances.class_vote import vote_classes
-from mbps_dataset.stages.instances.inputs import semantic_map, thing_ids
+from mbps_dataset.stages.instances.inputs import thing_ids
 from mbps_dataset.stages.instances.mask_refinement import refine_mask
 from mbps_dataset.stages.instances.normalised_cut import (
     Solver,
@@ -37,32 +37,6 @@ _LARGEST_REPEAT = 0.5
 _SMALLEST_SHARE = 0.01
 
 
-def split_by_maskcut(
-    semantic: ArrayLike,
-    features: ArrayLike,
-    things: Iterable[int],
-    *,
-    image: NDArray[np.uint8] | None = None,
-    threshold: float = 0.15,
-    masks: int = 3,
-    tiles: tuple[int, int] = (1, 1),
-    solver: Solver = "lanczos",
-    corner_rule: bool = True,
-) -> Instances:
-    """Objects of the image by repeated normalised cuts, those of thing classes kept.
-
-    `semantic` [H, W] class ids; `features` [h, w, C] of the patches, covering the same picture; `things` class ids;
-    `image` uint8 [H, W, 3] RGB for the CRF, none for no CRF; `threshold` tau on the cosine (0.15 in the published
-    annotations); `masks` at most this many per tile; `tiles` (rows, columns) cut on their own. By falling area.
-
-    Errors: ValueError if a size does not fit or features are not finite.
-    """
-    labels = semantic_map(semantic)
-    found = cut_objects(features, labels.shape, image=image, threshold=threshold, masks=masks, tiles=tiles,
-                        solver=solver, corner_rule=corner_rule)  # fmt: skip
-    return things_by_area(found, labels, things)
-
-
 def cut_objects(
     features: ArrayLike,
     shape: tuple[int, int],
@@ -74,9 +48,14 @@ def cut_objects(
     solver: Solver = "lanczos",
     corner_rule: bool = True,
 ) -> Instances:
-    """The objects of `split_by_maskcut` before any class map is looked at, of size `shape` (H, W), in the order found.
+    """Objects of the image by repeated normalised cuts, of size `shape` (H, W), in the order found; see `things_by_area`.
 
+    `features` [h, w, C] of the patches, covering the same picture; `image` uint8 [H, W, 3] RGB for the CRF, none for no
+    CRF; `threshold` tau on the cosine (0.15 in the published annotations); `masks` at most this many per tile; `tiles`
+    (rows, columns) cut on their own. TokenCut's one object is that of ``masks=1, corner_rule=False`` and tau 0.2.
     This is the expensive half, and it depends on the picture alone. Classes are unknown, scores 1.
+
+    Errors: ValueError if a size does not fit or features are not finite.
     """
     grid = feature_grid(np.asarray(features))
     if image is not None and image.shape[:2] != tuple(shape):
@@ -92,21 +71,6 @@ def cut_objects(
     if image is not None:
         found = [mask for mask in (refine_mask(mask, image) for mask in found) if mask is not None]
     return Instances(np.stack(found)) if found else Instances.empty(shape)
-
-
-def split_by_tokencut(
-    semantic: ArrayLike,
-    features: ArrayLike,
-    things: Iterable[int],
-    *,
-    image: NDArray[np.uint8] | None = None,
-    threshold: float = 0.2,
-    solver: Solver = "lanczos",
-) -> Instances:
-    """The one object that TokenCut finds, if it is a thing: a single cut, the seed's side, no corner rule."""
-    return split_by_maskcut(
-        semantic, features, things, image=image, threshold=threshold, masks=1, solver=solver, corner_rule=False
-    )
 
 
 def mask_cut(

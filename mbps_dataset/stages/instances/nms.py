@@ -1,8 +1,7 @@
 """Several sets of detections become one: mask-IoU non-maximum suppression.
 
 Used to join the same detector at several scales or several detectors (the report's multi-scale and ensemble rows, IoU
-0.3), and by CUPS in its soft form (matrix NMS; Wang et al., SOLOv2, NeurIPS 2020). Overlaps are counted on runs of
-pixels, never on full-frame masks (ours).
+0.3). Overlaps are counted on runs of pixels, never on full-frame masks (ours).
 """
 
 from __future__ import annotations
@@ -51,18 +50,3 @@ def suppress_overlaps(instances: Instances, *, max_iou: float = 0.3, per_class: 
 def merge_detections(parts: Iterable[Instances], *, max_iou: float = 0.3, per_class: bool = False) -> Instances:
     """Several detectors or scales of one image as one set, overlaps suppressed; see `suppress_overlaps`."""
     return suppress_overlaps(Instances.concatenate(parts), max_iou=max_iou, per_class=per_class)
-
-
-def matrix_nms(instances: Instances, *, sigma: float = 2.0) -> Instances:
-    """Gaussian matrix NMS within each class: by falling decayed score; none is dropped.
-
-    score_j · min over higher i of exp(−sigma · iou_ij²) / exp(−sigma · c_i²),   c_i = max over higher k of iou_ki
-    """
-    ordered = instances.select(np.argsort(-instances.scores, kind="stable"))
-    if not len(ordered):
-        return ordered
-    overlap = np.triu(mask_iou(ordered), k=1) * (ordered.class_ids[:, None] == ordered.class_ids)
-    compensation = overlap.max(axis=0)[:, None]
-    decay = (np.exp(-sigma * overlap**2) / np.exp(-sigma * compensation**2)).min(axis=0)
-    decayed = ordered.replace(scores=ordered.scores * decay)
-    return decayed.select(np.argsort(-decayed.scores, kind="stable"))

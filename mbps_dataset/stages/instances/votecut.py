@@ -24,7 +24,7 @@ from scipy import ndimage
 
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.stages.instances.class_vote import vote_classes
-from mbps_dataset.stages.instances.inputs import semantic_map, thing_ids
+from mbps_dataset.stages.instances.inputs import thing_ids
 from mbps_dataset.stages.instances.mask_refinement import refine_mask
 from mbps_dataset.stages.instances.normalised_cut import Solver, affinity, feature_grid, second_eigenvector
 from mbps_dataset.stages.instances.types import Instances
@@ -34,30 +34,6 @@ _GRID = 60
 _MOST_PARTS = 30
 _SMALLEST_SIDE = 5
 _PIVOT_MOVES = 5
-
-
-def split_by_votecut(
-    semantic: ArrayLike,
-    features: Sequence[ArrayLike],
-    things: Iterable[int],
-    *,
-    image: NDArray[np.uint8] | None = None,
-    threshold: float = 0.15,
-    min_agreement: float = 0.2,
-    min_resemblance: float = 0.6,
-    max_masks: int = 10,
-    solver: Solver = "lanczos",
-) -> Instances:
-    """Objects several networks agree on, those of thing classes kept; by falling score, members / most members.
-
-    `semantic` [H, W] class ids; `features` one array [h, w, C] per network, each covering the same picture; `things`
-    class ids; `image` uint8 [H, W, 3] RGB for the CRF, none for no CRF; `threshold` tau on the cosine; `min_agreement`
-    share of members above which a pixel belongs to the mask; `min_resemblance` IoU above which candidates are partners.
-    """
-    labels = semantic_map(semantic)
-    found = agreed_objects(features, labels.shape, image=image, threshold=threshold, min_agreement=min_agreement,
-                           min_resemblance=min_resemblance, max_masks=max_masks, solver=solver)  # fmt: skip
-    return things_by_votes(found, labels, things)
 
 
 def agreed_objects(
@@ -71,8 +47,11 @@ def agreed_objects(
     max_masks: int = 10,
     solver: Solver = "lanczos",
 ) -> Instances:
-    """The objects of `split_by_votecut` before any class map is looked at, of size `shape` (H, W), by falling score.
+    """Objects several networks agree on, of size `shape` (H, W); by falling score, members / most members.
 
+    `features` one array [h, w, C] per network, each covering the same picture; `image` uint8 [H, W, 3] RGB for the CRF,
+    none for no CRF; `threshold` tau on the cosine; `min_agreement` share of members above which a pixel belongs to the
+    mask; `min_resemblance` IoU above which candidates are partners. `things_by_votes` gives them classes.
     This is the expensive half, and it depends on the picture alone. Classes are unknown.
     """
     candidates = [

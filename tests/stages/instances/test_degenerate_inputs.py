@@ -17,13 +17,11 @@ from mbps_dataset.stages.instances import (
     merge_by_depth,
     split_by_depth,
     split_by_detections,
-    split_by_maskcut,
-    split_by_tokencut,
-    split_by_votecut,
     watershed_by_depth,
     with_leftover_components,
 )
 from tests.examples import examples
+from tests.stages.instances.cuts import maskcut, tokencut, votecut
 from tests.stages.instances.scenes import THINGS, fragmented_street
 
 
@@ -47,9 +45,9 @@ METHODS: dict[str, Method] = {
     "fallback": lambda semantic, things: with_leftover_components(
         Instances.empty(semantic.shape), semantic, things, min_area=1
     ),
-    "maskcut": lambda semantic, things: split_by_maskcut(semantic, FEATURES, things),
-    "tokencut": lambda semantic, things: split_by_tokencut(semantic, FEATURES, things),
-    "votecut": lambda semantic, things: split_by_votecut(semantic, [FEATURES, FEATURES[:5]], things),
+    "maskcut": lambda semantic, things: maskcut(semantic, FEATURES, things),
+    "tokencut": lambda semantic, things: tokencut(semantic, FEATURES, things),
+    "votecut": lambda semantic, things: votecut(semantic, [FEATURES, FEATURES[:5]], things),
     "detections": lambda semantic, things: split_by_detections(semantic, everything(semantic.shape), things),
 }
 OF_REGIONS = ("depth gradient", "watershed", "connected components", "fallback")

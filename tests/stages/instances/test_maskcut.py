@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mbps_dataset.stages.instances import split_by_maskcut, split_by_tokencut
 from mbps_dataset.stages.instances.maskcut import mask_cut
+from tests.stages.instances.cuts import maskcut, tokencut
 from tests.stages.instances.feature_scenes import OBJECTS, feature_scene, semantic_of
 from tests.stages.instances.scenes import THINGS
 
@@ -39,7 +39,7 @@ def test_stops_when_a_mask_repeats_or_is_tiny() -> None:
 
 def test_instances_have_the_class_below_them() -> None:
     numbers, features = feature_scene(2, noise=0.1)
-    found = split_by_maskcut(semantic_of(numbers), features, THINGS)
+    found = maskcut(semantic_of(numbers), features, THINGS)
     assert sorted(found.class_ids) == [13, 14, 15]
     for class_id, mask in zip(found.class_ids, found.masks()):
         np.testing.assert_array_equal(mask, semantic_of(numbers) == class_id)
@@ -49,15 +49,15 @@ def test_instances_have_the_class_below_them() -> None:
 
 def test_only_things_are_kept() -> None:
     numbers, features = feature_scene(2, noise=0.1)
-    assert split_by_maskcut(semantic_of(numbers), features, [14]).class_ids.tolist() == [14]
-    assert len(split_by_maskcut(semantic_of(numbers), features, [])) == 0
-    assert len(split_by_maskcut(np.full((240, 240), 255, np.uint8), features, THINGS)) == 0
+    assert maskcut(semantic_of(numbers), features, [14]).class_ids.tolist() == [14]
+    assert len(maskcut(semantic_of(numbers), features, [])) == 0
+    assert len(maskcut(np.full((240, 240), 255, np.uint8), features, THINGS)) == 0
 
 
 def test_tokencut_finds_one_object() -> None:
     numbers, features = feature_scene(2, noise=0.1)
     features[numbers > 1] = features[0, 0]
-    found = split_by_tokencut(semantic_of(numbers), features, THINGS)
+    found = tokencut(semantic_of(numbers), features, THINGS)
     np.testing.assert_array_equal(found.masks(), semantic_of(numbers)[None] == 13)
 
 
@@ -65,14 +65,14 @@ def test_tiles_are_cut_on_their_own() -> None:
     numbers, features = feature_scene(0, noise=0.1)
     wide = np.concatenate([features, features], axis=1)
     semantic = semantic_of(np.concatenate([numbers, numbers], axis=1))
-    assert len(split_by_maskcut(semantic, wide, THINGS, masks=3)) <= 3
-    found = split_by_maskcut(semantic, wide, THINGS, masks=3, tiles=(1, 2))
+    assert len(maskcut(semantic, wide, THINGS, masks=3)) <= 3
+    found = maskcut(semantic, wide, THINGS, masks=3, tiles=(1, 2))
     assert sorted(found.class_ids) == [13, 13, 14, 14, 15, 15]
 
 
 def test_features_without_any_structure() -> None:
     assert mask_cut(np.ones((6, 6, 4)), 0.15, 3) == []
-    assert len(split_by_maskcut(np.full((48, 48), 13, np.uint8), np.ones((6, 6, 4)), THINGS)) == 0
+    assert len(maskcut(np.full((48, 48), 13, np.uint8), np.ones((6, 6, 4)), THINGS)) == 0
 
 
 def test_the_crf_follows_the_picture() -> None:
@@ -81,14 +81,14 @@ def test_the_crf_follows_the_picture() -> None:
     picture = np.random.default_rng(0).integers(0, 12, (90, 90, 3)).astype(np.uint8)
     # In the picture the object reaches two pixels further to the right than its patches say.
     picture[45:75, 48:80] += 200
-    plain = split_by_maskcut(semantic, features, [14], masks=3)
-    refined = split_by_maskcut(semantic, features, [14], masks=3, image=picture)
+    plain = maskcut(semantic, features, [14], masks=3)
+    refined = maskcut(semantic, features, [14], masks=3, image=picture)
     assert plain.boxes().tolist() == [[48, 45, 30, 30]]
     assert refined.boxes().tolist() == [[48, 45, 32, 30]]
 
 
 def test_says_what_is_wrong() -> None:
     with pytest.raises(ValueError, match=r"`image` and `semantic` to share \(H, W\), but got \(8, 9\) and \(8, 8\)"):
-        split_by_maskcut(np.zeros((8, 8), int), np.ones((4, 4, 2)), THINGS, image=np.zeros((8, 9, 3), np.uint8))
+        maskcut(np.zeros((8, 8), int), np.ones((4, 4, 2)), THINGS, image=np.zeros((8, 9, 3), np.uint8))
     with pytest.raises(ValueError, match=r"`tiles` between \(1, 1\) and the grid's \(4, 4\), but got \(0, 2\)"):
-        split_by_maskcut(np.zeros((8, 8), int), np.ones((4, 4, 2)), THINGS, tiles=(0, 2))
+        maskcut(np.zeros((8, 8), int), np.ones((4, 4, 2)), THINGS, tiles=(0, 2))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mbps_dataset.stages.instances import Instances, mask_iou, matrix_nms, merge_detections, suppress_overlaps
+from mbps_dataset.stages.instances import Instances, mask_iou, merge_detections, suppress_overlaps
 from tests.examples import examples
 
 
@@ -45,12 +45,3 @@ def test_several_scales_become_one_set() -> None:
     assert len(merge_detections([Instances.empty((2, 20))])) == 0
     with pytest.raises(ValueError, match="instances of one image size"):
         merge_detections([small, Instances.empty((3, 3))])
-
-
-def test_matrix_nms_decays_instead_of_dropping() -> None:
-    detections = Instances(bars((0, 8), (0, 4), (12, 20)), scores=[0.9, 0.8, 0.7])
-    decayed = matrix_nms(detections, sigma=2.0)
-    # The second overlaps the first by 1/2: its score falls by exp(-2 / 4); the others overlap nothing.
-    assert decayed.areas.tolist() == [16, 16, 8]
-    np.testing.assert_allclose(decayed.scores, [0.9, 0.7, 0.8 * np.exp(-0.5)])
-    assert len(matrix_nms(Instances.empty((2, 20)))) == 0

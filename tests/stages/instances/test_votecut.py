@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbps_dataset.stages.instances import split_by_votecut
 from mbps_dataset.stages.instances.votecut import exact_kmeans_1d, vote
 from tests.examples import examples
+from tests.stages.instances.cuts import votecut
 from tests.stages.instances.feature_scenes import feature_scene, semantic_of
 from tests.stages.instances.scenes import THINGS
 
@@ -55,8 +55,8 @@ def test_the_pivot_moves_to_the_member_that_resembles_the_others_most() -> None:
 
 def test_nothing_to_vote_on() -> None:
     assert vote([], 0.2, 0.6) == []
-    assert len(split_by_votecut(np.full((48, 48), 13, np.uint8), [], THINGS)) == 0
-    assert len(split_by_votecut(np.full((48, 48), 13, np.uint8), [np.ones((6, 6, 4))], THINGS)) == 0
+    assert len(votecut(np.full((48, 48), 13, np.uint8), [], THINGS)) == 0
+    assert len(votecut(np.full((48, 48), 13, np.uint8), [np.ones((6, 6, 4))], THINGS)) == 0
 
 
 def test_networks_that_agree_find_the_object() -> None:
@@ -66,7 +66,7 @@ def test_networks_that_agree_find_the_object() -> None:
         features[numbers > 1] = features[0, 0]
         networks.append(features)
     semantic = semantic_of(np.where(numbers == 1, 1, 0))
-    found = split_by_votecut(semantic, networks, THINGS)
+    found = votecut(semantic, networks, THINGS)
     assert found.class_ids[0] == 13 and found.scores[0] == 1.0
     mask, truth = found.mask(0), semantic == 13
     assert (mask & truth).sum() / (mask | truth).sum() > 0.9
@@ -77,10 +77,10 @@ def test_grids_of_different_size_vote_together() -> None:
     numbers, features = feature_scene(1, noise=0.2)
     features[numbers > 1] = features[0, 0]
     networks = [features, features[::2, ::2]]
-    found = split_by_votecut(semantic_of(np.where(numbers == 1, 1, 0)), networks, THINGS, max_masks=1)
+    found = votecut(semantic_of(np.where(numbers == 1, 1, 0)), networks, THINGS, max_masks=1)
     assert found.class_ids.tolist() == [13]
 
 
 def test_names_bad_features() -> None:
     with pytest.raises(ValueError, match=r"patch features \(h, w, C\)"):
-        split_by_votecut(np.zeros((8, 8), int), [np.ones((4, 4))], THINGS)
+        votecut(np.zeros((8, 8), int), [np.ones((4, 4))], THINGS)
