@@ -15,6 +15,7 @@ from mbps_dataset.ablation.view import View
 from mbps_dataset.errors import InputError, WeightsError
 from mbps_dataset.formats.image_segmentation import cityscapes_labels
 from mbps_dataset.labelling.labelling import Labelling
+from mbps_dataset.labelling.stage_row import label
 from mbps_dataset.metrics import PanopticQuality
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import Frame, ScenesSource, Source
@@ -90,7 +91,7 @@ def test_the_first_row_is_what_the_recipe_labels(measured, store):
     for frame in label_set.frames("validation"):
         truth = frame.truth()
         true = cityscapes_labels(truth.label_ids, truth.instance_ids, taxonomy.LABEL_ID_TO_TRAIN_ID, frame.image_id)
-        labelled = label_set.pipeline.label(frame, calibration)
+        labelled = label(label_set.calibrated_run().visit(frame))
         classes = np.full(truth.label_ids.shape, 255)
         for segment in labelled.segments:
             classes[labelled.panoptic == segment["id"]] = segment["category_id"]

@@ -20,6 +20,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import pyarrow.parquet as parquet
 import torch
 
 from mbps_dataset.labelling.labelling import Labelling
+from mbps_dataset.labelling.stage_row import label
 from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import get_recipe
@@ -56,9 +58,10 @@ def write_images(folder: Path, images: int, height: int, width: int) -> None:
 def bare_pipeline(images: Path, store: Path, calibration_from: Labelling) -> None:
     """Label and encode every image, one after the other; nothing but the stages' own store is written."""
     label_set = Labelling(calibration_from.recipe, FolderSource(images), Store(store))
-    calibration = label_set.calibration(isolate=False)
+    run = label_set.calibrated_run(isolate=False)
+    calibration = run.calibration
     for frame in label_set.frames("train"):
-        labelled = label_set.pipeline.label(frame, calibration)
+        labelled = replace(label(run.visit(frame)), image=frame.image_bytes())
         encode(labelled, len(calibration.classes), calibration.palette(), with_image=True)
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mbps_dataset.labelling.pipeline import Pipeline
+import torch
 from PIL import Image
 
 from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.folder import LabelSetFolder
-from mbps_dataset.sources import FolderSource, Frame
+from mbps_dataset.sources import FolderSource
 from tests.tiny import tiny_label_set, tiny_settings
 
 
@@ -165,10 +165,10 @@ def tree(folder: Path) -> dict[str, int]:
     return {str(p): p.lstat().st_mtime_ns for p in sorted(folder.rglob("*"))}
 
 
-def slope(_: Pipeline, frame: Frame, __: object) -> dict[str, np.ndarray]:
+def slope(_: object, prepared: torch.Tensor, *, flip: str) -> np.ndarray:
     """Stands for the depth network, which would take most of the test's time: the image is decoded, depth is a slope."""
-    height, width = frame.image().shape[:2]
-    return {"depth": np.linspace(40, 5, height, dtype=np.float32)[:, None].repeat(width, axis=1)}
+    height, width = prepared.shape[-2:]
+    return np.linspace(40, 5, height, dtype=np.float32)[:, None].repeat(width, axis=1)
 
 
 def test_two_hundred_mangled_inputs(tmp_path, monkeypatch):
@@ -186,7 +186,7 @@ def test_two_hundred_mangled_inputs(tmp_path, monkeypatch):
     ids = {frame.image_id: frame for frame in source.frames("train")}
     assert len(ids) >= 200
     settings = [each for each in settings if not each.startswith("depth.")]
-    monkeypatch.setattr(Pipeline, "_compute_depth", slope)
+    monkeypatch.setattr("mbps_dataset.stages.depth.predict", slope)
     before = tree(inputs), sorted(p.name for p in tmp_path.iterdir())
 
     label_set = tiny_label_set(inputs, output / "stages", settings)

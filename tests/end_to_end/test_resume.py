@@ -161,7 +161,7 @@ def test_without_the_store_a_finished_set_stays_as_it_is(inputs, settings, undis
     shutil.copytree(undisturbed, output)
     shutil.rmtree(output / "stages")
     monkeypatch.setattr(
-        "mbps_dataset.labelling.pipeline.Pipeline.run", lambda *_: pytest.fail("a network was run for nothing")
+        "mbps_dataset.models.networks.load", lambda *_: pytest.fail("a network was loaded for nothing")
     )
     build(tiny_label_set(inputs, output / "stages", settings), output, workers=1, progress=False)
     assert digests(output) == digests(undisturbed)

@@ -80,7 +80,7 @@ def test_columns_are_what_the_card_says(arguments):
 
 
 def test_recipes_are_configurations():
-    assert datasets.get_dataset_config_names("mbps-pseudo") == list(mbps_dataset.recipe.RECIPES)
+    assert datasets.get_dataset_config_names("mbps-pseudo") == list(RECIPES)
 
 
 def test_provenance_is_written_beside_the_cache(arguments):
@@ -107,7 +107,7 @@ def test_identity_follows_files_not_their_place(small_label_set, tmp_path):
 
     def identity(folder):
         config = mbps_dataset.MBPSConfig(name="demo", data_dir=str(folder), store=str(tmp_path / "store"))
-        return config.open_label_set().identity()
+        return config.open_label_set().identity
 
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

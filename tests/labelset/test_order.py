@@ -31,7 +31,7 @@ def test_an_order_opens_the_same_label_set(begun):
     output, label_set = begun
     order = BuildOrder.read(output)
     assert order is not None and order.recipe == label_set.recipe
-    assert order.open(output).identity() == label_set.identity()
+    assert order.open(output).identity == label_set.identity
 
 
 def test_a_finished_set_is_its_own_order(inputs, settings, tmp_path):
@@ -39,7 +39,7 @@ def test_a_finished_set_is_its_own_order(inputs, settings, tmp_path):
     build(label_set, tmp_path, workers=1, progress=False)
     shutil.rmtree(tmp_path / "stages")
     order = BuildOrder.read(tmp_path)
-    assert order is not None and order.limit == 2 and order.open(tmp_path).identity() == label_set.identity()
+    assert order is not None and order.limit == 2 and order.open(tmp_path).identity == label_set.identity
 
 
 def test_a_damaged_order_is_none(begun):
@@ -89,7 +89,7 @@ def test_other_images_are_refused(begun):
 def test_images_that_moved_are_the_same_images(begun, inputs, settings, tmp_path):
     output, label_set = begun
     build(label_set, output, workers=1, progress=False)
-    identity = label_set.identity()
+    identity = label_set.identity
     shutil.move(inputs / "photos", inputs / "moved")
     try:
         with pytest.raises(InputError, match="was begun from there; give the new place to `mbps build --data-dir"):
@@ -100,7 +100,7 @@ def test_images_that_moved_are_the_same_images(begun, inputs, settings, tmp_path
         from mbps_dataset.sources import FolderSource
 
         moved = Labelling(label_set.recipe, FolderSource(inputs / "moved"), label_set.store)
-        assert moved.identity() == identity
+        assert moved.identity == identity
         assert build(moved, output, workers=1, progress=False).rows == 3
     finally:
         shutil.move(inputs / "moved", inputs / "photos")

@@ -9,9 +9,9 @@ import pyarrow.parquet as parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mbps_dataset.labelling.label_rows import row_digest
 
 from mbps_dataset.errors import InputError
+from mbps_dataset.labelling.stage_row import row_digest
 from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.labelset.shards import finished_note, plan, read_note, write_shard
@@ -91,7 +91,7 @@ def test_a_failing_row_leaves_no_file(inputs, settings, tmp_path):
 def test_notes_are_made_again_only_if_the_document_vouches(inputs, settings, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "set")
     label_set = tiny_label_set(inputs, tmp_path / "set/stages", settings)
-    identity, shard = label_set.identity(), plan(label_set)[0]
+    identity, shard = label_set.identity, plan(label_set)[0]
     note = read_note(label_set.store, shard, identity)
     shutil.rmtree(tmp_path / "set/stages/shards")
     assert finished_note(label_set.store, tmp_path / "set", shard, identity, {}) is None
