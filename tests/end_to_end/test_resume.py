@@ -26,9 +26,10 @@ DAMAGES = 24
 
 
 def digests(root: Path) -> dict[str, str]:
-    """SHA-256 of everything a user of the set sees."""
-    files = [*(root / "data").iterdir(), root / "labelset.json", root / "README.md", root / "recipe.json"]
-    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files if p.suffix != ".tmp"}
+    """SHA-256 of everything a user of the set sees: no temporary file, and nothing that was moved aside."""
+    data = [path for path in (root / "data").iterdir() if not path.name.startswith(".")]
+    files = [*data, root / "labelset.json", root / "README.md", root / "recipe.json"]
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 @pytest.fixture(scope="module")

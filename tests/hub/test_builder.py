@@ -13,6 +13,7 @@ import pytest
 
 import mbps_dataset
 from mbps_dataset.errors import InputError, RecipeError, WeightsError
+from mbps_dataset.named_recipes import RECIPES
 from tests.conftest import SMALL_SCENES
 
 
