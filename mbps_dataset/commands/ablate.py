@@ -6,8 +6,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mbps_dataset.named_recipes import RECIPES, get_recipe
+
+
+if TYPE_CHECKING:
+    from mbps_dataset.sources import Source
 
 
 HELP = "measure which component contributes what, in the report's tables, on a source with ground truth"
@@ -90,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _open_source(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _open_source(arguments: argparse.Namespace) -> Source:
     """The source as `mbps build` opens it; rendered scenes are validation scenes, as many as are measured."""
     from mbps_dataset.hub.builder import MBPSConfig
 

@@ -6,9 +6,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.metrics import CONVENTIONS, MATCHINGS, MODES
+
+
+if TYPE_CHECKING:
+    from mbps_dataset.scoring.score import Score
 
 
 HELP = "score labels against ground truth, or check published rows"
@@ -151,7 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _hub_entries(scored, dataset_id: str) -> str:  # type: ignore[no-untyped-def]
+def _hub_entries(scored: Score, dataset_id: str) -> str:
     """PQ, SQ, RQ and mIoU as the Hub's evaluation results, with convention and matching in the notes."""
     import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml

@@ -18,6 +18,7 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -155,8 +156,13 @@ class DatasetRepository:
         for first in range(0, len(additions), FILES_AT_ONCE):
             batch = list(additions[first : first + FILES_AT_ONCE])
             persistently(
-                lambda batch=batch: self.api.preupload_lfs_files(  # type: ignore[misc]
-                    self.repo_id, batch, repo_type="dataset", revision=self.branch, free_memory=False
+                partial(
+                    self.api.preupload_lfs_files,
+                    self.repo_id,
+                    batch,
+                    repo_type="dataset",
+                    revision=self.branch,
+                    free_memory=False,
                 ),
                 f"Cannot upload to {self.repo_id}",
                 wait=self.wait,

@@ -10,17 +10,20 @@ from mbps_dataset.scenes.primitives import Colour
 def vary(rng: random.Random, colour: Colour, amount: float = 0.06) -> Colour:
     """The colour with some other brightness and a slight other hue."""
     gain = 1 + rng.gauss(0, 1.5 * amount)
-    return tuple(min(max(c * gain + rng.gauss(0, amount * 0.35), 0.02), 1.0) for c in colour)  # type: ignore[return-value]
+    red, green, blue = (min(max(c * gain + rng.gauss(0, amount * 0.35), 0.02), 1.0) for c in colour)
+    return red, green, blue
 
 
 def mix(a: Colour, b: Colour, t: float) -> Colour:
     """`a` at t = 0, `b` at t = 1."""
-    return tuple(p + (q - p) * t for p, q in zip(a, b))  # type: ignore[return-value]
+    red, green, blue = (p + (q - p) * t for p, q in zip(a, b))
+    return red, green, blue
 
 
 def shade(colour: Colour, gain: float) -> Colour:
     """The colour, darker or brighter."""
-    return tuple(min(c * gain, 1.0) for c in colour)  # type: ignore[return-value]
+    red, green, blue = colour
+    return min(red * gain, 1.0), min(green * gain, 1.0), min(blue * gain, 1.0)
 
 
 CAR = (
