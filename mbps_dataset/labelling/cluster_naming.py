@@ -44,9 +44,7 @@ def name_clusters(run: Run, frames: Iterable[Frame]) -> tuple[Names | None, tupl
             "--set naming.method=file --set naming.file=…, or leave clusters unnamed with --set naming.method=none."
         )
     named = naming.name_by_hungarian(counts) if hungarian else naming.name_by_majority(counts)
-    return tuple(int(k) for k in named.cluster_to_class), (
-        f"cluster names: {settings.method} against {with_truth} label maps",
-    )
+    return named, (f"cluster names: {settings.method} against {with_truth} label maps",)
 
 
 def _count_pairs(

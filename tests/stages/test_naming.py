@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from itertools import permutations
 
 import numpy as np
@@ -10,13 +9,10 @@ from hypothesis import strategies as st
 
 from mbps_dataset.errors import CalibrationError
 from mbps_dataset.stages.naming import (
-    Naming,
     hungarian_assignment,
     majority_assignment,
     name_by_hungarian,
     name_by_majority,
-    name_from_table,
-    unnamed,
 )
 from mbps_dataset.taxonomy import CLASSES_27
 from tests.examples import examples
@@ -50,36 +46,17 @@ def test_27_clusters_get_train_ids() -> None:
     counts = np.ones((27, 27), dtype=np.int64)
     counts[np.arange(27), order] = 1000
     naming = name_by_hungarian(counts)
-    by_name = {CLASSES_27[class_id].name: naming.cluster_to_class[cluster] for cluster, class_id in enumerate(order)}
+    by_name = {CLASSES_27[class_id].name: naming[cluster] for cluster, class_id in enumerate(order)}
     assert (by_name["road"], by_name["car"], by_name["bicycle"]) == (0, 13, 18)
     assert (by_name["polegroup"], by_name["caravan"], by_name["trailer"]) == (5, 13, 14)
     void = {"parking", "rail track", "guard rail", "bridge", "tunnel"}
     assert {name for name, train_id in by_name.items() if train_id == 255} == void
-    assert naming.used_labels and naming.method == "hungarian"
 
 
 def test_majority_shares_names_and_leaves_unseen_clusters_void() -> None:
     counts = np.array([[1, 5, 5], [0, 0, 9], [0, 0, 0], [3, 2, 1]])
     assert majority_assignment(counts).tolist() == [1, 2, 255, 0]
-    naming = name_by_majority(counts)
-    assert naming.cluster_to_class == (1, 2, 255, 0) and naming.used_labels
-
-
-def test_a_table_is_applied_to_a_map() -> None:
-    clusters = np.array([[0, 1], [2, 9]], dtype=np.uint16)
-    named = name_from_table(np.array([7, 255, 13], dtype=np.uint8)).apply(clusters)
-    assert named.tolist() == [[7, 255], [13, 255]] and named.dtype == np.uint8
-
-
-def test_no_naming_changes_nothing() -> None:
-    clusters = np.array([[0, 299]], dtype=np.uint16)
-    naming = unnamed(300)
-    assert naming.apply(clusters) is clusters and not naming.used_labels
-
-
-@pytest.mark.parametrize("naming", [unnamed(300), name_from_table(np.array([3, 255])), Naming("majority", (), True)])
-def test_namings_survive_json(naming: Naming) -> None:
-    assert Naming.from_dict(json.loads(json.dumps(naming.to_dict()))) == naming
+    assert name_by_majority(counts) == (1, 2, 255, 0)
 
 
 def test_bad_input() -> None:
@@ -89,9 +66,3 @@ def test_bad_input() -> None:
         majority_assignment(np.zeros((3, 3)))
     with pytest.raises(CalibrationError, match="whole numbers of at least 0"):
         hungarian_assignment(np.array([[1, -1]]))
-    with pytest.raises(CalibrationError, match="method must be one of"):
-        Naming("guess", (0,), False)
-    with pytest.raises(CalibrationError, match="Class ids must be between 0 and 255"):
-        Naming("file", (256,), True)
-    with pytest.raises(CalibrationError, match="needs method, cluster_to_class and used_labels"):
-        Naming.from_dict({"method": "file"})
