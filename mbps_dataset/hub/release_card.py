@@ -15,13 +15,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
+from huggingface_hub import DatasetCard
 
 from mbps_dataset.errors import PublishError
 from mbps_dataset.hub.release import Release
 from mbps_dataset.labelset import card
 
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(r"\A\s*---\n.*?^---$", re.DOTALL | re.MULTILINE)
 _LIST = re.compile(r"\n*<!-- recipes of this repository -->.*?<!-- end of recipes -->\n*", re.DOTALL)
 
 
@@ -91,30 +92,31 @@ def repository_card(
         )
     configs = _with_entry(configs, configuration(release), make_default, repo_id)
     is_default = any(entry["config_name"] == release.recipe and entry.get("default") for entry in configs)
-    merged = _merged_metadata(metadata, card.metadata(release.document), ours_first=is_default)
+    ours = card.metadata(release.document)
+    merged = _merged_metadata(metadata, ours, ours_first=is_default)
     merged["configs"] = configs
     _drop_stale_info(merged, release.recipe)
+    merged = {key: merged[key] for key in ours} | merged  # in an order that pushing once more does not change
     body = _LIST.sub("\n", body)
     if is_default or not body.strip():
         body = recipe_body(release, repo_id, preview=f"{release.recipe}/preview.png")
     body = f"{body.strip()}\n{_list_of_recipes(configs, paths)}"
-    return f"---\n{yaml.safe_dump(merged, sort_keys=False, allow_unicode=True).strip()}\n---\n\n{body}"
+    return f"---\n{card.front_matter(merged)}\n---\n\n{body}"
 
 
 def split_card(text: str) -> tuple[dict[str, Any], str]:
     """Metadata and body of a card. Raises `PublishError` if the metadata cannot be read, rather than losing it."""
     text = text.replace("\r\n", "\n")
-    match = _FRONT_MATTER.match(text)
-    if match is None:
+    if not _FRONT_MATTER.match(text):  # about which DatasetCard would warn
         return {}, text
     try:
-        metadata = yaml.safe_load(match.group(1)) or {}
+        found = DatasetCard(text)
     except yaml.YAMLError as error:
         raise PublishError(f"The metadata of README.md is not YAML ({' '.join(str(error).split())}); "
                            "mend it on the Hub first.") from error  # fmt: skip
-    if not isinstance(metadata, dict):
-        raise PublishError("The metadata of README.md is not a mapping; mend it on the Hub first.")
-    return metadata, text[match.end() :]
+    except (ValueError, TypeError) as error:
+        raise PublishError("The metadata of README.md is not a mapping; mend it on the Hub first.") from error
+    return found.data.to_dict(), found.text
 
 
 def _with_entry(

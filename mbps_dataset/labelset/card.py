@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
+from huggingface_hub import DatasetCardData
 
 from mbps_dataset.labelling.calibration import Calibration
 
@@ -27,7 +27,7 @@ def render(document: Mapping[str, Any], *, quality: str | None = None, preview: 
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     calibration = Calibration.from_json(document["calibration"])
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        metadata=yaml.safe_dump(metadata(document), sort_keys=False, allow_unicode=True).strip(),
+        metadata=front_matter(metadata(document)),
         labelset=document,
         recipe=document["recipe"],
         classes=calibration.classes,
@@ -61,6 +61,11 @@ def metadata(document: Mapping[str, Any]) -> dict[str, Any]:
             }
         ],
     }
+
+
+def front_matter(metadata: Mapping[str, Any]) -> str:
+    """Metadata as the YAML between the dashes of a card, its keys in the order given."""
+    return DatasetCardData(**metadata).to_yaml(original_order=list(metadata))
 
 
 def description(document: Mapping[str, Any]) -> str:

@@ -44,6 +44,15 @@ def test_a_configuration_named_default_stays_the_default(release):
         merged(release, {"configs": [{"config_name": "default"}]}, make_default=True)
 
 
+@pytest.mark.parametrize(
+    "existing", [None, "---\nlanguage: [en]\nwidth: 3\nconfigs: []\nlicense: mit\n---\nTheirs.\n"]
+)
+def test_pushing_once_more_changes_nothing(release, existing):
+    once = repository_card(release, "org/x", existing, paths=())
+    assert repository_card(release, "org/x", once, paths=()) == once
+    assert once.startswith("---\nlicense: other\npretty_name: ") and ("width: 3" in once) == (existing is not None)
+
+
 def test_metadata_without_a_page_gets_ours(release):
     metadata, body = merged(release, {"license": "other"}, body="")
     assert "recipe `mbps`" in body and metadata["configs"][0]["default"] is True
@@ -54,6 +63,7 @@ def test_metadata_without_a_page_gets_ours(release):
     [
         ("---\nconfigs: {a: 1}\n---\n", "`configs` is not a list of named entries"),
         ("---\n- a\n---\n", "is not a mapping"),
+        ("---\n1: a\n---\n", "is not a mapping"),
         ("---\na: [\n---\n", "is not YAML"),
     ],
 )
