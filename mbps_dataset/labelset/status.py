@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mbps_dataset.errors import InputError
+from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelling.road import stages_of
 from mbps_dataset.labelling.stage_row import ROW
 from mbps_dataset.labelset.document_file import intact_document
 from mbps_dataset.labelset.order import BuildOrder
 from mbps_dataset.labelset.shards import Shard, plan
+from mbps_dataset.recipe import Recipe
 from mbps_dataset.store import Failure
 from mbps_dataset.store.pace import seconds_left
 
@@ -76,10 +78,18 @@ def _missing(label_set: Labelling, failed: set[str]) -> dict[str, int]:
 def _is_finished(output: Path, order: BuildOrder, planned: Sequence[Shard]) -> bool:
     document = intact_document(output / "labelset.json")
     return (
-        document.get("digests", {}).get("recipe") == order.recipe.digest()
+        _is_of(document, order.recipe)
         and document.get("source") == dict(order.source)
         and document.get("splits") == list(order.splits)
         and document.get("limit") == order.limit
         and set(document.get("files", {})) == {shard.path(output).name for shard in planned}
         and all(shard.path(output).is_file() for shard in planned)
     )
+
+
+def _is_of(document: Mapping[str, Any], recipe: Recipe) -> bool:
+    """Whether a ``labelset.json`` is of this recipe, whichever version wrote it."""
+    try:
+        return not Recipe.from_json(document["recipe"]).differences(recipe)
+    except (KeyError, RecipeError):
+        return False

@@ -7,6 +7,7 @@ import pytest
 from mbps_dataset import cli
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelset.build import build
+from mbps_dataset.labelset.document_file import intact_document, write_document
 from mbps_dataset.labelset.order import claim
 from mbps_dataset.labelset.status import build_status
 from tests.tiny import tiny_label_set, tiny_settings, write_depth
@@ -61,6 +62,19 @@ def test_a_finished_set_is_shown_although_its_images_are_gone(inputs, settings, 
         assert "was begun from there; give the new place" in capsys.readouterr().err
     finally:
         (inputs / "away").rename(inputs / "photos")
+
+
+def test_a_set_of_an_earlier_version_is_finished_although_its_digests_were_taken_otherwise(inputs, settings, tmp_path):
+    output = tmp_path / "set"
+    build(tiny_label_set(inputs, output / "stages", settings, limit=2), output, workers=1, progress=False)
+    document = intact_document(output / "labelset.json")
+    document["digests"]["recipe"] = "of all settings, paths included"
+    del document["digests"]["device"]
+    write_document(output / "labelset.json", document)
+    assert build_status(output).finished
+    document["recipe"]["settings"]["instances"]["min_area"] += 1
+    write_document(output / "labelset.json", document)
+    assert not build_status(output).finished
 
 
 def test_a_folder_of_something_else(tmp_path, capsys):
