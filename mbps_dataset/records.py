@@ -135,7 +135,7 @@ def encode(
 
 
 def validate(labelled: LabelledImage, class_count: int) -> None:
-    """Raise `ValueError` naming the image if shapes, ids, classes or areas of a record disagree."""
+    """Raises `ValueError` naming the image if shapes, ids, classes or areas of a record disagree."""
     name, shape = labelled.image_id, labelled.semantic.shape
     for column in ("depth", "instance", "panoptic"):
         if getattr(labelled, column).shape != shape:

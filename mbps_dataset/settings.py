@@ -44,7 +44,7 @@ class Settings:
 
 
 def require_ascending(settings: Settings, *names: str) -> None:
-    """Raise `RecipeError` naming the first of these pairs whose least value is above its largest."""
+    """Raises `RecipeError` naming the first of these pairs whose least value is above its largest."""
     for name in names:
         least, largest = getattr(settings, name)
         if least > largest:
@@ -52,7 +52,7 @@ def require_ascending(settings: Settings, *names: str) -> None:
 
 
 def validate(settings: Any, prefix: str = "") -> None:
-    """Raise `RecipeError` naming the first setting of a settings dataclass whose type or range is wrong."""
+    """Raises `RecipeError` naming the first setting of a settings dataclass whose type or range is wrong."""
     hints = typing.get_type_hints(type(settings))
     for declared in fields(settings):
         name, value = prefix + declared.name, getattr(settings, declared.name)

@@ -21,7 +21,7 @@ ACROSS = {
 """Tests of more than one file, by what they have in common."""
 OF_OTHER_FOLDERS = ("benchmarks", "builder_scripts", "end_to_end", "eval")
 
-NOTHING_TO_TEST = {"_version", "arrays", "errors", "scenes/arrays"}
+NOTHING_TO_TEST = {"_version", "arrays", "scenes/arrays"}
 """Names and constants only."""
 TESTED_WITH = {
     "__main__": "test_cli",

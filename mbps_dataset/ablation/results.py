@@ -88,7 +88,7 @@ def row_result(row: Row, measured: Sequence[Measurement]) -> RowResult:
 
 
 def check(name: str, result: PanopticResult) -> None:
-    """Raise `ImpossibleRowError` unless PQ, as printed, is the class mean of its printed parts."""
+    """Raises `ImpossibleRowError` unless PQ, as printed, is the class mean of its printed parts."""
     seen = [class_id for class_id, row in result.per_class.items() if row["n"] > 0]
     things = sum(class_id in taxonomy.THINGS_19 for class_id in seen)
     printed = {key: round(100 * getattr(result, key), DECIMALS) for key in ("pq", "pq_things", "pq_stuff")}

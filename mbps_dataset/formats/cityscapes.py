@@ -55,7 +55,7 @@ class Writer:
 
     @staticmethod
     def check(description: Description) -> None:
-        """Raise `InputError` if there are more classes than label ids."""
+        """Raises `InputError` if there are more classes than label ids."""
         if not description.named and len(description.class_names) > MOST_PSEUDO_CLASSES:
             raise InputError(
                 f"The 8-bit labelIds of Cityscapes hold {MOST_PSEUDO_CLASSES} pseudo-classes, but this label set has "

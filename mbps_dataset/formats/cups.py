@@ -55,7 +55,7 @@ class Writer:
 
     @staticmethod
     def check(description: Description) -> None:
-        """Raise `InputError` if the classes do not fit 8 bits."""
+        """Raises `InputError` if the classes do not fit 8 bits."""
         if len(description.class_names) > 255:
             raise InputError(
                 f"CUPS' 8-bit class maps hold 255 classes, but this label set has {len(description.class_names)}; "

@@ -122,7 +122,7 @@ def pairs(
 
 
 def check_pairs(predictions: LabelSource, truth: LabelSource, *, only_predicted: bool = False) -> None:
-    """Raise `InputError` unless both sides have the same images; see `pairs`."""
+    """Raises `InputError` unless both sides have the same images; see `pairs`."""
     without_truth = sorted(set(predictions) - set(truth))
     without_prediction = sorted(set(truth) - set(predictions))
     if without_truth:

@@ -91,7 +91,7 @@ def _write_split(
 
 
 def _check(row: LabelRow, description: Description) -> None:
-    """Raise `InputError` if a row contradicts the classes of its label set: an export would hide it."""
+    """Raises `InputError` if a row contradicts the classes of its label set: an export would hide it."""
     for segment in row.segments:
         if bool(segment["isthing"]) != (segment["category_id"] in description.things):
             raise InputError(f"{row.image_id}: segment {segment['id']} and its class {segment['category_id']} disagree "

@@ -225,7 +225,7 @@ def _tag_message(release: Release, readme: str) -> str:
 
 
 def check_target(repository: DatasetRepository, state: RepositoryState, tag: str, *, private: bool) -> None:
-    """Raise `PublishError` if the tag is taken or no name for one, or if a public repository was to be private."""
+    """Raises `PublishError` if the tag is taken or no name for one, or if a public repository was to be private."""
     if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*", tag) or tag.endswith((".", ".lock")):
         raise PublishError(f"{tag!r} cannot name a release; use a tag like v1.0.0.")
     if tag in state.branches or tag == repository.branch:

@@ -117,7 +117,7 @@ def release_version(tag: str, otherwise: str) -> str:
 
 
 def check_images_may_be_shown(built: LabelSetFolder, files: Sequence[Path]) -> None:
-    """Raise `PublishError` with the reason unless the images are there and their licence allows redistribution."""
+    """Raises `PublishError` with the reason unless the images are there and their licence allows redistribution."""
     without = [path for path in files if "image" not in read_schema(path).names]
     if without:
         raise PublishError(

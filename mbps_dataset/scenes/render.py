@@ -38,7 +38,7 @@ class Scene:
 
     @classmethod
     def draw(cls, seed: int, settings: SceneSettings = _DEFAULT) -> Scene:
-        """The scene of `seed`; raises ValueError unless `seed` is a whole number from 0."""
+        """The scene of `seed`; raises `ValueError` unless `seed` is a whole number from 0."""
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise ValueError(
                 f"Expected `seed` to be a whole number from 0, but got {seed!r}; pass for instance seed=0."
@@ -96,7 +96,7 @@ def render(seed: int, settings: SceneSettings = _DEFAULT, *, time: float = 0.0, 
     """Render the street scene of `seed` as seen at `time` (in frames) by the left or the `right` camera.
 
     The same arguments give the same arrays. Moving objects and the camera move with `time`; the sensor noise is another
-    one in every frame and every camera. Raises ValueError for a bad seed or time.
+    one in every frame and every camera. Raises `ValueError` for a bad seed or time.
     """
     if not np.isfinite(time) or abs(time) > 30:
         raise ValueError(f"Expected `time` to be from -30 to 30 frames, but got {time}; scenes are short.")

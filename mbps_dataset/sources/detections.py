@@ -58,7 +58,7 @@ class Detections:
     def instances(self, image_id: str, shape: Shape, *, min_score: float = 0.0) -> Instances:
         """Masks of one image with a score of at least `min_score`, in the order of the file, classes unknown.
 
-        Errors: `InputError` naming file and image if a mask is damaged or not of size `shape` (H, W).
+        Raises `InputError` naming file and image if a mask is damaged or not of size `shape` (H, W).
         """
         reader = self._readers.get(image_id)
         if reader is None:
@@ -79,7 +79,7 @@ def read_detections(
 
     `names` turns the numbers of a COCO result file into file names: a COCO image list (JSON), or a mapping.
 
-    Errors: `InputError` if the file cannot be read, is of no known form, or names an image that is not in `image_ids`.
+    Raises `InputError` if the file cannot be read, is of no known form, or names an image that is not in `image_ids`.
     """
     path = Path(path)
     if path.is_dir():
@@ -207,7 +207,7 @@ def _npz_reader(path: Path) -> Reader:
 
 
 def _masks_of_size(masks: NDArray[Any], shape: Shape) -> NDArray[Any]:
-    """`masks` as [M, H, W]. Errors: `InputError` if they have another size."""
+    """`masks` as [M, H, W]. Raises `InputError` if they have another size."""
     if masks.shape[1:] == (shape[0] * shape[1],) and masks.ndim == 2:
         return masks.reshape(-1, *shape)
     if masks.shape[1:] != tuple(shape) and masks.size:

@@ -25,7 +25,7 @@ _ENLARGED = 5
 def decode_segmentation(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Mask [H, W] of a COCO `segmentation`: {"size", "counts"} or a list of polygons [x0, y0, x1, y1, …].
 
-    Errors: `InputError` if it is neither, is damaged, or its size is not `shape` (H, W).
+    Raises `InputError` if it is neither, is damaged, or its size is not `shape` (H, W).
     """
     if isinstance(segmentation, dict) and {"size", "counts"} <= segmentation.keys():
         size = tuple(int(side) for side in segmentation["size"])
@@ -41,7 +41,7 @@ def decode_segmentation(segmentation: Any, shape: tuple[int, int]) -> NDArray[np
 
 
 def decode_run_lengths(counts: str | bytes | Sequence[int], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Mask [H, W] from COCO run lengths, compressed or plain. Errors: `InputError` if they do not fill H · W pixels."""
+    """Mask [H, W] from COCO run lengths, compressed or plain. Raises `InputError` if they do not fill H · W pixels."""
     if isinstance(counts, (str, bytes)):
         counts = _decompress(counts.encode() if isinstance(counts, str) else counts)
     lengths = np.asarray(counts, dtype=np.int64)

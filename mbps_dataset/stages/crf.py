@@ -94,9 +94,8 @@ def dense_crf(
     Returns:
         float32 probabilities of the shape of `probs`, a numpy array or a tensor as `probs` is, on its device.
 
-    Raises:
-        InputError: arrays of the wrong shape, size or type; probabilities that are none.
-        RecipeError: a setting out of range, or a backend that is unknown or not installed.
+    Raises `InputError` if an array has the wrong shape, size or type, or probabilities are none; `RecipeError` if a
+    setting is out of range, or a backend is unknown or not installed.
 
     Source: Krähenbühl & Koltun (NeurIPS 2011); the equations are in `mean_field` and `permutohedral`.
     """

@@ -58,7 +58,7 @@ def fuse(
     thing components (default: `min_instance_area` in the report's order, none in the others; ``math.inf``: none);
     `void` 255, or 65535 in uint16 maps.
 
-    Errors: ValueError if sizes differ, `order` is unknown, or `things` lists void.
+    Raises `ValueError` if sizes differ, `order` is unknown, or `things` lists void.
 
     One car on a road, with a pixel that nobody could name:
 

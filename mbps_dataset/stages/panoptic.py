@@ -61,7 +61,7 @@ class Panoptic:
         """From a map whose value i + 1 means entry i of the lists. Segments without a pixel are dropped and the rest
         renumbered; areas and boxes are taken from the map.
 
-        Errors: ValueError if the map holds an id that no entry describes.
+        Raises `ValueError` if the map holds an id that no entry describes.
         """
         runs = Runs.of(segment_map)
         areas = runs.counts(minlength=len(class_ids) + 1)[1:]
@@ -91,7 +91,7 @@ class Panoptic:
     def instance(self) -> NDArray[np.uint16]:
         """0 = none, k = k-th thing of the image in segment order; uint16 [H, W].
 
-        Errors: ValueError for more than 65535 things.
+        Raises `ValueError` for more than 65535 things.
         """
         things = np.cumsum([segment.isthing for segment in self.segments], dtype=np.int64)
         if len(things) and things[-1] > 65535:
@@ -107,7 +107,7 @@ class Panoptic:
     ) -> NDArray[np.int32]:
         """The report's map, int32 [H, W]: stuff ``class_id · 1000``, the k-th thing of a class ``class_id · 1000 + k``.
 
-        `void` 255000, or 0 for the reference code's own map. A class with more than 999 things raises ValueError;
+        `void` 255000, or 0 for the reference code's own map. A class with more than 999 things raises `ValueError`;
         with ``overflow="share"`` its things from the 999th on share k = 999. Also ValueError if a class's range holds
         `void` (class 255 and the default; class 0 and 0 is the reference's own collision and allowed).
         """

@@ -149,7 +149,8 @@ def build_lattice(features: NDArray[np.float32]) -> PermutohedralLattice:
     """Lattice around N points given as features [d, N] float32, in units of the Gaussian's standard deviation.
 
     Corners weigh by barycentric coordinates; alpha = 1 / (1 + 2^-d), which undoes the mass that the blur adds, is folded
-    into the weights that slice. Raises InputError if the points spread over more lattice cells than 64-bit names can tell apart.
+    into the weights that slice. Raises `InputError` if the points spread over more lattice cells than 64-bit names can
+    tell apart.
     """
     quotients, ranks, weights = _enclosing_simplices(features)
     names, steps = _corner_names(quotients, ranks)

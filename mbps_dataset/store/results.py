@@ -76,7 +76,7 @@ class Store:
         return body
 
     def put(self, stage: str, key: str, image_id: str, input_digest: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write a result atomically. Raises `StoreError` when the disk is full or the folder cannot be written."""
+        """Write a result atomically. Raises `StoreError` if the disk is full or the folder cannot be written."""
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         body = zlib.compress(safetensors.numpy.save(contiguous), level=1)
         write_atomically(self.path(stage, key, image_id, input_digest), _MAGIC + hashlib.sha256(body).digest() + body)

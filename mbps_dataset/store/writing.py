@@ -34,7 +34,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A temporary path to write to, which becomes `path` when the block ends well and disappears when it does not.
 
     `durable` waits until the content is on the disk, so that a power cut cannot leave an empty file under the name.
-    Raises `StoreError` when it cannot be written.
+    Raises `StoreError` if it cannot be written.
     """
     temporary = path.with_name(f".{path.name[-100:]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:

@@ -62,7 +62,7 @@ def _largest_agreement(assigned: Tensor, temperature: float) -> Tensor:
 def draw_grid_order(pictures: int, side: int, *, block: int = 4, device: torch.device | None = None) -> Tensor:
     """Which token of each block to take: int64 [pictures * (side // block)^2], each in [0, block^2), picture-major.
 
-    Drawn from torch's default generator. Raises ValueError when not even one block fits.
+    Drawn from torch's default generator. Raises `ValueError` if not even one block fits.
     """
     if side < block:
         raise ValueError(
@@ -74,7 +74,7 @@ def draw_grid_order(pictures: int, side: int, *, block: int = 4, device: torch.d
 def grid_sample(tokens: Tensor, order: Tensor, *, block: int = 4) -> Tensor:
     """Take one token per block: `tokens` [B, P, D] with P square, row-major -> [B, (side // block)^2, D].
 
-    Raises ValueError when P is not a square or `order` has not one entry per block.
+    Raises `ValueError` if P is not a square or `order` has not one entry per block.
     """
     batch, count, width = tokens.shape
     side = round(count**0.5)

@@ -29,8 +29,7 @@ from mbps_dataset.arrays import RGBImage
 class VideoTriplet:
     """Frames -1, 0 and +1 of one camera, each [H, W, 3] uint8 RGB, and the intrinsics [3, 3] in pixels.
 
-    Raises:
-        ValueError: frames of different sizes, not RGB bytes, or intrinsics that are not a 3x3 matrix.
+    Raises `ValueError` if frames differ in size or are not RGB bytes, or if intrinsics are not a 3x3 matrix.
     """
 
     previous: RGBImage

@@ -54,7 +54,7 @@ class Windows(NamedTuple):
 
 
 def draw_picture_indices(count: int, pictures: Pictures) -> list[int]:
-    """`count` picture numbers, drawn with replacement from torch's default generator. Raises InputError if empty."""
+    """`count` picture numbers, drawn with replacement from torch's default generator. Raises `InputError` if empty."""
     if len(pictures) == 0:
         raise InputError("There are no pictures to train on; give a source with at least one image.")
     return torch.randint(len(pictures), (count,)).tolist()

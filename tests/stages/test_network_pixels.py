@@ -23,7 +23,9 @@ def test_normalise_matches_the_published_constants() -> None:
 def test_images_and_batches_agree_bit_for_bit() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
     batch = imagenet_normalised(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
-    assert batch.dtype == torch.float32 and torch.equal(batch, torch.stack([network_pixels(image) for image in images]))
+    assert batch.dtype == torch.float32 and torch.equal(
+        batch, torch.stack([network_pixels(image) for image in images])
+    )
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3))])

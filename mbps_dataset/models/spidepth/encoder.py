@@ -58,7 +58,7 @@ class DepthEncoder(nn.Module):
         """An encoder holding the tensors of a published `encoder.pth`, without copying them.
 
         `size` one of `ENCODER_SIZES`. The U-Net's widths are read from the tensors unless stated; `source` names
-        them in messages. Raises `WeightsError` when the tensors are those of another size, or do not fit.
+        them in messages. Raises `WeightsError` if the tensors are those of another size, or do not fit.
         """
         if size not in ENCODER_SIZES:
             raise WeightsError(f"No ConvNeXtV2 of size '{size}'; there are {', '.join(ENCODER_SIZES)}.")

@@ -133,8 +133,7 @@ class PoseNetwork(nn.Module):
     def from_reference(cls, state_dict: Mapping[str, Tensor], config: PoseConfig | None = None) -> PoseNetwork:
         """Load a published pose checkpoint (keys ``encoder.*``, ``squeeze.*``, ``decoder.*``).
 
-        Raises:
-            WeightsError: keys or shapes do not fit; the message names the first few.
+        Raises `WeightsError` if keys or shapes do not fit; the message names the first few.
         """
         network = cls(config)
         expected = network.state_dict()

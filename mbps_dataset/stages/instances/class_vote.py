@@ -44,7 +44,7 @@ def _most_frequent(votes: NDArray[np.integer], ignore: int | None) -> int:
 def vote_classes(instances: Instances, semantic: ArrayLike, *, void: int | None = None) -> Instances:
     """The same instances with `class_ids` by majority; those over void alone are dropped.
 
-    Errors: ValueError if the masks and `semantic` differ in size.
+    Raises `ValueError` if the masks and `semantic` differ in size.
     """
     labels = semantic_map(semantic)
     check_same_frame(instances, labels)
@@ -54,7 +54,7 @@ def vote_classes(instances: Instances, semantic: ArrayLike, *, void: int | None 
 
 
 def check_same_frame(instances: Instances, semantic: NDArray[np.integer]) -> None:
-    """Errors: ValueError if the masks and the semantic map differ in size."""
+    """Raises `ValueError` if the masks and the semantic map differ in size."""
     if instances.shape != semantic.shape:
         raise ValueError(
             f"Expected instances and `semantic` to share (H, W), but got {instances.shape} and {semantic.shape}; "

@@ -71,7 +71,7 @@ def with_leftover_components(
 ) -> Instances:
     """`instances`, and behind them the components of thing pixels that none of them covers, all with one `score`.
 
-    Errors: ValueError if the masks and `semantic` differ in size.
+    Raises `ValueError` if the masks and `semantic` differ in size.
     """
     labels = semantic_map(semantic)
     check_same_frame(instances, labels)

@@ -54,7 +54,7 @@ def split_by_depth(
     (eight times the depth difference per pixel); `min_area` A_min in pixels; `sigma` smoothing in pixels, 0 for none;
     `dilation` pixels. Scores are area / largest area, in (0, 1], descending. Defaults: the report's headline run.
 
-    Errors: ValueError if the sizes differ, depth is not finite, or a setting is negative.
+    Raises `ValueError` if the sizes differ, depth is not finite, or a setting is negative.
 
     Two cars, one behind the other, that touch in the image:
 

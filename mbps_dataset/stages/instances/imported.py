@@ -31,7 +31,7 @@ def split_by_detections(
     `semantic` [H, W] class ids; `detections` of the same size; `things` class ids; `min_score` least score; `min_area`
     least area in pixels; `max_iou` above which the lower-scored of two overlapping masks goes (1: keep all).
 
-    Errors: ValueError if the sizes differ or a setting is negative.
+    Raises `ValueError` if the sizes differ or a setting is negative.
     """
     labels = semantic_map(semantic)
     check_at_least_zero(min_area=min_area, max_iou=max_iou)

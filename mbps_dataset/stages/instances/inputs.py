@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 def semantic_map(semantic: ArrayLike) -> NDArray[np.integer]:
     """`semantic` as a contiguous [H, W] array of uint8, uint16, or int32 for every other integer type.
 
-    Errors: ValueError if it has another rank, is not integer, or holds ids outside 0 … 65535.
+    Raises `ValueError` if it has another rank, is not integer, or holds ids outside 0 … 65535.
     """
     labels = np.asarray(semantic)
     if labels.ndim != 2:
@@ -38,7 +38,7 @@ def semantic_map(semantic: ArrayLike) -> NDArray[np.integer]:
 def depth_map(depth: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.floating]:
     """`depth` as a [H, W] float array of the size `shape` of the semantic map.
 
-    Errors: ValueError if the size differs or a value is NaN or infinite.
+    Raises `ValueError` if the size differs or a value is NaN or infinite.
     """
     values = np.asarray(depth)
     if values.shape != shape:
@@ -67,7 +67,7 @@ def thing_ids(things: Iterable[int]) -> NDArray[np.int64]:
 def void_id(semantic: NDArray[np.integer], void: int | None) -> int:
     """The id that means "no class": `void` if given, else 255 (65535 for uint16 maps).
 
-    Errors: ValueError for a `void` the map cannot hold, and for a wider integer map with ids above 255 and no `void`.
+    Raises `ValueError` for a `void` the map cannot hold, and for a wider integer map with ids above 255 and no `void`.
     """
     if void is not None:
         if not 0 <= void <= np.iinfo(semantic.dtype).max:
@@ -84,13 +84,13 @@ def void_id(semantic: NDArray[np.integer], void: int | None) -> int:
 
 
 def check_things_exclude_void(things: NDArray[np.int64], void: int) -> None:
-    """Errors: ValueError if the void id is listed among the things."""
+    """Raises `ValueError` if the void id is listed among the things."""
     if void in things:
         raise ValueError(f"`things` lists {void}, which is the void id; remove it or pass another `void`.")
 
 
 def check_at_least_zero(**settings: float) -> None:
-    """Errors: ValueError naming the first setting below 0 or not a number."""
+    """Raises `ValueError` naming the first setting below 0 or not a number."""
     for name, value in settings.items():
         if not value >= 0:
             raise ValueError(f"Expected `{name}` of at least 0, but got {value}.")

@@ -55,7 +55,7 @@ def cut_objects(
     (rows, columns) cut on their own. TokenCut's one object is that of ``masks=1, corner_rule=False`` and tau 0.2.
     This is the expensive half, and it depends on the picture alone. Classes are unknown, scores 1.
 
-    Errors: ValueError if a size does not fit or features are not finite.
+    Raises `ValueError` if a size does not fit or features are not finite.
     """
     grid = feature_grid(np.asarray(features))
     if image is not None and image.shape[:2] != tuple(shape):

@@ -39,7 +39,7 @@ def merge_by_depth(
     `semantic` [H, W] class ids; `depth` [H, W] normalised to [0, 1]; `things` class ids; `max_depth_gap` on mean depths
     (strict); `min_area` of a joined mask in pixels.
 
-    Errors: ValueError if sizes differ or depth is not finite.
+    Raises `ValueError` if sizes differ or depth is not finite.
     """
     labels = semantic_map(semantic)
     check_same_frame(instances, labels)

@@ -45,7 +45,7 @@ def second_eigenvector(weights: NDArray[np.float64], solver: Solver = "lanczos")
 
     None if all patches are alike (or none are): then there is nothing to cut.
 
-    Errors: ValueError for fewer than 3 patches or an unknown solver.
+    Raises `ValueError` for fewer than 3 patches or an unknown solver.
     """
     if len(weights) < 3:
         raise ValueError(f"Expected at least 3 patches to cut, but got {len(weights)}; use a larger image.")
@@ -91,7 +91,7 @@ def foreground(vector: NDArray[np.float64], height: int, width: int, *, corner_r
 
 
 def feature_grid(features: NDArray[np.floating]) -> NDArray[np.float64]:
-    """`features` as float64 [h, w, C]. Errors: ValueError if they have another rank or are not finite."""
+    """`features` as float64 [h, w, C]. Raises `ValueError` if they have another rank or are not finite."""
     grid = np.asarray(features)
     if grid.ndim != 3:
         raise ValueError(f"Expected patch features (h, w, C), but got shape {grid.shape}.")

@@ -45,7 +45,9 @@ def network_input(image: NDArray[np.uint8], patch_size: int, *, size: int = 480,
     shorter = min(height, width)
     wanted = (size * height / shorter, size * width / shorter) if keep_aspect else (size, size)
     h, w = (max(int(side) // patch_size, 1) * patch_size for side in wanted)
-    return network_pixels(np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.LANCZOS)))[None].contiguous()
+    return network_pixels(np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.LANCZOS)))[
+        None
+    ].contiguous()
 
 
 def patch_features(network: VisionTransformer, pixels: Tensor, *, kind: str = "published") -> NDArray[np.float32]:
@@ -53,7 +55,7 @@ def patch_features(network: VisionTransformer, pixels: Tensor, *, kind: str = "p
 
     `kind` "keys" of the last block, "tokens" after it, or "published": tokens of DINOv2 networks, keys of all others.
 
-    Errors: ValueError for another `kind`, or a network without keys.
+    Raises `ValueError` for another `kind`, or a network without keys.
     """
     if kind not in KINDS:
         raise ValueError(f"Unknown kind of features {kind!r}; choose {', '.join(KINDS)}.")
@@ -66,7 +68,7 @@ def patch_features(network: VisionTransformer, pixels: Tensor, *, kind: str = "p
 def last_keys(network: VisionTransformer, pixels: Tensor) -> NDArray[np.float32]:
     """Keys of the patches in the last block, [B, h, w, C]; `pixels` [B, 3, H, W] normalised.
 
-    Errors: ValueError if the network has no key projection that can be found.
+    Raises `ValueError` if the network has no key projection that can be found.
     """
     projections = [
         module

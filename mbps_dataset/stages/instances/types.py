@@ -49,7 +49,7 @@ class Instances:
     def __init__(self, masks: ArrayLike, class_ids: ArrayLike | None = None, scores: ArrayLike | None = None) -> None:
         """From `masks` [N, H, W] bool (or 0 / non-zero); `class_ids` default to −1, `scores` to 1.
 
-        Errors: ValueError if the masks have another rank or the lengths differ.
+        Raises `ValueError` if the masks have another rank or the lengths differ.
         """
         stack = np.asarray(masks)
         if stack.ndim != 3:
@@ -110,7 +110,7 @@ class Instances:
 
     @classmethod
     def concatenate(cls, parts: Iterable[Instances]) -> Instances:
-        """The instances of all parts, one part after the other. Errors: ValueError if there is none or sizes differ."""
+        """The instances of all parts, part after part. Raises `ValueError` if there is none or sizes differ."""
         items = list(parts)
         if len({item.shape for item in items}) != 1:
             raise ValueError(f"Expected instances of one image size, but got {sorted({i.shape for i in items})}.")
