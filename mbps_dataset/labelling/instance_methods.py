@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -51,21 +52,17 @@ class Evidence:
 
 
 def _by_depth_gradient(given: Evidence) -> Instances:
-    settings = given.recipe.instances
-    return instances.split_by_depth(
-        given.semantic,
-        given.shape,
-        given.things,
-        grad_threshold=settings.grad_threshold,
-        min_area=settings.min_area,
-        sigma=settings.sigma,
-        dilation=settings.dilation,
-    )
+    return _at_depth_edges(partial(instances.split_by_depth, dilation=given.recipe.instances.dilation), given)
 
 
 def _by_watershed(given: Evidence) -> Instances:
+    return _at_depth_edges(instances.watershed_by_depth, given)
+
+
+def _at_depth_edges(method: Callable[..., Instances], given: Evidence) -> Instances:
+    """What both methods that look for depth edges are told."""
     settings = given.recipe.instances
-    return instances.watershed_by_depth(
+    return method(
         given.semantic,
         given.shape,
         given.things,
