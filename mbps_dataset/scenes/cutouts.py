@@ -12,7 +12,7 @@ import numpy as np
 
 from mbps_dataset.scenes.arrays import Mask, Points, Values
 from mbps_dataset.scenes.materials import Cutout
-from mbps_dataset.scenes.textures import LEAVES, LEVELS_3D, sample, volume_level
+from mbps_dataset.scenes.textures import LEVELS_3D, sample_leaves, volume_level
 
 
 def face_cutout(
@@ -35,7 +35,7 @@ def face_cutout(
         _spokes(mask, u * (2 / width) - 1, v * (2 / height) - 1, pixel_m / width)
     elif kind == Cutout.TUFTS:
         cells = u * np.float32(1 / 0.03), v * np.float32(1 / 0.03)
-        tuft = sample(LEAVES, *cells, np.full_like(u, max(pixel_m / 0.03, 1.0)))
+        tuft = sample_leaves(*cells, np.full_like(u, max(pixel_m / 0.03, 1.0)))
         mask &= v < height - 0.12 + 0.12 * tuft
     else:
         _grid(kind, mask, u, v, height, pixel_m)

@@ -69,9 +69,13 @@ def _tiles() -> list[NDArray[np.float32]]:
         1.3 * fractal_noise(shape, 0.6, 6, 11) + 0.5 * cloud,
         0.8 * streak.T + 0.4 * cloud,
         _blocks(32, 32, 5, True, 12) * 0.7 - 0.9 * (1 - (np.arange(TILE)[:, None] % 32) / 16) + 0.3 * rough,
-        1.6 * fractal_noise(shape, 0.75, 5, 13),
+        _leaves(),
         _blocks(256, 128, 2, False, 14) * 0.5 + 0.5 * cloud + 0.4 * rough,
     ]
+
+
+def _leaves() -> NDArray[np.float32]:
+    return 1.6 * fractal_noise((TILE, TILE), 0.75, 5, 13)
 
 
 def _pyramid(tile: NDArray[np.float32], levels: int) -> NDArray[np.uint8]:
@@ -90,6 +94,12 @@ def texture_table() -> tuple[NDArray[np.uint8], int]:
     """All tiles with their pyramids in one flat array, and the length of one pyramid."""
     pyramids = [_pyramid(tile, LEVELS) for tile in _tiles()]
     return np.concatenate(pyramids), len(pyramids[0])
+
+
+@lru_cache(maxsize=1)
+def leaf_table() -> NDArray[np.uint8]:
+    """The pyramid of `LEAVES` alone: shapes need no other texture, so that truth without colours makes no other."""
+    return _pyramid(_leaves(), LEVELS)
 
 
 @lru_cache(maxsize=1)
@@ -139,14 +149,27 @@ def sample(
 ) -> NDArray[np.float32]:
     """Read a texture: `u`, `v` and the width of a pixel `footprint` in texels, [N] float32; returns about -1 … 1."""
     table, stride = texture_table()
+    place = _place(u, v, footprint)
+    place += np.multiply(texture, stride, dtype=np.int32)
+    return _value(table, place)
+
+
+def sample_leaves(
+    u: NDArray[np.float32], v: NDArray[np.float32], footprint: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """`sample` of the texture `LEAVES`."""
+    return _value(leaf_table(), _place(u, v, footprint))
+
+
+def _place(u: NDArray[np.float32], v: NDArray[np.float32], footprint: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Where a pyramid holds the texels at `u`, `v`, int32 [N]."""
     level = level_of(footprint, LEVELS)
     column = ((u + 65536.0).astype(np.int32) & (TILE - 1)) >> level
     row = ((v + 65536.0).astype(np.int32) & (TILE - 1)) >> level
     row <<= 9 - level
     row += column
     row += _OFFSETS.take(level.astype(np.intp))
-    row += np.multiply(texture, stride, dtype=np.int32)
-    return _value(table, row)
+    return row
 
 
 def sample_volume(

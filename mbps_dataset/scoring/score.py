@@ -8,13 +8,12 @@ classes and names are known when all images have been seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
@@ -183,7 +182,7 @@ def _pairs(
     predicted: LabelSource, true: LabelSource, skipped: list[str], progress: bool
 ) -> Iterator[tuple[str, Labels, Labels]]:
     """Image id, prediction at the size of the truth, and truth; unusable truth is added to `skipped`."""
-    for image_id in tqdm(predicted, desc=f"{'scoring':>16}", unit="img", disable=not progress):
+    for image_id in _with_progress(predicted) if progress else predicted:
         if image_id not in true:
             continue
         try:
@@ -192,6 +191,12 @@ def _pairs(
             skipped.append(str(error))
             continue
         yield image_id, _resized(predicted[image_id], *truth.semantic.shape), truth
+
+
+def _with_progress(image_ids: LabelSource) -> Iterable[str]:
+    from tqdm import tqdm
+
+    return tqdm(image_ids, desc=f"{'scoring':>16}", unit="img")
 
 
 def _resized(labels: Labels, height: int, width: int) -> Labels:

@@ -23,6 +23,8 @@ import datasets, scipy.ndimage, torch  # as importing the package and its comman
 import json, resource, sys
 from pathlib import Path
 import pyarrow.parquet as parquet
+import numpy as np
+import mbps_dataset.scenes.textures
 from mbps_dataset import scenes
 from mbps_dataset.formats.image_segmentation import as_labels, cityscapes_labels
 from mbps_dataset.formats.opening import describe
@@ -31,6 +33,15 @@ from mbps_dataset.metrics import PanopticQuality
 from mbps_dataset.records import decode
 from mbps_dataset import taxonomy
 
+def fractal_noise(shape, slope, low, seed):  # the renderer's noise before it took half of the spectrum
+    spectrum = np.fft.fftn(np.random.default_rng(seed).standard_normal(shape))
+    grid = np.meshgrid(*[np.fft.fftfreq(n, 1 / n) for n in shape], indexing="ij", sparse=True)
+    frequency = np.sqrt(sum(axis**2 for axis in grid))
+    weight = np.where(frequency >= low, np.maximum(frequency, 1e-6) ** -slope, 0.0)
+    noise = np.fft.ifftn(spectrum * weight).real
+    return ((noise - noise.mean()) / noise.std()).astype(np.float32)
+
+scenes.textures.fractal_noise = fractal_noise
 built, split = LabelSetFolder(Path(sys.argv[1])), sys.argv[2]
 about = describe(built, "parquet")
 clusters = {} if about.named else {
