@@ -20,10 +20,8 @@ good the result is.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import torch
@@ -36,7 +34,7 @@ from mbps_dataset.scenes import APPEARANCE_VERSION, SceneSettings, render_triple
 from mbps_dataset.sources.rendered import TRAINING_SEEDS
 from mbps_dataset.store import replacing, write_json
 from mbps_dataset.training.spidepth import SPIdepthTrainingSettings, train_spidepth
-from mbps_dataset.training.triplets import VideoTriplet
+from mbps_dataset.training.triplets import Triplets, VideoTriplet
 
 
 RENDERED = SceneSettings(height=512, width=1024)  # the size the demo's pictures have
@@ -64,7 +62,7 @@ FAR_SKY = 0.1  # weight of the sky's nearness in the last round
 FORWARD = 0.006  # the camera starts out driving forward by so much per frame, in units of the mean depth
 
 
-class RenderedVideo(Sequence[VideoTriplet]):
+class RenderedVideo(Triplets):
     """Triplets of training scenes at ``height`` x ``width``, rendered once and then read from ``folder``."""
 
     def __init__(self, folder: Path, count: int, height: int, width: int) -> None:
@@ -76,13 +74,8 @@ class RenderedVideo(Sequence[VideoTriplet]):
     def __len__(self) -> int:
         return self.count
 
-    @overload
-    def __getitem__(self, index: int) -> VideoTriplet: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[VideoTriplet]: ...
-    def __getitem__(self, index: int | slice) -> VideoTriplet | Sequence[VideoTriplet]:
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(self.count))]
+    def triplet(self, index: int) -> VideoTriplet:
+        """The triplet of one scene, rendered if it is not in the folder."""
         path = self.folder / f"{TRAINING_SEEDS[index]:07d}.npz"
         if not path.exists():
             self._render(TRAINING_SEEDS[index], path)

@@ -95,14 +95,9 @@ def as_label_map(labels: Any, name: str, image: str) -> NDArray[np.integer]:
 
 
 def overlap_table(
-    pred_semantic: Any,
-    pred_instance: Any | None,
-    true_semantic: Any,
-    true_instance: Any | None,
-    *,
-    true_crowd: Any | None = None,
-    image: str = "image",
-) -> OverlapTable:
+    pred_semantic: Any, pred_instance: Any | None, true_semantic: Any, true_instance: Any | None, *,
+    true_crowd: Any | None = None, image: str = "image",
+) -> OverlapTable:  # fmt: skip
     """Count common pixels of all segments of one image.
 
     All maps are [H, W] of any integer type, values >= 0; an instance map that is None counts as all zero. `image` names

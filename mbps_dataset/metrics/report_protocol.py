@@ -99,14 +99,9 @@ class ReportProtocol:
     """
 
     def __init__(
-        self,
-        things: Collection[int],
-        stuff: Collection[int],
-        *,
-        pred_things: Collection[int] | None = None,
-        mode: str = "maskcut",
-        min_component_px: int = REPORT_MIN_THING_PX,
-    ) -> None:
+        self, things: Collection[int], stuff: Collection[int], *, pred_things: Collection[int] | None = None,
+        mode: str = "maskcut", min_component_px: int = REPORT_MIN_THING_PX,
+    ) -> None:  # fmt: skip
         self.pixels = PanopticQuality(things, stuff, convention="report", report_hw=None)
         self.pred_things = frozenset(things if pred_things is None else pred_things)
         self.mode, self.min_component_px = mode, min_component_px

@@ -93,51 +93,25 @@ def _side(
     lateral = side.sign * kerb
     _strip(plan, parts, cuts, lateral, lateral, 0.0, SIDEWALK, Material.KERB, stone, over_crossing=False, top=KERB_M)
     start = kerb + 0.15
-    _strip(
-        plan,
-        parts,
-        cuts,
-        *_across(side.sign, kerb, start),
-        KERB_M,
-        SIDEWALK,
-        Material.KERB,
-        stone,
-        over_crossing=False,
-    )
+
+    def raised(near: float, far: float, label: int, material: Material, colour: Colour) -> None:
+        _strip(plan, parts, cuts, *_across(side.sign, near, far), KERB_M, label, material, colour, over_crossing=False)
+
+    raised(kerb, start, SIDEWALK, Material.KERB, stone)
     if side.verge:
         end = start + side.verge
-        _strip(
-            plan,
-            parts,
-            cuts,
-            *_across(side.sign, start, end),
-            KERB_M,
-            TERRAIN,
-            Material.GRASS,
-            grass,
-            over_crossing=False,
-        )
+        raised(start, end, TERRAIN, Material.GRASS, grass)
         start = end
     line = side.line(half)
     material = Material.SIDEWALK if plan.colours["pavement"] > 0.35 else Material.PAVEMENT
     if line > start:
-        _strip(
-            plan,
-            parts,
-            cuts,
-            *_across(side.sign, start, line),
-            KERB_M,
-            SIDEWALK,
-            material,
-            pavement,
-            over_crossing=False,
-        )
+        raised(start, line, SIDEWALK, material, pavement)
     if side.setback:
         label, material, colour = TERRAIN, Material.GRASS, grass
         if plan.kind in ("city", "avenue"):
             label, material, colour = SIDEWALK, Material.PAVEMENT, pavement
         end = line + side.setback + 1
-        _strip(plan, parts, cuts, *_across(side.sign, line, end), KERB_M, label, material, colour, over_crossing=False)
+        raised(line, end, label, material, colour)
 
 
 def _land(plan: Plan, parts: PartsBuilder, grass: Colour, pavement: Colour) -> None:

@@ -131,26 +131,16 @@ class PartsBuilder:
         self._owner = (label, instance)
 
     def quads(
-        self,
-        corners: Corners,
-        material: Material,
-        colour: Colour,
-        accent: Colour = (0.0, 0.0, 0.0),
-        parameters: tuple[float, ...] = (),
-        place: Placement = _WORLD,
-    ) -> None:
+        self, corners: Corners, material: Material, colour: Colour, accent: Colour = (0.0, 0.0, 0.0),
+        parameters: tuple[float, ...] = (), place: Placement = _WORLD,
+    ) -> None:  # fmt: skip
         """Add quadrilaterals [N, 4, 3], in world axes or in those of `place`."""
         self._quads.add(corners, material, colour, accent, parameters, place, self._owner)
 
     def ellipsoids(
-        self,
-        shape: Corners,
-        material: Material,
-        colour: Colour,
-        accent: Colour = (0.0, 0.0, 0.0),
-        parameters: tuple[float, ...] = (),
-        place: Placement = _WORLD,
-    ) -> None:
+        self, shape: Corners, material: Material, colour: Colour, accent: Colour = (0.0, 0.0, 0.0),
+        parameters: tuple[float, ...] = (), place: Placement = _WORLD,
+    ) -> None:  # fmt: skip
         """Add ellipsoids [N, 4, 3]: centre, then the three semi-axes as vectors."""
         self._ellipsoids.add(shape, material, colour, accent, parameters, place, self._owner)
 

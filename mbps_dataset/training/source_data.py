@@ -10,7 +10,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from mbps_dataset.sources.cityscapes import CityscapesFrame
 from mbps_dataset.sources.images import decode_image, read_bytes
 from mbps_dataset.sources.rendered import SceneFrame
 from mbps_dataset.stages.semantics import resize_for_windows
-from mbps_dataset.training.triplets import VideoTriplet
+from mbps_dataset.training.triplets import Triplets, VideoTriplet
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class SourcePictures:
         return resize_for_windows(self.frames[index].image(), short_side=self.short_side, patch=self.patch)
 
 
-class SourceTriplets(Sequence[VideoTriplet]):
+class SourceTriplets(Triplets):
     """Frames −1, 0, +1 and intrinsics of a split, resized to the network's input, one triplet in memory at a time.
 
     Rendered scenes and Cityscapes with ``leftImg8bit_sequence`` and ``camera`` have them; images without both
@@ -65,13 +64,8 @@ class SourceTriplets(Sequence[VideoTriplet]):
     def __len__(self) -> int:
         return len(self.frames)
 
-    @overload
-    def __getitem__(self, index: int) -> VideoTriplet: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[VideoTriplet]: ...
-    def __getitem__(self, index: int | slice) -> VideoTriplet | Sequence[VideoTriplet]:
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(len(self)))]
+    def triplet(self, index: int) -> VideoTriplet:
+        """Frame `index` between its neighbours, read now. Raises `InputError` if one of them cannot be read."""
         frame = self.frames[index]
         triplet = _rendered(frame) if isinstance(frame, SceneFrame) else _recorded(frame)
         return triplet.resized(self.height, self.width)

@@ -11,9 +11,10 @@ Decisions and where they come from:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -60,6 +61,23 @@ class VideoTriplet:
             intrinsics[row, :2] *= scale
             intrinsics[row, 2] = (intrinsics[row, 2] + 0.5) * scale - 0.5
         return VideoTriplet(previous, current, after, intrinsics)
+
+
+class Triplets(Sequence[VideoTriplet], ABC):
+    """Triplets by number, each made when it is asked for; a subclass says how many there are and makes one."""
+
+    @abstractmethod
+    def triplet(self, index: int) -> VideoTriplet:
+        """The triplet of this number, from 0."""
+
+    @overload
+    def __getitem__(self, index: int) -> VideoTriplet: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[VideoTriplet]: ...
+    def __getitem__(self, index: int | slice) -> VideoTriplet | Sequence[VideoTriplet]:
+        if isinstance(index, slice):
+            return [self.triplet(k) for k in range(*index.indices(len(self)))]
+        return self.triplet(range(len(self))[index])
 
 
 @dataclass

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mbps_dataset.training.triplets import ShuffledOrder, TripletBatch, VideoTriplet
+from mbps_dataset.training.triplets import ShuffledOrder, TripletBatch, Triplets, VideoTriplet
 
 
 INTRINSICS = np.array([[50.0, 0.0, 30.0], [0.0, 40.0, 11.0], [0.0, 0.0, 1.0]])
@@ -79,3 +79,21 @@ def test_bad_input_is_named() -> None:
         VideoTriplet(frame, frame, frame, np.eye(4))
     with pytest.raises(ValueError, match="at least one triplet"):
         ShuffledOrder(0)
+
+
+def test_triplets_are_a_sequence_of_what_a_subclass_makes() -> None:
+    class Widths(Triplets):
+        def __len__(self) -> int:
+            return 3
+
+        def triplet(self, index: int) -> VideoTriplet:
+            return _triplet(width=64 + index)
+
+    def width(triplet: VideoTriplet) -> int:
+        return triplet.current.shape[1]
+
+    triplets = Widths()
+    assert (width(triplets[0]), width(triplets[-1])) == (64, 66)
+    assert [width(each) for each in triplets] == [64, 65, 66] and [width(each) for each in triplets[1:]] == [65, 66]
+    with pytest.raises(IndexError):
+        triplets[3]

@@ -37,14 +37,9 @@ from mbps_dataset.stages.instances.types import Instances
 
 
 def watershed_by_depth(
-    semantic: ArrayLike,
-    depth: ArrayLike,
-    things: Iterable[int],
-    *,
-    grad_threshold: float = 0.10,
-    min_area: int = 500,
+    semantic: ArrayLike, depth: ArrayLike, things: Iterable[int], *, grad_threshold: float = 0.10, min_area: int = 500,
     sigma: float = 1.0,
-) -> Instances:
+) -> Instances:  # fmt: skip
     """Instances of the thing classes by flooding |∇D| from the smooth regions.
 
     `semantic` [H, W] class ids; `depth` [H, W] normalised to [0, 1]; settings as in `split_by_depth`, which see.
