@@ -63,7 +63,7 @@ def fuse(
     One car on a road, with a pixel that nobody could name:
 
     >>> semantic = np.array([[0, 0, 0, 255], [13, 13, 0, 0]])
-    >>> car = Instances.from_masks(semantic[None] == 13, class_ids=[13], scores=[1.0])
+    >>> car = Instances(semantic[None] == 13, class_ids=[13], scores=[1.0])
     >>> street = fuse(semantic, car, [13], min_stuff_area=1, min_instance_area=1)
     >>> street.segment_map.tolist()
     [[2, 2, 2, 0], [1, 1, 2, 2]]

@@ -57,13 +57,6 @@ class Instances:
         self._fill(stack.shape[1:], [np.flatnonzero(mask) for mask in stack], class_ids, scores)
 
     @classmethod
-    def from_masks(
-        cls, masks: ArrayLike, class_ids: ArrayLike | None = None, scores: ArrayLike | None = None
-    ) -> Instances:
-        """The same as calling the class."""
-        return cls(masks, class_ids, scores)
-
-    @classmethod
     def from_pixels(
         cls,
         shape: tuple[int, int],

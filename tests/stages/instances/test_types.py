@@ -57,7 +57,7 @@ def test_defaults_and_types() -> None:
     assert instances.class_ids.tolist() == [UNKNOWN_CLASS] * 2
     assert instances.scores.tolist() == [1.0, 1.0]
     assert instances.class_ids.dtype == np.int64 and instances.scores.dtype == np.float64
-    assert Instances.from_masks(np.ones((2, 3, 4)), [3, 4], [0.5, 0.2]).scores.tolist() == [0.5, 0.2]
+    assert Instances(np.ones((2, 3, 4)), [3, 4], [0.5, 0.2]).scores.tolist() == [0.5, 0.2]
 
 
 def test_takes_tensors() -> None:
