@@ -54,9 +54,8 @@ def location(description: Description, split: str) -> str:
     return Writer.json_path(split)
 
 
-def readers(
-    folder: Path, description: Description, split: str, class_of: Mapping[int, int] | None, void: int
-) -> dict[str, Callable[[], Labels]]:
+def readers(folder: Path, description: Description, split: str, class_of: Mapping[int, int] | None,
+            void: int) -> dict[str, Callable[[], Labels]]:  # fmt: skip
     """Image id → reader of a split: the segments, as `coco_panoptic` reads them."""
     pictures = folder / f"panoptic_{split_folder(split)}"
     return coco_panoptic.coco_readers(folder / location(description, split), pictures, class_of, void)

@@ -7,7 +7,9 @@ from torch.nn import functional
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.dinov2 import Dinov2Backbone, backbone_configuration_of
-from tests.models.cause.cause_weights import drawn_state, golden, noise, published_shapes, tensors
+from tests.models.cause.cause_weights import drawn_state, noise, published_shapes
+from tests.models.published import tensors
+from tests.vectors import load_vectors
 
 
 SMALL = {"hidden_size": 36, "layers": 2, "heads": 3}
@@ -15,7 +17,7 @@ SMALL = {"hidden_size": 36, "layers": 2, "heads": 3}
 
 @pytest.fixture(scope="module")
 def vectors() -> dict[str, np.ndarray]:
-    return golden("cause_vit_small")
+    return load_vectors("cause_vit_small")
 
 
 def small_backbone(vectors: dict[str, np.ndarray], interpolation: str) -> Dinov2Backbone:

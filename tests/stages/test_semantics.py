@@ -26,8 +26,9 @@ from mbps_dataset.stages.semantics import (
     window_positions,
 )
 from tests.examples import examples
-from tests.models.cause.cause_weights import drawn, golden, noise, tensors, tiny_network
-from tests.vectors import on_grid
+from tests.models.cause.cause_weights import drawn, noise, tiny_network
+from tests.models.published import tensors
+from tests.vectors import load_vectors, on_grid
 
 
 TINY_WINDOWS = {"crop": 70, "stride": 35}
@@ -35,7 +36,7 @@ TINY_WINDOWS = {"crop": 70, "stride": 35}
 
 @pytest.fixture(scope="module")
 def vectors() -> dict[str, np.ndarray]:
-    return golden("cause_sliding_window")
+    return load_vectors("cause_sliding_window")
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +52,13 @@ def tiny() -> CauseSegmenter:
 
 def reference_network(vectors: dict[str, np.ndarray], code_dim: int, seed: int) -> CauseSegmenter:
     """The network of the golden numbers; what inference does not use keeps any value."""
-    template = tensors(golden("cause_head_small"))
+    template = tensors(load_vectors("cause_head_small"))
     shapes = {name: list(tensor.shape) for name, tensor in template.items() if not name.startswith("linear")}
     swap = {32: 36, 96: 108, 49: 529, 10: code_dim}
     shapes = {name: [swap.get(side, side) for side in shape] for name, shape in shapes.items()}
     probe = vectors["cluster_probe"] if code_dim == 10 else np.ones((27, code_dim), dtype=np.float32)
     return CauseSegmenter.from_reference(
-        backbone=tensors(golden("cause_vit_small")),
+        backbone=tensors(load_vectors("cause_vit_small")),
         segment={name: drawn(name, shape, seed) for name, shape in shapes.items()},
         cluster={"cluster_probe": torch.from_numpy(probe)},
         codebook=vectors["codebook"],

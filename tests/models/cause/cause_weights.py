@@ -1,25 +1,20 @@
 """What the tests of CAUSE share: golden files, weights drawn from their own names, and a tiny network.
 
-The golden numbers were made with weights that depend only on a tensor's published name, its shape and a seed, so that
-a network of full size needs no file.
+The golden numbers were made with weights drawn by `published.normal_named`, so that a network of full size needs no
+file.
 """
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
-from tests.vectors import load_vectors
+from tests.models.published import kept_moderate, normal_named, shapes_in
 
-
-DATA = Path(__file__).parents[2] / "data"
 
 TINY = CauseConfig(
     hidden_size=24,
@@ -37,19 +32,9 @@ TINY = CauseConfig(
 _AS_DRAWN = ("query_pos", "codebook", "cluster_probe", "cls_token", "pos_embed", "mask_token")
 
 
-def golden(name: str) -> dict[str, NDArray]:
-    """Arrays of a file of golden numbers."""
-    return load_vectors(name)
-
-
-def tensors(arrays: Mapping[str, NDArray], prefix: str = "w/") -> dict[str, torch.Tensor]:
-    """The arrays behind a prefix as a state dict."""
-    return {name.removeprefix(prefix): torch.from_numpy(a) for name, a in arrays.items() if name.startswith(prefix)}
-
-
 def published_shapes(part: str) -> dict[str, list[int]]:
     """Names and shapes of a published file: "backbone", "segment" or "cluster"."""
-    return json.loads((DATA / "cause_shapes.json").read_text(encoding="utf-8"))[part]
+    return shapes_in("cause_shapes.json", part)
 
 
 def noise(seed: int, shape: Sequence[int], scale: float = 1.0) -> torch.Tensor:
@@ -59,7 +44,7 @@ def noise(seed: int, shape: Sequence[int], scale: float = 1.0) -> torch.Tensor:
 
 def drawn(key: str, shape: Sequence[int], seed: int) -> torch.Tensor:
     """The tensor that the golden numbers were made with, for a published name."""
-    normal = np.random.RandomState(zlib.crc32(key.encode()) ^ seed).standard_normal(tuple(shape)).astype(np.float32)
+    normal = normal_named(key, shape, seed)
     last = key.rsplit(".", 1)[-1]
     if last in _AS_DRAWN:
         return torch.from_numpy(normal)
@@ -67,7 +52,7 @@ def drawn(key: str, shape: Sequence[int], seed: int) -> torch.Tensor:
         return torch.from_numpy(normal * np.float32(0.05))
     if last == "gamma" or len(shape) == 1:
         return torch.from_numpy(1 + np.float32(0.1) * normal)
-    return torch.from_numpy(normal * np.float32(1 / np.sqrt(np.prod(shape[1:]))))
+    return torch.from_numpy(kept_moderate(normal))
 
 
 def drawn_state(shapes: Mapping[str, Sequence[int]], seed: int) -> dict[str, torch.Tensor]:

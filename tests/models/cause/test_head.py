@@ -9,12 +9,14 @@ import torch
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.cause import SegmentTR
 from mbps_dataset.models.cause.head import quantise, segment_configuration_of
-from tests.models.cause.cause_weights import drawn, drawn_state, golden, noise, published_shapes, tensors
+from tests.models.cause.cause_weights import drawn, drawn_state, noise, published_shapes
+from tests.models.published import tensors
+from tests.vectors import load_vectors
 
 
 @pytest.fixture(scope="module")
 def vectors() -> dict[str, np.ndarray]:
-    return golden("cause_head_small")
+    return load_vectors("cause_head_small")
 
 
 @pytest.fixture(scope="module")

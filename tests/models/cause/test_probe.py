@@ -6,11 +6,12 @@ import torch
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.cause import ClusterProbe
-from tests.models.cause.cause_weights import drawn_state, golden, noise, published_shapes
+from tests.models.cause.cause_weights import drawn_state, noise, published_shapes
+from tests.vectors import load_vectors
 
 
 def test_the_numbers_of_the_vectors() -> None:
-    vectors = golden("cause_cluster_small")
+    vectors = load_vectors("cause_cluster_small")
     probe = ClusterProbe.from_reference({"cluster_probe": torch.from_numpy(vectors["cluster_probe"])})
     codes = torch.from_numpy(vectors["code"])
     with torch.no_grad():

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from mbps_dataset.models.spidepth import SPIdepthConfig
-from tests.vectors import load_vectors
+from tests.models.published import kept_moderate, normal_named, shapes_in
 
-
-DATA = Path(__file__).parents[2] / "data"
 
 TINY = SPIdepthConfig(
     encoder_channels=(8, 16, 24, 32),
@@ -32,19 +27,9 @@ TINY = SPIdepthConfig(
 """A network of 178 000 parameters for images of 64×128."""
 
 
-def golden(name: str) -> dict[str, np.ndarray]:
-    """Arrays of one file of golden numbers."""
-    return load_vectors(name)
-
-
-def golden_weights(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """The `w/…` arrays of a golden file, as a state dict."""
-    return {key[2:]: torch.from_numpy(value) for key, value in arrays.items() if key.startswith("w/")}
-
-
 def shapes(name: str) -> dict[str, list[int]]:
     """Published tensor name → shape: "spidepth_encoder", "spidepth_decoder" or "atto_encoder"."""
-    return json.loads((DATA / "spidepth_shapes.json").read_text())[name]
+    return shapes_in("spidepth_shapes.json", name)
 
 
 def meta_weights(name: str) -> dict[str, torch.Tensor]:
@@ -65,12 +50,11 @@ def _draw(key: str, shape: Sequence[int], seed: int) -> np.ndarray:
     last = key.rsplit(".", 1)[-1]
     if last == "num_batches_tracked":
         return np.zeros(shape, dtype=np.int64)
-    generator = np.random.RandomState(zlib.crc32(key.encode()) ^ seed)
-    normal = generator.standard_normal(shape).astype(np.float32)
+    normal = normal_named(key, shape, seed)
     if last in ("bias", "running_mean"):
         return normal * np.float32(0.05)
     if last == "running_var":
         return 1 + np.float32(0.1) * np.abs(normal)
     if len(shape) == 1:
         return 1 + np.float32(0.1) * normal
-    return normal * np.float32(1 / np.sqrt(np.prod(shape[1:])))
+    return kept_moderate(normal)

@@ -9,8 +9,10 @@ import torch
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.spidepth import DepthEncoder, QueryDecoder, SPIdepth, SPIdepthConfig
+from tests.models.published import tensors
+from tests.vectors import load_vectors
 
-from .reference_weights import TINY, drawn_weights, golden, golden_weights, meta_weights
+from .reference_weights import TINY, drawn_weights, meta_weights
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +139,7 @@ def test_swapped_files_are_refused_with_the_name_of_the_file(tmp_path):
 
 def test_a_decoder_for_other_features_is_refused(tmp_path):
     reference_files(tmp_path)
-    torch.save(golden_weights(golden("spidepth_decoder_small")), tmp_path / "depth.pth")
+    torch.save(tensors(load_vectors("spidepth_decoder_small")), tmp_path / "depth.pth")
     with pytest.raises(WeightsError, match="encoder.pth gives 32 feature channels, but .*depth.pth takes 16"):
         SPIdepth.from_reference(encoder=tmp_path / "encoder.pth", decoder=tmp_path / "depth.pth", size="atto")
 

@@ -11,18 +11,20 @@ from hypothesis import strategies as st
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.spidepth import QueryDecoder
 from tests.examples import examples
+from tests.models.published import tensors
+from tests.vectors import load_vectors
 
-from .reference_weights import golden, golden_weights, meta_weights
+from .reference_weights import meta_weights
 
 
 @pytest.fixture(scope="module")
 def arrays():
-    return golden("spidepth_decoder_small")
+    return load_vectors("spidepth_decoder_small")
 
 
 @pytest.fixture(scope="module")
 def decoder(arrays):
-    return QueryDecoder.from_reference(golden_weights(arrays), **json.loads(str(arrays["config_json"])))
+    return QueryDecoder.from_reference(tensors(arrays), **json.loads(str(arrays["config_json"])))
 
 
 @torch.no_grad()
@@ -45,7 +47,7 @@ def test_depth_is_that_of_the_reference_vectors(arrays, decoder):
 
 
 def test_all_sizes_can_be_read_from_the_tensors(arrays, decoder):
-    read = QueryDecoder.from_reference(golden_weights(arrays))
+    read = QueryDecoder.from_reference(tensors(arrays))
     features = torch.from_numpy(arrays["feat"])
     with torch.no_grad():
         torch.testing.assert_close(read(features), decoder(features))
@@ -82,16 +84,16 @@ def test_a_map_with_too_few_or_too_many_patches_is_refused(size):
 
 def test_a_stated_size_that_the_tensors_do_not_have_is_refused(arrays):
     with pytest.raises(WeightsError, match=r"would fit: in_channels=16.*dim_out=12"):
-        QueryDecoder.from_reference(golden_weights(arrays), dim_out=64)
+        QueryDecoder.from_reference(tensors(arrays), dim_out=64)
 
 
 def test_an_unknown_argument_is_refused(arrays):
     with pytest.raises(TypeError, match="no argument bins"):
-        QueryDecoder.from_reference(golden_weights(arrays), bins=12)
+        QueryDecoder.from_reference(tensors(arrays), bins=12)
 
 
 def test_a_tensor_of_another_rank_is_refused(arrays):
-    weights = golden_weights(arrays)
+    weights = tensors(arrays)
     weights["convert_to_prob.0.weight"] = weights["convert_to_prob.0.weight"].flatten(1)
     with pytest.raises(WeightsError, match=r"expected `convert_to_prob.0.weight` to have 4 dimensions"):
         QueryDecoder.from_reference(weights)
