@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 from mbps_dataset.labelset.build import build
+from tests.examples import is_night
 from tests.tiny import tiny_label_set, write_depth, write_photographs
 
 
-KILLS = 20
+KILLS = 20 if is_night() else 8
 DAMAGES = 24
 
 
@@ -62,23 +63,21 @@ def command(inputs, settings) -> Callable[..., dict]:
     server.wait(timeout=1500)
 
 
-def test_killed_at_twenty_points_the_set_is_the_same(command, undisturbed, tmp_path):
+def test_killed_at_any_point_the_set_is_the_same(command, undisturbed, tmp_path):
     """SIGKILL before a random change of a file, or after a random time; the next `mbps build` completes the same set."""
     first = command(tmp_path / "first")
     assert first["status"] == 0 and digests(tmp_path / "first") == digests(undisturbed)
-    rng, killed = random.Random(8), 0
+    rng = random.Random(8)
     for number in range(KILLS):
         output = tmp_path / str(number)
         if number % 2:
             answer = command(output, events=rng.randrange(1, first["changes"]))
             assert answer["killed"]
         else:
-            answer = command(output, after_s=rng.uniform(0.05, 0.95) * first["seconds"])
-        killed += answer["killed"]
+            command(output, after_s=rng.uniform(0.05, 0.95) * first["seconds"])  # which may have ended by then
         again = command(output) if number % 4 < 2 or not (output / "stages/build.json").exists() else None
         again = again or command(output, "resume", str(output), "--workers", "1")
         assert again["status"] == 0 and digests(output) == digests(undisturbed), number
-    assert killed >= KILLS * 3 // 4  # a run may end before its time is up
 
 
 def test_killed_again_and_again_it_still_gets_there(command, undisturbed, tmp_path):
@@ -91,6 +90,7 @@ def test_killed_again_and_again_it_still_gets_there(command, undisturbed, tmp_pa
     assert answer["status"] == 0 and digests(output) == digests(undisturbed)
 
 
+@pytest.mark.nightly
 def test_memory_does_not_grow_with_the_number_of_images(command, inputs, settings, tmp_path):
     """Each photograph carries 3 MB that pass through to its row; all rows go into one file.
 

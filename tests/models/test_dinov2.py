@@ -62,6 +62,7 @@ def test_published_names_and_shapes_at_full_size() -> None:
     assert ours == published_shapes("backbone")
 
 
+@pytest.mark.nightly
 @torch.no_grad()
 def test_full_size_equals_a_plain_implementation() -> None:
     state = drawn_state(published_shapes("backbone"), seed=11)

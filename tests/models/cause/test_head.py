@@ -67,6 +67,7 @@ def test_drawn_weights_are_those_of_the_golden_numbers() -> None:
     assert digest(noise(9, (1, 529, 768))) == "8967064f17d7c0a6"
 
 
+@pytest.mark.nightly
 @torch.no_grad()
 def test_full_size_equals_a_plain_implementation() -> None:
     state = drawn_state(published_shapes("segment"), 202)
