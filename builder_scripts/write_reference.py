@@ -60,7 +60,7 @@ def recipes_page() -> str:
             "",
             _first_sentence(type(settings).__doc__),
             "",
-            *_settings_table(stage, settings),
+            *_settings_table(settings.prefix, settings),
         ]
     return "\n".join(lines).rstrip() + "\n"
 
