@@ -12,6 +12,7 @@ The rows follow the Cityscapes label definition (Cordts et al., CVPR 2016). Deci
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,17 +112,41 @@ CAUSE27_TO_TRAIN_ID = _lookup({c.label_id - 7: c.train_id for c in CLASSES_27} |
 
 
 def pseudo_class_palette(count: int) -> NDArray[np.uint8]:
-    """`count` well-separated colours for clusters that have no name yet: [count, 3] uint8, the same every time.
+    """`count` colours for classes or objects that have no name: [count, 3] uint8, the same for an id in every set.
 
-    Hues advance by the golden angle; lightness and saturation alternate so that neighbours in id stay apart.
+    Calm, so that a photograph stays visible below them, and far from each other in CIE Lab (ours): any two of the first
+    27 are at least 22 apart, of the first 80 at least 13. They repeat after 256.
     """
-    import colorsys
+    return _calm_colours()[np.arange(count) % 256]
 
-    colours = [
-        colorsys.hls_to_rgb((0.11 + 0.61803398875 * k) % 1.0, (0.42, 0.62, 0.52)[k % 3], (0.75, 0.55, 0.9)[k // 3 % 3])
-        for k in range(count)
-    ]
-    return np.round(np.array(colours).reshape(-1, 3) * 255).astype(np.uint8)
+
+@cache
+def _calm_colours() -> NDArray[np.uint8]:
+    """256 colours, each the one farthest from those before it (and from black and white, which mean other things)."""
+    colours = np.stack(np.meshgrid(*[np.arange(0, 256, 15)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    places = _cie_lab(colours)
+    chroma, lightness = np.hypot(places[:, 1], places[:, 2]), places[:, 0]
+    calm = (chroma <= 45) & (lightness >= 35) & (lightness <= 88)
+    colours, places = colours[calm], places[calm]
+    farthest, taken = np.full(len(colours), np.inf), _cie_lab(np.array([[20, 20, 20], [255, 255, 255]]))
+    chosen: list[int] = []
+    while len(chosen) < 256:
+        for place in taken:
+            farthest = np.minimum(farthest, np.linalg.norm(places - place, axis=1))
+        chosen.append(int(np.argmax(farthest.round(3))))  # rounded, so that every processor chooses alike
+        taken = places[chosen[-1:]]
+    return colours[chosen].astype(np.uint8)
+
+
+def _cie_lab(colours: NDArray[np.integer]) -> NDArray[np.float64]:
+    """sRGB 0-255 [N, 3] as CIE L*a*b* under D65 [N, 3] (IEC 61966-2-1, CIE 15)."""
+    scaled = colours / 255
+    linear = np.where(scaled <= 0.04045, scaled / 12.92, ((scaled + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
+                       [0.0193339, 0.1191920, 0.9503041]])  # fmt: skip
+    xyz = linear @ to_xyz.T / to_xyz.sum(axis=1)
+    root = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.stack([116 * root[:, 1] - 16, 500 * (root[:, 0] - root[:, 1]), 200 * (root[:, 1] - root[:, 2])], axis=1)
 
 
 def class_palette(classes: tuple[CityscapesClass, ...]) -> NDArray[np.uint8]:

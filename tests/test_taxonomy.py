@@ -46,8 +46,40 @@ def test_lookup_tables_agree_and_are_read_only():
         taxonomy.LABEL_ID_TO_27[0] = 1
 
 
-def test_pseudo_class_colours_are_distinct_and_stable():
-    palette = taxonomy.pseudo_class_palette(80)
-    assert palette.shape == (80, 3) and palette.dtype == np.uint8
-    assert len({tuple(colour) for colour in palette.tolist()}) == 80
-    assert np.array_equal(palette[:27], taxonomy.pseudo_class_palette(27))
+def cie_lab(colour: tuple[int, int, int]) -> tuple[float, float, float]:
+    """By the letter of the standards, one colour at a time: sRGB (IEC 61966-2-1) to CIE L*a*b* under D65."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour))
+    x = (0.4124 * red + 0.3576 * green + 0.1805 * blue) / 0.9505
+    y = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    z = (0.0193 * red + 0.1192 * green + 0.9505 * blue) / 1.0890
+    fx, fy, fz = (t ** (1 / 3) if t > 216 / 24389 else (24389 / 27 * t + 16) / 116 for t in (x, y, z))
+    return 116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)
+
+
+def test_the_measure_knows_red_and_white():
+    assert cie_lab((255, 255, 255)) == pytest.approx((100, 0, 0), abs=0.1)
+    assert cie_lab((255, 0, 0)) == pytest.approx((53.24, 80.09, 67.20), abs=0.1)
+
+
+@pytest.mark.parametrize(("count", "apart"), [(8, 37), (27, 22), (80, 13)])
+def test_colours_of_unnamed_classes_are_far_apart_and_calm(count, apart):
+    palette = taxonomy.pseudo_class_palette(count)
+    assert palette.shape == (count, 3) and palette.dtype == np.uint8
+    places = [cie_lab(tuple(colour)) for colour in palette.tolist()]
+    void_and_outlines = [cie_lab((20, 20, 20)), cie_lab((255, 255, 255))]
+    for k, place in enumerate(places):
+        assert all(np.linalg.norm(np.subtract(place, other)) >= apart for other in places[:k])
+        assert all(np.linalg.norm(np.subtract(place, other)) >= 15 for other in void_and_outlines)
+        assert np.hypot(place[1], place[2]) <= 46 and 34 <= place[0] <= 89
+
+
+def test_a_class_id_has_one_colour_in_every_set():
+    assert np.array_equal(taxonomy.pseudo_class_palette(300)[:27], taxonomy.pseudo_class_palette(27))
+    assert taxonomy.pseudo_class_palette(4).tolist() == [
+        [120, 120, 195],
+        [150, 120, 45],
+        [0, 165, 135],
+        [240, 135, 150],
+    ]
+    assert len({tuple(colour) for colour in taxonomy.pseudo_class_palette(256).tolist()}) == 256
+    assert taxonomy.pseudo_class_palette(0).shape == (0, 3)

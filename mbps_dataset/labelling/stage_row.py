@@ -65,7 +65,7 @@ def _compute(visit: Visit) -> Arrays:
     return {name: np.frombuffer(data, dtype=np.uint8) for name, data in coded.items()}
 
 
-ROW = Stage("labels", "labels", 3, always, _key, _compute, _inputs)
+ROW = Stage("labels", "labels", 4, always, _key, _compute, _inputs)
 
 
 def row_of(visit: Visit) -> dict[str, Any]:
