@@ -90,6 +90,7 @@ class MaskAveragePrecision:
         missing = [k for k in ids if k not in scores]
         if missing:
             raise InputError(f"{name}: predicted instance {missing[0]} has no score; give one for every instance id.")
+        self._require_numbers(np.array([scores[k] for k in ids], np.float64), name)
         common = np.zeros((len(table.pred_segments), len(table.true_segments)), np.int64)
         common[table.pairs[:, 1], table.pairs[:, 0]] = table.pairs[:, 2]
         self._append(
@@ -104,8 +105,13 @@ class MaskAveragePrecision:
         self, pred_masks: Any, scores: Any, true_masks: Any, *, true_crowd: Any | None = None,
         image_id: str | None = None,
     ) -> None:  # fmt: skip
-        """Add one image of masks that may overlap: bool [D, H, W], scores [D], bool [G, H, W], crowd flags bool [G]."""
-        pred, true = np.asarray(pred_masks, bool), np.asarray(true_masks, bool)
+        """Add one image of masks that may overlap: bool [D, H, W], scores [D], bool [G, H, W], crowd flags bool [G].
+
+        Either side may be empty, also as an empty list. Raises `InputError` naming the image for other shapes and for
+        scores that are no numbers.
+        """
+        pred, true = (np.asarray(masks, bool) for masks in (pred_masks, true_masks))
+        pred, true = _shaped_like(pred, true), _shaped_like(true, pred)
         scores = np.asarray(scores, np.float64)
         crowd = np.zeros(len(true), bool) if true_crowd is None else np.asarray(true_crowd, bool)
         if pred.ndim != 3 or true.ndim != 3 or pred.shape[1:] != true.shape[1:]:
@@ -118,7 +124,9 @@ class MaskAveragePrecision:
                 f"image {image_id!r}: expected a score per predicted mask and a crowd flag per true mask, but got "
                 f"{scores.shape} for {len(pred)} and {crowd.shape} for {len(true)}."
             )
-        pred, true = pred.reshape(len(pred), -1), true.reshape(len(true), -1)
+        self._require_numbers(scores, f"image {image_id!r}")
+        pixels = math.prod(pred.shape[1:])
+        pred, true = pred.reshape(len(pred), pixels), true.reshape(len(true), pixels)
         common = np.array([true[:, mask].sum(axis=1) for mask in pred], np.int64).reshape(len(pred), len(true))
         self._append(common, scores, pred.sum(axis=1), true.sum(axis=1), crowd)
 
@@ -144,11 +152,24 @@ class MaskAveragePrecision:
             pred_masks=len(hits),
         )
 
+    @staticmethod
+    def _require_numbers(scores: Float, name: str) -> None:
+        if np.isnan(scores).any():
+            position = int(np.flatnonzero(np.isnan(scores))[0])
+            raise InputError(
+                f"{name}: the score of prediction {position} is not a number; it would be ranked by chance."
+            )
+
     def _append(self, common: Int, scores: Float, pred_area: Int, true_area: Int, crowd: NDArray[np.bool_]) -> None:
         union = np.where(crowd, pred_area[:, None], pred_area[:, None] + true_area - common)
         order = np.argsort(-scores, kind="stable")
         iou = common / np.maximum(union, 1)
         self._images.append(_Image(iou[order], scores[order], pred_area[order], true_area, crowd))
+
+
+def _shaped_like(masks: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """No masks, written as an empty list, in the size of the other side's."""
+    return masks.reshape(0, *(other.shape[1:] if other.ndim == 3 else (0, 0))) if masks.shape == (0,) else masks
 
 
 def _precision_and_recall(images: list[_Image], limits: tuple[float, float]) -> tuple[Float, Float]:

@@ -30,7 +30,7 @@ class MetricSettings(Settings):
     void: int = setting(255, "id of pixels without truth", at_least=0)
     pred_void: int = setting(255, "id of pixels without prediction", at_least=0)
     crowds: str = setting("all", "which crowd regions of a class forgive a prediction", choices=("all", "last"))
-    merge_stuff: bool = setting(True, "all pixels of a stuff class are one segment")
+    merge_stuff: bool = setting(True, "all pixels of a stuff class are one segment, whatever their ids")
     averaged: tuple[int, ...] = setting((), "classes that enter the averages, ascending", at_least=0)
     report_hw: tuple[int, int] | None = setting(
         (512, 1024), "size to which the convention 'report' brings every map", unit="pixels", at_least=1,

@@ -48,7 +48,8 @@ class PanopticQuality:
         void: id of pixels without a label, in the ground truth and, unless `pred_void` differs, in predictions.
         pred_void: id of pixels without a prediction; set it when more than `void` pseudo-classes exist.
         crowds: "all", or "last" as in panopticapi, which forgets all crowd regions of a class but one.
-        merge_stuff: False keeps one stuff segment per pseudo-class, as U2Seg's evaluator does.
+        merge_stuff: False keeps stuff segments of one class apart, in predictions and ground truth: one for each
+            (pseudo-)class and instance id, as panopticapi and U2Seg's evaluator do.
         averaged: class ids that enter averages (others are still matched and counted); None means all.
         report_hw: size to which the convention "report" resizes by nearest neighbour; None leaves sizes alone.
 
@@ -124,7 +125,7 @@ class PanopticQuality:
 
         All maps are [H, W], integers >= 0, numpy arrays or tensors; an instance map may be None if there are no
         instances. A thing segment is one (class, instance id), id 0 included, except under "report", where id 0 means
-        no instance; ids on stuff are ignored. `true_crowd` is 0, or n on the n-th crowd region. `pred_scores` maps
+        no instance; ids on stuff are ignored unless `merge_stuff` is False. `true_crowd` is 0, or n on the n-th crowd region. `pred_scores` maps
         instance ids to scores and is used by the matching "u2seg" only.
 
         Raises `InputError` naming the image for sizes that differ, floats, negative ids, an image id seen before, and,

@@ -19,8 +19,8 @@ smallest segment          1 px                       1 px                       
 
 Decisions of ours: the comparisons ``2 * intersection > union`` and ``2 * void > area`` are made on integers; all crowd
 regions of a class are ignored, where panopticapi ignores only the one listed last (``crowds="last"`` reproduces it);
-stuff is merged per image and class after mapping, unless ``merge_stuff=False``, which keeps one stuff segment per
-pseudo-class as evaluators that skip this step do.
+stuff is merged per image and class after mapping, unless ``merge_stuff=False``, which keeps stuff apart on both sides by
+(pseudo-)class and instance id, as panopticapi keeps whatever has an id of its own.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def _true_segments(table: OverlapTable, rules: MatchingRules) -> tuple[_Segments
     if rules.convention == "report":
         classes = np.where(is_thing & ((instance == 0) | (crowd > 0)), _VOID, classes)
     crowd = np.where((classes != _VOID) & (rules.convention == "coco"), crowd, 0)
-    instance = np.where(is_thing & (classes != _VOID) & (crowd == 0), instance, 0)
+    has_ids = is_thing | (not rules.merge_stuff)
+    instance = np.where(has_ids & (classes != _VOID) & (crowd == 0), instance, 0)
     return _merged(image, classes, instance, crowd, table.pairs[:, [0, 2]], rules)
 
 
@@ -139,8 +140,11 @@ def _pred_segments(table: OverlapTable, classes: Mapping[int, int], rules: Match
     is_thing = np.isin(mapped, rules.things)
     if rules.convention == "report":
         mapped = np.where(is_thing & (instance == 0), _VOID, mapped)
-    merged = np.zeros_like(pseudo) if rules.merge_stuff else pseudo
-    instance = np.where(mapped == _VOID, 0, np.where(is_thing, instance, merged))
+    if rules.merge_stuff:
+        apart = np.zeros_like(pseudo)
+    else:
+        _, apart = unique_rows([pseudo, instance])
+    instance = np.where(mapped == _VOID, 0, np.where(is_thing, instance, apart))
     return _merged(image, mapped, instance, np.zeros_like(image), table.pairs[:, [1, 2]], rules)
 
 

@@ -68,3 +68,41 @@ def test_errors_name_the_image() -> None:
         metric.update_masks(masks, [1, 1], masks[:, :2], image_id="a")
     with pytest.raises(InputError, match="image 'a': expected a score per predicted mask"):
         metric.update_masks(masks, [1], masks, image_id="a")
+
+
+NO_MASK, ONE_MASK = np.zeros((0, 4, 4), bool), np.ones((1, 4, 4), bool)
+
+
+@pytest.mark.parametrize(
+    ("pred", "scores", "true", "ap", "counts"),
+    [
+        (NO_MASK, [], ONE_MASK, 0.0, (0, 1)),
+        ([], [], ONE_MASK, 0.0, (0, 1)),
+        (ONE_MASK, [0.9], NO_MASK, math.nan, (1, 0)),
+        (ONE_MASK, [0.9], [], math.nan, (1, 0)),
+        (NO_MASK, [], NO_MASK, math.nan, (0, 0)),
+        ([], [], [], math.nan, (0, 0)),
+    ],
+)
+def test_images_without_predictions_or_truth(pred, scores, true, ap: float, counts: tuple) -> None:
+    metric = MaskAveragePrecision()
+    metric.update_masks(pred, scores, true, image_id="a")
+    result = metric.compute()
+    assert result.ap == pytest.approx(ap, nan_ok=True) and (result.pred_masks, result.true_masks) == counts
+    metric.update_masks(ONE_MASK, [0.5], ONE_MASK, image_id="b")
+    found, wrong_before = counts[1] == 0, counts[0] == 1
+    assert metric.compute().ap == pytest.approx((0.5 if wrong_before else 1.0) if found else 51 / 101)
+    assert metric.compute().ar_100 == pytest.approx(1.0 if found else 0.5)
+
+
+def test_an_empty_side_of_another_size_is_an_error() -> None:
+    with pytest.raises(InputError, match=r"image 'a': expected masks \[D, H, W\] and \[G, H, W\] of one size"):
+        MaskAveragePrecision().update_masks(np.zeros((0, 4, 5), bool), [], ONE_MASK, image_id="a")
+
+
+def test_a_score_that_is_no_number_is_an_error() -> None:
+    metric = MaskAveragePrecision()
+    with pytest.raises(InputError, match="image 'a': the score of prediction 1 is not a number"):
+        metric.update_masks(np.ones((2, 4, 4), bool), [0.5, math.nan], ONE_MASK, image_id="a")
+    with pytest.raises(InputError, match="image 'a': the score of prediction 0 is not a number"):
+        metric.update([[1]], [[1]], {1: math.nan}, image_id="a")

@@ -69,6 +69,22 @@ def test_stuff_of_two_pseudo_classes_stays_apart_on_request() -> None:
         assert (row["tp"], row["fp"], row["fn"]) == counts
 
 
+def test_stuff_segments_of_one_class_stay_apart_on_request_by_their_ids_on_both_sides() -> None:
+    whole, halves = np.ones((4, 10), int), np.repeat([[1] * 5 + [2] * 5], 4, axis=0)
+    road = np.zeros_like(whole)
+    cases = {
+        "pred": (halves, whole, (0, 2, 1)),
+        "true": (whole, halves, (0, 1, 2)),
+        "both": (halves, halves, (2, 0, 0)),
+    }
+    for name, (pred, true, counts) in cases.items():
+        for merge_stuff, expected in ((True, (1, 0, 0)), (False, counts)):
+            metric = PanopticQuality((1,), (0,), merge_stuff=merge_stuff)
+            metric.update(road, pred, road, true)
+            row = metric.compute().per_class[0]
+            assert (row["tp"], row["fp"], row["fn"]) == expected, name
+
+
 def test_report_drops_small_segments_and_resizes_as_pil_does() -> None:
     from PIL import Image
 
