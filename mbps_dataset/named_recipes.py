@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from mbps_dataset.errors import RecipeError
+from mbps_dataset.json_documents import read_json
+from mbps_dataset.names import shown
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.stage_settings import (
     ClustersSettings,
@@ -38,27 +39,30 @@ DEMO = Recipe(
     ),
 )
 
-_PUBLISHED = (
+_PUBLISHED_SEMANTICS = (
     ("semantic backbone", "self-supervised (DINOv2, LVD-142M)"),
     (
         "CAUSE head and cluster probe",
         "self-supervised by intent; the published training code lets ground-truth gradients of Cityscapes train reach "
         "the head used at inference (check yours with `mbps info --weights`)",
     ),
+)
+_PUBLISHED_DEPTH = (
     ("depth encoder", "ImageNet labels (ConvNeXtV2 fcmae_ft_in22k_in1k initialisation)"),
     ("depth network", "photometric consistency on Cityscapes video, as its authors state; not verifiable from code"),
-    ("saliency backbone", "self-supervised (DINOv3, LVD-1689M)"),
 )
+_PUBLISHED_SALIENCY = (("saliency backbone", "self-supervised (DINOv3, LVD-1689M)"),)
 
 MBPS = Recipe(
     name="mbps",
     summary="the report's stage 1: CAUSE-TR + DenseCRF, SPIdepth, depth-gradient instances; 27 clusters → 19 classes",
     naming=NamingSettings(method="hungarian"),
-    supervision=_PUBLISHED,
+    supervision=_PUBLISHED_SEMANTICS + _PUBLISHED_DEPTH + _PUBLISHED_SALIENCY,
 )
 
 
 def _over_clustered(count: int) -> Recipe:
+    """Things are those of Cityscapes, so no saliency network runs, and none is told of."""
     return replace(
         MBPS,
         name=f"mbps-k{count}",
@@ -68,6 +72,7 @@ def _over_clustered(count: int) -> Recipe:
         naming=NamingSettings(method="majority"),
         things=ThingsSettings(method="cityscapes"),
         instances=InstancesSettings(grad_threshold=0.20, min_area=1000),
+        supervision=_PUBLISHED_SEMANTICS + _PUBLISHED_DEPTH,
     )
 
 
@@ -79,24 +84,38 @@ K80_DEPTHPRO = replace(
     summary="mbps-k80 with DepthPro depth (supervised), tau 0.01, no smoothing; the best public stage-1 variant",
     depth=DepthSettings(method="transformers", weights="apple/DepthPro-hf", height=1536, width=1536, flip="none"),
     instances=replace(K80.instances, grad_threshold=0.01, sigma=0.0),
+    supervision=(*_PUBLISHED_SEMANTICS, ("depth", "supervised: real and synthetic depth maps of many data sets")),
 )
 
 RECIPES: dict[str, Recipe] = {r.name: r for r in (DEMO, MBPS, K80, _over_clustered(100), K80_DEPTHPRO)}
 
 
+_MOST_BYTES = 1_000_000
+"""Size of a recipe file; the recipes here have 4,000 bytes."""
+
+
 def get_recipe(name_or_path: str) -> Recipe:
     """A named recipe, or one read from a JSON file written by `Recipe.to_json`.
 
-    Raises `RecipeError` naming the known recipes.
+    Raises `RecipeError` naming the known recipes, or the file and what is wrong with it.
     """
     if name_or_path in RECIPES:
         return RECIPES[name_or_path]
-    path = Path(name_or_path)
-    if path.suffix == ".json" and path.is_file():
-        try:
-            return Recipe.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise RecipeError(
-                f"{path}: not a recipe ({error}); write one with `mbps info --recipe NAME --json`."
-            ) from None
-    raise RecipeError(f"Unknown recipe {name_or_path!r}; known are {', '.join(RECIPES)}, or a path to a recipe .json.")
+    if not name_or_path.lower().endswith(".json"):
+        raise RecipeError(
+            f"Unknown recipe {shown(name_or_path)}; known are {', '.join(RECIPES)}, or a path to a recipe .json."
+        )
+    how = "write one with `mbps info --recipe NAME --json`."
+    place = name_or_path if name_or_path.isprintable() else shown(name_or_path)
+    try:
+        return Recipe.from_json(read_json(Path(name_or_path).expanduser(), most_bytes=_MOST_BYTES))
+    except RecipeError as error:
+        raise RecipeError(f"{place}: {error}") from None
+    except FileNotFoundError:
+        raise RecipeError(
+            f"{place}: there is no such recipe file; {how} Known names are {', '.join(RECIPES)}."
+        ) from None
+    except OSError as error:
+        raise RecipeError(f"{place}: cannot be read ({error.strerror or error}); {how}") from None
+    except (ValueError, RuntimeError) as error:  # RuntimeError: a home folder of a user who does not exist
+        raise RecipeError(f"{place}: not a recipe ({error}); {how}") from None

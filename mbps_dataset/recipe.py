@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import RecipeError
-from mbps_dataset.settings import parse_setting
+from mbps_dataset.names import fault_of_name, shown
+from mbps_dataset.settings import check_text, parse_setting
 from mbps_dataset.stage_settings import (
     CalibrationSettings,
     ClustersSettings,
@@ -29,11 +30,19 @@ from mbps_dataset.stage_settings import (
 )
 
 
+_KEYS = ("name", "summary", "settings", "supervision")
+"""What a recipe file may hold; only the name must be there."""
+
+_MOST_SCALES = 16
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides the labels, and nothing else.
 
-    `supervision` names for every component what it saw in training; it is copied into ``labelset.json`` and the card.
+    `name` names folders too (see `mbps_dataset.names`); `supervision` says for every component what it saw in training,
+    and is copied into ``labelset.json`` and the card. Raises `RecipeError` for a name that is none, and for settings that
+    contradict each other.
     """
 
     name: str
@@ -54,10 +63,17 @@ class Recipe:
     supervision: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        if fault := fault_of_name(self.name):
+            raise RecipeError(f"A recipe's name names folders, but {fault}.")
+        for what, text in (("summary", self.summary), *self.supervision):
+            check_text(what, text)
         if self.semantics.stride > self.semantics.crop:
             raise RecipeError("semantics.stride must not exceed semantics.crop, or pixels are left out.")
         if not self.semantics.scales:
             raise RecipeError("semantics.scales must name at least one size; 1.0 is the image at short_side.")
+        if len(self.semantics.scales) > _MOST_SCALES:
+            raise RecipeError(f"semantics.scales must name at most {_MOST_SCALES} sizes, but names "
+                              f"{len(self.semantics.scales)}.")  # fmt: skip
         if self.naming.method == "file" and not self.naming.file:
             raise RecipeError(
                 "naming.method is 'file' but naming.file is not set; give a path with --set naming.file=…"
@@ -137,18 +153,16 @@ class Recipe:
                 "supervision": dict(self.supervision)}  # fmt: skip
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Recipe:
-        """Inverse of `to_json`; unknown stages and settings raise `RecipeError`."""
-        hints = typing.get_type_hints(cls)
-        stages: dict[str, Any] = {}
-        for stage, values in data.get("settings", {}).items():
-            if stage not in stage_names():
-                raise RecipeError(f"Unknown stage {stage!r} in the recipe; stages are {', '.join(stage_names())}.")
-            known = {f.name for f in fields(hints[stage])}
-            if unknown := sorted(set(values) - known):
-                raise RecipeError(f"Unknown setting {stage}.{unknown[0]}; {stage} has {', '.join(sorted(known))}.")
-            stages[stage] = hints[stage](**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-        supervision = tuple(data.get("supervision", {}).items())
+    def from_json(cls, data: Any) -> Recipe:
+        """Inverse of `to_json`. Raises `RecipeError` naming what is missing, unknown or of the wrong type."""
+        data = _object("a recipe", data)
+        if unknown := [key for key in data if key not in _KEYS]:
+            raise RecipeError(f"Unknown key {shown(unknown[0])}; a recipe has {', '.join(_KEYS)}.")
+        if "name" not in data:
+            raise RecipeError("A recipe needs a name, but this one has none.")
+        settings = _object("settings", data.get("settings", {}))
+        supervision = tuple(_object("supervision", data.get("supervision", {})).items())
+        stages = {stage: _stage(stage, values) for stage, values in settings.items()}
         return cls(name=data["name"], summary=data.get("summary", ""), supervision=supervision, **stages)
 
     def differences(self, other: Recipe) -> list[str]:
@@ -167,6 +181,27 @@ def stage_names() -> tuple[str, ...]:
     return tuple(f.name for f in fields(Recipe) if f.name not in ("name", "summary", "supervision"))
 
 
+def _stage(stage: str, values: Any) -> Any:
+    """The settings of a stage from JSON, in which tuples are lists."""
+    if stage not in stage_names():
+        raise RecipeError(f"Unknown stage {shown(stage)} in the recipe; stages are {', '.join(stage_names())}.")
+    kind = typing.get_type_hints(Recipe)[stage]
+    known = {declared.name for declared in fields(kind)}
+    if unknown := sorted(set(_object(f"settings.{stage}", values)) - known):
+        name = unknown[0] if unknown[0].isidentifier() else shown(unknown[0])
+        raise RecipeError(f"Unknown setting {stage}.{name}; {stage} has {', '.join(sorted(known))}.")
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _object(what: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RecipeError(f"Expected {what} to be an object, {{…}}, but got {shown(value)}.")
+    return value
+
+
 def _absolute(reference: str) -> str:
-    path = Path(reference).expanduser()
-    return str(path.resolve()) if path.exists() else reference
+    try:
+        path = Path(reference).expanduser()
+        return str(path.resolve()) if path.exists() else reference
+    except (OSError, RuntimeError, ValueError):  # no path at all: too long, or of a user who does not exist
+        return reference

@@ -9,10 +9,19 @@ from __future__ import annotations
 import math
 import types
 import typing
+import unicodedata
 from dataclasses import field, fields
 from typing import Any
 
 from mbps_dataset.errors import RecipeError
+from mbps_dataset.names import shown
+
+
+LARGEST = 2**63 - 1
+"""What a number may be at most where its setting names no bound: more does not fit the 64 bits that seeds and sizes have."""
+
+LONGEST_TEXT = 4096
+"""Characters of a text; the longest path of Linux."""
 
 
 def setting(default: Any, help: str, *, unit: str | None = None, source: str | None = None,
@@ -57,16 +66,34 @@ def validate(settings: Any, prefix: str = "") -> None:
     for declared in fields(settings):
         name, value = prefix + declared.name, getattr(settings, declared.name)
         if not _has_type(value, hints[declared.name]):
-            raise RecipeError(f"{name} must be of type {_type_name(hints[declared.name])}, but is {value!r}.")
+            raise RecipeError(f"{name} must be of type {_type_name(hints[declared.name])}, but is {shown(value)}.")
         choices, low, high = (declared.metadata.get(key) for key in ("choices", "min", "max"))
         if choices and value not in choices:
-            raise RecipeError(f"{name} must be one of {', '.join(map(repr, choices))}, but is {value!r}.")
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, bool) or not isinstance(number, (int, float)):
-                continue
-            if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high):
-                span = f"at least {low}" if high is None else f"between {low} and {high}"
-                raise RecipeError(f"{name} must be {span}, but is {number}.")
+            raise RecipeError(f"{name} must be one of {', '.join(map(repr, choices))}, but is {shown(value)}.")
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, str):
+                check_text(name, item)
+            elif isinstance(item, (int, float)) and not isinstance(item, bool):
+                _check_number(name, item, low, high)
+
+
+def _check_number(name: str, number: float, low: float | None, high: float | None) -> None:
+    """Raises `RecipeError` for a number that is not finite, out of range, or more than 64 bits hold."""
+    most = LARGEST if high is None else high
+    if isinstance(number, float) and not math.isfinite(number) or number > most or (low is not None and number < low):
+        span = f"between {low} and {most}" if high is not None or number > most else f"at least {low}"
+        span = "a finite number" if low is None else span
+        raise RecipeError(f"{name} must be {span}, but is {shown(number)}.")
+
+
+def check_text(name: str, text: object) -> None:
+    """Raises `RecipeError` for what is no text, or one that no file name and no line of a message can hold."""
+    if not isinstance(text, str):
+        raise RecipeError(f"{name} must be text, but is {shown(text)}.")
+    if len(text) > LONGEST_TEXT:
+        raise RecipeError(f"{name} must have at most {LONGEST_TEXT} characters, but has {len(text)}.")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise RecipeError(f"{name} must be text without control characters, but is {shown(text)}.")
 
 
 def _has_type(value: Any, hint: Any) -> bool:

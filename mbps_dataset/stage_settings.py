@@ -20,9 +20,11 @@ class SemanticsSettings(Settings, prefix="semantics."):
     weights: str | None = setting(
         None, "CAUSE weights: a folder, a Hub id, or 'builtin' for the demo network", locates=True
     )
-    short_side: int = setting(322, "pixels of the shorter image side fed to the network", at_least=14)
-    crop: int = setting(322, "side of a square window in pixels; a multiple of the patch size", at_least=14)
-    stride: int = setting(161, "pixels between windows", at_least=1)
+    short_side: int = setting(322, "pixels of the shorter image side fed to the network", at_least=14, at_most=8192)
+    crop: int = setting(
+        322, "side of a square window in pixels; a multiple of the patch size", at_least=14, at_most=8192
+    )
+    stride: int = setting(161, "pixels between windows", at_least=1, at_most=8192)
     flip: bool = setting(True, "average the codes of each window and of its mirror image")
     scales: tuple[float, ...] = setting(
         (1.0,), "sizes of the image, relative to short_side, over which scores are averaged; published: 0.75, 1, 1.5",
@@ -36,13 +38,16 @@ class ClustersSettings(Settings, prefix="clusters."):
 
     method: str = setting("probe", "what scores the codes", choices=("probe", "kmeans", "centroids"))
     count: int = setting(27, "pseudo-classes; for 'probe' it must be the size of the probe", at_least=2, at_most=4096)
-    alpha: float = setting(3.0, "sharpness of log_softmax(alpha * cosine) per window", at_least=0)
+    alpha: float = setting(3.0, "sharpness of log_softmax(alpha * cosine) per window", at_least=0, at_most=1000)
     temperature: float = setting(
-        3.0, "sharpness of the softmax before the CRF; the code applies alpha twice, the report once (1.0)", at_least=0
+        3.0,
+        "sharpness of the softmax before the CRF; the code applies alpha twice, the report once (1.0)",
+        at_least=0,
+        at_most=1000,
     )
     centroids: str | None = setting(None, "for 'centroids': an .npz with `centroids` [k, C]", locates=True)
     seed: int = setting(0, "seed of k-means", at_least=0)
-    restarts: int = setting(3, "k-means++ restarts; the best inertia wins", at_least=1)
+    restarts: int = setting(3, "k-means++ restarts; the best inertia wins", at_least=1, at_most=1000)
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,16 @@ class CrfSettings(Settings, prefix="crf."):
     """DenseCRF at window resolution (report 2.1 and Table 8)."""
 
     enabled: bool = setting(True, "refine the pseudo-class probabilities with DenseCRF")
-    gaussian_sxy: float = setting(1.0, "standard deviation of the smoothness term, pixels", at_least=0.01)
-    gaussian_compat: float = setting(3.0, "weight of the smoothness term", at_least=0)
-    bilateral_sxy: float = setting(67.0, "spatial standard deviation of the appearance term, pixels", at_least=0.01)
-    bilateral_srgb: float = setting(3.0, "colour standard deviation of the appearance term, 0-255", at_least=0.01)
-    bilateral_compat: float = setting(4.0, "weight of the appearance term", at_least=0)
-    iterations: int = setting(10, "mean-field iterations", at_least=0)
+    gaussian_sxy: float = setting(1.0, "standard deviation of the smoothness term, pixels", at_least=0.01, at_most=1e6)
+    gaussian_compat: float = setting(3.0, "weight of the smoothness term", at_least=0, at_most=1e6)
+    bilateral_sxy: float = setting(
+        67.0, "spatial standard deviation of the appearance term, pixels", at_least=0.01, at_most=1e6
+    )
+    bilateral_srgb: float = setting(
+        3.0, "colour standard deviation of the appearance term, 0-255", at_least=0.01, at_most=1e6
+    )
+    bilateral_compat: float = setting(4.0, "weight of the appearance term", at_least=0, at_most=1e6)
+    iterations: int = setting(10, "mean-field iterations", at_least=0, at_most=1000)
     channel_order: Literal["bgr", "rgb"] = setting(
         "bgr", "order fed to the lattice; the reference feeds BGR", choices=("bgr", "rgb")
     )
@@ -80,14 +89,14 @@ class DepthSettings(Settings, prefix="depth."):
     weights: str | None = setting(
         None, "SPIdepth weights: a folder, a Hub id, or 'builtin' for the demo network", locates=True
     )
-    height: int = setting(320, "network input height in pixels", at_least=32)
-    width: int = setting(1024, "network input width in pixels", at_least=32)
+    height: int = setting(320, "network input height in pixels", at_least=32, at_most=8192)
+    width: int = setting(1024, "network input width in pixels", at_least=32, at_most=8192)
     flip: str = setting("mean", "test-time flip", choices=("mean", "ramp", "none"))
     ego_crop: float = setting(0.0, "share of the image bottom left out, as in training", at_least=0, at_most=0.5)
     inverse: bool = setting(False, "cut instances on inverse depth instead of depth")
     files: str | None = setting(None, "for 'files': the folder of depth files, found by image id", locates=True)
     files_kind: str = setting("npy", "for 'files': their format", choices=("npy", "png", "cityscapes", "kitti", "pfm"))
-    files_scale: float = setting(1.0, "for 'files' of kind 'png': units per step", at_least=0)
+    files_scale: float = setting(1.0, "for 'files' of kind 'png': units per step", at_least=0, at_most=1e6)
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ class SaliencySettings(Settings, prefix="saliency."):
     weights: str | None = setting(
         None, "DINOv3 ViT weights: a folder, a Hub id, or 'builtin' for the demo network", locates=True
     )
-    short_side: int = setting(512, "pixels of the shorter image side fed to the network", at_least=16)
+    short_side: int = setting(512, "pixels of the shorter image side fed to the network", at_least=16, at_most=8192)
     variant: str = setting(
         "reference",
         "'reference' is pre-RoPE attention over patches, as published",
@@ -137,11 +146,13 @@ class InstancesSettings(Settings, prefix="instances."):
             "detections",
         ),
     )
-    short_side: int = setting(512, "pixels of the shorter side at which instances are cut", at_least=64)
+    short_side: int = setting(512, "pixels of the shorter side at which instances are cut", at_least=64, at_most=8192)
     grad_threshold: float = setting(0.10, "tau on |grad D| (Sobel, depth in [0, 1])", at_least=0)
     min_area: int = setting(500, "A_min: pixels of a component before dilation, at short_side", at_least=0)
-    sigma: float = setting(1.0, "Gaussian smoothing of depth, pixels", at_least=0)
-    dilation: int = setting(3, "iterations of the 4-neighbour dilation that takes edge pixels back", at_least=0)
+    sigma: float = setting(1.0, "Gaussian smoothing of depth, pixels", at_least=0, at_most=1000)
+    dilation: int = setting(
+        3, "iterations of the 4-neighbour dilation that takes edge pixels back", at_least=0, at_most=1000
+    )
     merge: bool = setting(False, "join neighbouring instances of a class at similar depth; not in the headline run")
     max_depth_gap: float = setting(0.05, "mean normalised depth difference below which neighbours merge", at_least=0)
     merge_min_area: int = setting(50, "pixels below which a merged instance is dropped", at_least=0)
@@ -172,7 +183,7 @@ class CutsSettings(Settings, prefix="cuts."):
         "what is cut; 'published' is the last tokens of DINOv2 networks and the last keys of others",
         choices=("published", "keys", "tokens"),
     )
-    size: int = setting(480, "pixels to which the image is squeezed, both sides", at_least=64)
+    size: int = setting(480, "pixels to which the image is squeezed, both sides", at_least=64, at_most=8192)
     keep_aspect: bool = setting(False, "size is the shorter side and the aspect stays; not in the publications")
     threshold: float | None = setting(
         None, "tau on the cosine; none is the published 0.15, 0.2 for tokencut", at_least=-1, at_most=1

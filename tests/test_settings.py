@@ -49,6 +49,13 @@ TRAINING = (CauseTrainingSettings, ContrastiveSettings, SPIdepthTrainingSettings
         ({"range_min": (50, 40)}, "oven.range_min must be (least, largest), but is (50, 40)."),
         ({"spices": ("salt", 1)}, "oven.spices must be of type tuple[str, ...], but is ('salt', 1)."),
         ({"spices": ["salt"]}, "oven.spices must be of type tuple[str, ...], but is ['salt']."),
+        ({"heat": float("inf")}, "oven.heat must be between 20 and 300, but is inf."),
+        ({"shelf": 2**63}, "oven.shelf must be between 1 and 9223372036854775807, but is 9223372036854775808."),
+        ({"shelf": 10**400}, "oven.shelf must be between 1 and 9223372036854775807, but is 1000"),
+        ({"spices": ("a\nb",)}, r"oven.spices must be text without control characters, but is 'a\nb'."),
+        ({"spices": ("a\udcffb",)}, r"oven.spices must be text without control characters, but is 'a\udcffb'."),
+        ({"spices": ("a" * 5000,)}, "oven.spices must have at most 4096 characters, but has 5000."),
+        ({"heat": "x" * 10**6}, "oven.heat must be of type float, but is 'xxx"),
         ({"mode": "steam"}, "oven.mode must be one of None, 'fan', 'grill', but is 'steam'."),
     ],
 )
@@ -84,7 +91,7 @@ def test_a_declaration_says_everything() -> None:
         (SceneSettings, {"height": 8}, "height must be between 16 and 8192, but is 8."),
         (MetricSettings, {"convention": "mine"}, "convention must be one of 'coco', 'cups', 'report', but is 'mine'."),
         (MetricSettings, {"things": (1.5,)}, "things must be of type tuple[int, ...], but is (1.5,)."),
-        (CrfSettings, {"iterations": -1}, "crf.iterations must be at least 0, but is -1."),
+        (CrfSettings, {"iterations": -1}, "crf.iterations must be between 0 and 1000, but is -1."),
         (ThingsSettings, {"n_things": 2.5}, "things.n_things must be of type int, but is 2.5."),
     ],
 )

@@ -105,7 +105,7 @@ def _open_source(arguments: argparse.Namespace) -> Source:
         name = "scenes"
     if name == "scenes":
         options |= {"train": 0, "validation": arguments.limit or SCENES}
-    config = MBPSConfig(
-        name=arguments.recipe, data_dir=arguments.data_dir, source=name, source_options=options or None
+    config = MBPSConfig.for_recipe(
+        arguments.recipe, data_dir=arguments.data_dir, source=name, source_options=options or None
     )
     return config.open_source()

@@ -95,8 +95,8 @@ def open_label_set(arguments: argparse.Namespace) -> tuple[Labelling, Path]:
     from mbps_dataset.hub.builder import MBPSConfig
 
     output = arguments.output or Path("build") / get_recipe(arguments.recipe).name
-    config = MBPSConfig(
-        name=arguments.recipe,
+    config = MBPSConfig.for_recipe(
+        arguments.recipe,
         data_dir=arguments.data_dir,
         source=arguments.source,
         source_options={"truth_dir": arguments.truth_dir} if arguments.truth_dir else None,

@@ -40,12 +40,13 @@ def default_store_path() -> Path:
 class MBPSConfig(datasets.BuilderConfig):
     """Configuration of `MBPSPseudo`; `name` is a recipe.
 
-    `source` "scenes", "cityscapes" or "folder" (guessed from `data_dir` if None) with `source_options`; `settings` as
+    `recipe_file` is a recipe .json to take instead, whose name then names the configuration; `source` "scenes", "cityscapes" or "folder" (guessed from `data_dir` if None) with `source_options`; `settings` as
     on the command line (``["instances.grad_threshold=0.2"]``); `splits` to build (default all); `limit` images a split;
     `store` folder of stage results; `workers` processes; `device` of torch.
     """
 
     version: datasets.Version | str | None = __version__
+    recipe_file: str | None = None
     source: str | None = None
     source_options: dict[str, Any] | None = None
     settings: Sequence[str] | None = None
@@ -55,9 +56,15 @@ class MBPSConfig(datasets.BuilderConfig):
     workers: int | None = None
     device: str | None = None
 
+    @classmethod
+    def for_recipe(cls, name_or_path: str, **options: Any) -> MBPSConfig:
+        """The configuration of a named recipe or of a recipe .json. Raises `RecipeError`."""
+        recipe_file = None if name_or_path in RECIPES else name_or_path
+        return cls(name=get_recipe(name_or_path).name, recipe_file=recipe_file, **options)
+
     def recipe(self) -> Recipe:
         """The recipe with `settings` applied. Raises `RecipeError`."""
-        return get_recipe(self.name).with_settings(
+        return get_recipe(self.recipe_file or self.name).with_settings(
             [self.settings] if isinstance(self.settings, str) else self.settings or ()
         )
 
@@ -105,6 +112,7 @@ class MBPSPseudo(datasets.GeneratorBasedBuilder):
     def _create_builder_config(self, config_name=None, custom_features=None, config_id=None, **kwargs):  # type: ignore[no-untyped-def]
         builder_config, _ = super()._create_builder_config(config_name, custom_features, config_id, **kwargs)
         self.label_set = builder_config.open_label_set()
+        builder_config.name = self.label_set.recipe.name
         self.hash = self.label_set.identity[:32]
         return builder_config, builder_config.name
 
