@@ -7,17 +7,18 @@ where, counts, and each image that could not be labelled with its reason.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mbps_dataset._version import __version__
+from mbps_dataset.errors import WeightsError
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelling.road import STAGE_VERSIONS
 from mbps_dataset.labelset.parquet_files import read_rows
 from mbps_dataset.models.depth_estimation import KNOWN
 from mbps_dataset.models.networks import recipe_networks, weights_folder
+from mbps_dataset.models.saved_network import read_config
 from mbps_dataset.named_recipes import RECIPES
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import FORMAT_VERSION
@@ -68,15 +69,16 @@ def supervision(recipe: Recipe) -> dict[str, str]:
     their ``config.json``; if they say nothing, nor do we.
     """
     named, statements = RECIPES.get(recipe.name), dict(recipe.supervision)
-    for network, reference in recipe_networks(recipe).items():
+    networks = recipe_networks(recipe)
+    for network, reference in networks.items():
         stated = _stated_by_weights(network, reference)
         if stated is None and named is not None and recipe_networks(named).get(network) in (reference, None):
             continue
         for component in COMPONENTS.get(network, ()):
             statements[component] = stated or f"unknown: the weights {reference} do not say"
+    for component in (each for network in COMPONENTS.keys() - networks for each in COMPONENTS[network]):
+        statements.pop(component, None)  # a network that does not run decides nothing
     if recipe.depth.method != "spidepth":
-        for component in COMPONENTS["spidepth"]:
-            statements.pop(component, None)
         statements["depth"] = _supervision_of_other_depth(recipe)
     return statements | _supervision_of_objects(recipe)
 
@@ -110,8 +112,8 @@ def _stated_by_weights(network: str, reference: str | None) -> str | None:
 
 def _config(network: str, reference: str | None) -> dict[str, Any]:
     try:
-        return json.loads((weights_folder(network, reference) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_config(weights_folder(network, reference))
+    except WeightsError:
         return {}
 
 

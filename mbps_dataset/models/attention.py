@@ -24,6 +24,7 @@ from transformers import DINOv3ViTConfig, DINOv3ViTModel
 from transformers.models.dinov3_vit.modeling_dinov3_vit import DINOv3ViTLayer, apply_rotary_pos_emb
 
 from mbps_dataset.errors import WeightsError
+from mbps_dataset.models.saved_network import CONFIG_FILE, read_config
 from mbps_dataset.models.transformers_loading import load_complete, without_progress_bars
 
 
@@ -93,6 +94,8 @@ class ClsAttention(nn.Module):
         expected = (
             "a DINOv3 ViT (such as facebook/dinov3-vitb16-pretrain-lvd1689m, whose licence is accepted on the Hub)"
         )
+        if (Path(folder_or_hub_id) / CONFIG_FILE).is_file():
+            read_config(folder_or_hub_id)  # transformers assumes that it is an object
         try:
             described, _ = DINOv3ViTConfig.get_config_dict(str(folder_or_hub_id), **hub_arguments)
         except (OSError, ValueError) as error:

@@ -8,6 +8,8 @@ Decisions made here, all ours:
 * Published files wrap their tensors in different ways: a ``state_dict`` or ``model`` entry around them, a ``module.``
   in front of every name (left by data-parallel training), numbers beside them. The wrapping is taken off; the names
   of the tensors themselves are never changed here.
+* Weights are finite floating-point numbers. NaN and whole numbers load without a word (transformers casts them), and
+  such a network labels every image, wrongly; so they are refused by tensor and file, once, when a network is loaded.
 * A checkpoint that does not fit is described at once (missing, unexpected and wrongly shaped tensors together), not
   one error per run, with the configuration that would fit if its shapes reveal one.
 """
@@ -132,7 +134,7 @@ def require_match(
     network: str,
     fits: str = "",
 ) -> None:
-    """Raise one `WeightsError` that lists everything in which `state` differs from `expected`.
+    """Raise one `WeightsError` that lists everything in which `state` differs from `expected`, or as `require_finite`.
 
     `source` names the checkpoint and `network` the class it should fit; `fits` says which configuration would fit, if
     that is known (see the ``…_configuration_of`` functions beside the networks).
@@ -143,6 +145,33 @@ def require_match(
             f"\nA configuration that would fit: {fits}." if fits else "\nNo configuration of this class would fit."
         )
         raise WeightsError(f"{source} does not fit {network}:\n{mismatch.describe()}{advice}")
+    require_finite(state, source=source)
+
+
+def require_finite(state: Mapping[str, torch.Tensor], *, source: str) -> None:
+    """Raise `WeightsError` naming `source` and the first tensor that is not finite floating-point numbers in float32.
+
+    Counters (whole numbers without a dimension, as batch normalisation has them) are left alone.
+    """
+    for name, tensor in state.items():
+        if tensor.ndim == 0 and not tensor.is_floating_point() and not tensor.is_complex():
+            continue
+        if not tensor.is_floating_point():
+            raise WeightsError(
+                f"{source}: the tensor {name} holds {str(tensor.dtype).removeprefix('torch.')}, where floating-point "
+                "numbers are expected; a network made of them labels everything wrongly. Download or convert it again."
+            )
+        if tensor.is_meta:  # a shape without values
+            continue
+        values = tensor.detach().float()
+        if torch.isfinite(values.sum()):  # one pass; a sum that overflows is looked at closely
+            continue
+        wrong = int((~torch.isfinite(values)).sum())
+        if wrong:
+            raise WeightsError(
+                f"{source}: {wrong:,} of the {values.numel():,} numbers of the tensor {name} are NaN or infinite (as "
+                "float32); a network made of them labels everything wrongly. Download or train it again."
+            )
 
 
 def to_float32(state: Mapping[str, torch.Tensor]) -> StateDict:

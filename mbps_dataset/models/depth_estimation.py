@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from transformers import AutoModelForDepthEstimation, PreTrainedModel
 from transformers.image_processing_utils import ImageProcessingMixin
 
 from mbps_dataset.errors import WeightsError
+from mbps_dataset.models.saved_network import read_config
 from mbps_dataset.models.transformers_loading import load_complete
 
 
@@ -44,6 +46,9 @@ KNOWN: dict[str, tuple[str, str]] = {  # model_type → (answer, supervision)
     "prompt_depth_anything": ("depth", "supervised: synthetic and LiDAR depth"),
     "zoedepth": ("depth", "supervised: relative depth of several data sets, metric depth of NYU Depth v2 and KITTI"),
 }
+
+
+_PREPROCESSOR_FILE = "preprocessor_config.json"
 
 
 class DepthEstimator(nn.Module):
@@ -144,6 +149,8 @@ def depth_of_field_of_view(answer: Tensor, field_of_view: Tensor | None) -> Tens
 
 def _preprocessing(folder_or_hub_id: str | os.PathLike[str], hub_arguments: dict[str, Any]) -> dict[str, Any]:
     """What the network's own processor does to an image, as arguments of `DepthEstimator`."""
+    if (Path(folder_or_hub_id) / _PREPROCESSOR_FILE).is_file():
+        read_config(folder_or_hub_id, _PREPROCESSOR_FILE)  # transformers assumes that it is an object
     try:
         values, _ = ImageProcessingMixin.get_image_processor_dict(os.fspath(folder_or_hub_id), **hub_arguments)
     except OSError as error:

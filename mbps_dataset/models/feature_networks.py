@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from transformers import AutoModel, PreTrainedModel
 
 from mbps_dataset.models.cause import CauseSegmenter
+from mbps_dataset.models.saved_network import CONFIG_FILE, read_config
 from mbps_dataset.models.transformers_loading import load_complete
 
 
@@ -16,10 +16,6 @@ def load_feature_network(folder: str | Path) -> PreTrainedModel:
 
     Raises `WeightsError` if it cannot be read or lacks a tensor.
     """
-    try:
-        described = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        described = {}
-    if "codebook_size" in described:
+    if (Path(folder) / CONFIG_FILE).is_file() and "codebook_size" in read_config(folder):
         return CauseSegmenter.from_pretrained(folder).eval().backbone.model
     return load_complete(AutoModel, folder, expected="a vision transformer of transformers")

@@ -11,7 +11,6 @@ The mechanics are those of `huggingface_hub.PyTorchModelHubMixin`. Decisions mad
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -23,7 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from mbps_dataset.errors import WeightsError
+from mbps_dataset.json_documents import read_json
 from mbps_dataset.models.checkpoints import StateDict, read_state_dict, require_match
+from mbps_dataset.names import shown
+from mbps_dataset.settings import validate
 from mbps_dataset.store import replacing
 
 
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 
 WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+
+_MOST_BYTES = 4_000_000
 
 Network = TypeVar("Network", bound="HubNetwork")
 Config = TypeVar("Config", bound="DataclassInstance")
@@ -59,6 +64,15 @@ class HubNetwork(torch.nn.Module, PyTorchModelHubMixin):
         write_tensors(save_directory / WEIGHTS_FILE, state)
 
     @classmethod
+    def from_pretrained(
+        cls: type[Network], pretrained_model_name_or_path: str | os.PathLike[str], **more: Any
+    ) -> Network:
+        """As `huggingface_hub.ModelHubMixin.from_pretrained`: a folder or a Hub id. Raises `WeightsError`."""
+        if os.path.isfile(os.path.join(pretrained_model_name_or_path, CONFIG_FILE)):
+            read_config(pretrained_model_name_or_path)  # the mixin assumes that it can be read
+        return super().from_pretrained(os.fspath(pretrained_model_name_or_path), **more)
+
+    @classmethod
     def _from_pretrained(
         cls: type[Network],
         *,
@@ -71,11 +85,12 @@ class HubNetwork(torch.nn.Module, PyTorchModelHubMixin):
             raise WeightsError(f"{model_id} has no config.json; give a folder or Hub id written by save_pretrained.")
         if isinstance(config, dict):
             config = config_from_dict(cls.config_class, config, source=model_id)
-        network = cls(config)
         path = weights_path(model_id, **download)
         state = read_state_dict(path)
-        expected = {name: tuple(tensor.shape) for name, tensor in network.checkpoint_state().items()}
+        with torch.device("meta"):  # so that sizes which do not fit the file take no memory
+            expected = {name: tuple(tensor.shape) for name, tensor in cls(config).checkpoint_state().items()}
         require_match(state, expected, source=str(path), network=f"{cls.__name__} as its config.json describes it")
+        network = cls(config)
         network.load_checkpoint_state(state)
         return network.to(map_location).eval()
 
@@ -99,14 +114,27 @@ def config_from_dict(config_class: type[Config], values: dict[str, Any], *, sour
             "it was written for another network or by a newer mbps-dataset."
         )
     try:
-        return config_class(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        config = config_class(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        validate(config)
+        return config
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{source}: config.json cannot be used: {error}") from error
 
 
-def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """The content of a local ``config.json``."""
-    return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+def read_config(folder: str | os.PathLike[str], name: str = CONFIG_FILE) -> dict[str, Any]:
+    """The content of a local ``config.json`` (or another JSON file of a network). Raises `WeightsError` in one line."""
+    path = Path(folder) / name
+    try:
+        content = read_json(path, most_bytes=_MOST_BYTES, nan=True)
+    except FileNotFoundError:
+        raise WeightsError(f"{folder} holds no {name}; give a folder or Hub id of a whole network.") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions.") from None
+    except ValueError as error:
+        raise WeightsError(f"{path}: damaged ({error}); download the network again.") from None
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path}: holds {shown(content)}, where an object is expected; download the network again.")
+    return content
 
 
 def weights_path(model_id: str, **download: Any) -> str:

@@ -25,7 +25,7 @@ from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.cause.head import SegmentTR, segment_configuration_of
 from mbps_dataset.models.cause.label_leak import LeakReport, label_leak_report
 from mbps_dataset.models.cause.probe import ClusterProbe
-from mbps_dataset.models.checkpoints import StateDict, read_array, read_state_dict
+from mbps_dataset.models.checkpoints import StateDict, read_array, read_state_dict, require_finite
 from mbps_dataset.models.dinov2 import INTERPOLATIONS, Dinov2Backbone, backbone_configuration_of
 from mbps_dataset.models.saved_network import HubNetwork
 
@@ -62,6 +62,10 @@ class CauseConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, but is {value!r}.")
+            if value > _LARGEST:
+                raise ValueError(f"{name} must be at most {_LARGEST}, but is {value}.")
+        if self.layers > _MOST_LAYERS:
+            raise ValueError(f"layers must be at most {_MOST_LAYERS}, but is {self.layers}.")
         if self.crop % self.patch_size:
             raise ValueError(f"crop ({self.crop}) must be a multiple of patch_size ({self.patch_size}).")
         if self.hidden_size % self.heads:
@@ -81,6 +85,8 @@ class CauseConfig:
         """Tokens of a window, P."""
         return self.grid**2
 
+
+_LARGEST, _MOST_LAYERS = 65_536, 256  # far beyond any published network; more only takes memory and time
 
 _SIZES = (
     "hidden_size", "layers", "heads", "mlp_ratio", "patch_size", "position_grid", "crop", "code_dim", "projection_dim",
@@ -269,11 +275,12 @@ def _codebook(source: ArraySource) -> torch.Tensor:
         raise WeightsError(
             f"Expected the codebook to be a float array [rows, D], but got {rows.dtype} {list(rows.shape)}."
         )
+    require_finite({"codebook": rows}, source=_name(source, "codebook"))
     return rows.float()
 
 
 def _name(source: Any, part: str) -> str:
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else f"The {part} state dict"
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else f"The {part} given"
 
 
 def _part(state: StateDict, prefix: str) -> StateDict:

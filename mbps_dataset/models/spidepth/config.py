@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mbps_dataset.errors import RecipeError
+from mbps_dataset.settings import validate
 
 
 ENCODER_SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -23,6 +24,14 @@ ENCODER_SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "huge": ((352, 704, 1408, 2816), (3, 3, 27, 3)),
 }
 """Name → (channels, blocks) of the four stages."""
+
+
+_LARGEST, _MOST_LAYERS = 2**24, 256  # far beyond any published network; more only takes memory and time
+
+_SIZES = (
+    "encoder_channels", "encoder_depths", "decoder_channels", "model_dim", "embedding_dim", "patch_size", "queries", "bins",
+    "heads", "layers", "feedforward", "positions", "height", "width",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,15 @@ class SPIdepthConfig:
 
     def __post_init__(self) -> None:
         for name in ("encoder_channels", "encoder_depths", "decoder_channels"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
+        validate(self)
+        for name in _SIZES:
+            value = getattr(self, name)
+            for number in value if isinstance(value, tuple) else (value,):
+                most = _MOST_LAYERS if name in ("encoder_depths", "layers") else _LARGEST
+                if not 1 <= number <= most:
+                    raise RecipeError(f"{name} must be between 1 and {most}, but is {number}.")
         stages = len(self.encoder_channels)
         if not stages == len(self.encoder_depths) == len(self.decoder_channels):
             raise RecipeError(
