@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -10,13 +11,14 @@ HELP = "turn published checkpoints into safetensors folders"
 EXAMPLE = (
     "mbps convert cause --backbone dinov2_vitb14_pretrain.pth --segment segment_tr.pth --cluster cluster_tr.pth \\\n"
     "      --codebook modular.npy --output weights/cause\n"
-    "  mbps convert spidepth --encoder encoder.pth --decoder depth.pth --output weights/spidepth"
+    "  mbps convert spidepth --encoder encoder.pth --decoder depth.pth --output weights/spidepth\n"
+    "  mbps convert smurf --checkpoint raft_smurf.pt --output weights/smurf"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    networks = parser.add_subparsers(dest="network", required=True, metavar="cause|spidepth")
+    networks = parser.add_subparsers(dest="network", required=True, metavar="cause|spidepth|smurf")
     cause = networks.add_parser("cause", help="CAUSE-TR on DINOv2")
     cause.add_argument("--backbone", type=Path, required=True, help="DINOv2 backbone, .pth")
     cause.add_argument("--segment", type=Path, required=True, help="segment_tr.pth")
@@ -25,28 +27,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     spidepth = networks.add_parser("spidepth", help="SPIdepth")
     spidepth.add_argument("--encoder", type=Path, required=True, help="encoder.pth (U-Net and ConvNeXtV2)")
     spidepth.add_argument("--decoder", type=Path, required=True, help="depth.pth (query decoder)")
-    for parser_of_one in (cause, spidepth):
+    smurf = networks.add_parser("smurf", help="optical flow: SMURF's RAFT, or torchvision's RAFT-large")
+    smurf.add_argument(
+        "--checkpoint", type=Path, required=True, help="raft_smurf.pt (or a raft_large file of torchvision)"
+    )
+    for parser_of_one in (cause, spidepth, smurf):
         parser_of_one.add_argument("--output", type=Path, required=True, help="folder to write")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert and say how to use the result."""
-    if arguments.network == "cause":
-        from mbps_dataset.models.cause.convert import convert_cause
-
-        done = convert_cause(
-            backbone=arguments.backbone,
-            segment=arguments.segment,
-            cluster=arguments.cluster,
-            codebook=arguments.codebook,
-            output=arguments.output,
-        )
-        print(f"label leak: {done.leak}")
-        setting = "semantics.weights"
-    else:
-        from mbps_dataset.models.spidepth.convert import convert_spidepth
-
-        convert_spidepth(encoder=arguments.encoder, decoder=arguments.decoder, output=arguments.output)
-        setting = "depth.weights"
-    print(f"written: {arguments.output}\nuse it:  mbps build --recipe mbps --set {setting}={arguments.output} …")
+    use = _CONVERTERS[arguments.network](arguments)
+    print(f"written: {arguments.output}\nuse it:  {use}")
     return 0
+
+
+def _convert_cause(arguments: argparse.Namespace) -> str:
+    from mbps_dataset.models.cause.convert import convert_cause
+
+    done = convert_cause(
+        backbone=arguments.backbone,
+        segment=arguments.segment,
+        cluster=arguments.cluster,
+        codebook=arguments.codebook,
+        output=arguments.output,
+    )
+    print(f"label leak: {done.leak}")
+    return f"mbps build --recipe mbps --set semantics.weights={arguments.output} …"
+
+
+def _convert_spidepth(arguments: argparse.Namespace) -> str:
+    from mbps_dataset.models.spidepth.convert import convert_spidepth
+
+    convert_spidepth(encoder=arguments.encoder, decoder=arguments.decoder, output=arguments.output)
+    return f"mbps build --recipe mbps --set depth.weights={arguments.output} …"
+
+
+def _convert_smurf(arguments: argparse.Namespace) -> str:
+    from mbps_dataset.models.raft.convert import convert_raft
+
+    done = convert_raft(checkpoint=arguments.checkpoint, output=arguments.output)
+    print(f"supervision: {done.config.supervision}")
+    return f'mbps_dataset.models.raft.RaftFlow.from_pretrained("{arguments.output}")'
+
+
+_CONVERTERS: dict[str, Callable[[argparse.Namespace], str]] = {
+    "cause": _convert_cause,
+    "spidepth": _convert_spidepth,
+    "smurf": _convert_smurf,
+}
+"""What each network's conversion does; it returns how the result is used."""

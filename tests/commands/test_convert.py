@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from mbps_dataset.cli import main
 from mbps_dataset.models.cause import CauseSegmenter
+from mbps_dataset.models.raft import RaftFlow
 from tests.models.cause.cause_weights import published_files, tiny_network
+from tests.models.raft.published_weights import drawn_weights
 
 
 def test_cause_is_converted_and_the_next_step_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,6 +24,15 @@ def test_cause_is_converted_and_the_next_step_is_said(tmp_path: Path, capsys: py
     assert said.startswith("label leak: ") and f"mbps build --recipe mbps --set semantics.weights={output}" in said
     assert CauseSegmenter.from_pretrained(output).config.clusters == tiny_network().config.clusters
     assert set(json.loads((output / "conversion.json").read_text())["made_from"]) == set(files)
+
+
+def test_smurf_is_converted_and_says_what_it_saw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(drawn_weights(seed=1), tmp_path / "raft_smurf.pt")
+    output = tmp_path / "converted"
+    assert main(["convert", "smurf", "--checkpoint", str(tmp_path / "raft_smurf.pt"), "--output", str(output)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("supervision: self-supervised") and f'RaftFlow.from_pretrained("{output}")' in said
+    assert RaftFlow.from_pretrained(output).supervision.startswith("self-supervised")
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
