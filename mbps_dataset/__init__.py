@@ -17,11 +17,12 @@ from mbps_dataset.hub.registration import register
 if TYPE_CHECKING:
     from mbps_dataset.hub.attach import attach_images
     from mbps_dataset.hub.builder import MBPSConfig, MBPSPseudo
+    from mbps_dataset.image_files import to_rgb
     from mbps_dataset.named_recipes import get_recipe
     from mbps_dataset.recipe import Recipe
     from mbps_dataset.records import decode
 
-__all__ = ["MBPSConfig", "MBPSPseudo", "Recipe", "__version__", "attach_images", "decode", "get_recipe"]
+__all__ = ["MBPSConfig", "MBPSPseudo", "Recipe", "__version__", "attach_images", "decode", "get_recipe", "to_rgb"]
 
 _HOMES = {
     "attach_images": "mbps_dataset.hub.attach",
@@ -30,6 +31,7 @@ _HOMES = {
     "Recipe": "mbps_dataset.recipe",
     "get_recipe": "mbps_dataset.named_recipes",
     "decode": "mbps_dataset.records",
+    "to_rgb": "mbps_dataset.image_files",
 }
 
 register()

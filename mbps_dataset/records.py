@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from PIL import ImageOps
 
 from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
+from mbps_dataset.image_files import decode_map, to_rgb
 
 
 if TYPE_CHECKING:
@@ -180,11 +180,13 @@ def encode_depth(depth: DepthMap) -> tuple[bytes, float]:
     The scale is the power of two that gives the farthest depth between `DEPTH_LEVELS` and twice as many steps: 1/256 at
     80 m, and as fine for depth up to an unknown scale. The error is at most half a step; a valid depth never becomes 0.
     """
-    finite = np.nan_to_num(depth.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    farthest = float(finite.max(initial=0.0))
+    farthest = float(np.max(depth, initial=0.0, where=np.isfinite(depth)))
     scale = 2.0 ** np.floor(np.log2(farthest / DEPTH_LEVELS)) if farthest > 0 else 1.0
-    steps = np.clip(np.round(finite / scale), 0, 65_535).astype(np.uint16)
-    steps[(steps == 0) & (finite > 0)] = 1
+    steps = np.empty(depth.shape, dtype=np.uint16)
+    for row, values in zip(steps, depth):  # in rows: large pictures must not fill the memory with 64-bit copies
+        finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        row[:] = np.clip(np.round(finite / scale), 0, 65_535)
+        row[(row == 0) & (finite > 0)] = 1
     return _png(PILImage.fromarray(steps), level=6), float(scale)
 
 
@@ -198,7 +200,8 @@ def decode(row: Mapping[str, Any]) -> DecodedRow:
     """Arrays of a dataset row, however it was loaded (decoded images, or ``{"bytes": …}`` with ``decode=False``).
 
     `semantic` uint8 or uint16, `depth` float32 in the units of the depth source with 0 = unknown, `instance` and
-    `panoptic` uint16, `image` uint8 [H, W, 3] or None.
+    `panoptic` uint16, `image` uint8 [H, W, 3] as it was labelled (see `mbps_dataset.to_rgb`) or None. Raises `InputError`
+    if a picture or map is damaged.
 
     >>> semantic = np.array([[0, 0, 255]], np.uint8)
     >>> road = dict(id=1, category_id=0, isthing=False, area=2, bbox=(0, 0, 2, 1), score=1.0)
@@ -214,21 +217,19 @@ def decode(row: Mapping[str, Any]) -> DecodedRow:
     image = row.get("image")
     return DecodedRow(
         image_id=row["image_id"],
-        image=None if image is None else np.array(ImageOps.exif_transpose(_open(image)).convert("RGB")),
-        semantic=np.array(_open(row["semantic"])),
-        depth=decode_depth(row["depth"], row["depth_scale"]),
-        instance=np.array(_open(row["instance"])).astype(np.uint16),
-        panoptic=np.array(_open(row["panoptic"])).astype(np.uint16),
+        image=None if image is None else to_rgb(image, row["image_id"]),
+        semantic=_numbers(row["semantic"], row["image_id"]),
+        depth=decode_depth(row["depth"], row["depth_scale"], row["image_id"]),
+        instance=_numbers(row["instance"], row["image_id"]).astype(np.uint16),
+        panoptic=_numbers(row["panoptic"], row["image_id"]).astype(np.uint16),
         segments=[dict(segment) for segment in row["segments_info"]],
     )
 
 
-def decode_depth(column: Any, scale: float) -> NDArray[np.float32]:
+def decode_depth(column: Any, scale: float, image_id: str = "image") -> NDArray[np.float32]:
     """Column `depth` as float32 [H, W] in the units of the depth source, 0 = unknown; `scale` is `depth_scale`."""
-    return np.array(_open(column)).astype(np.float32) * np.float32(scale)
+    return _numbers(column, image_id).astype(np.float32) * np.float32(scale)
 
 
-def _open(column: Any) -> PILImage.Image:
-    if isinstance(column, Mapping):
-        column = PILImage.open(io.BytesIO(column["bytes"]))
-    return column
+def _numbers(column: Any, image_id: str) -> NDArray[Any]:
+    return decode_map(column["bytes"], image_id) if isinstance(column, Mapping) else np.array(column)

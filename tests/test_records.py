@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mbps_dataset import records, taxonomy
+from mbps_dataset.errors import InputError
+from mbps_dataset.image_files import decode_image
 from mbps_dataset.records import LabelledImage
 from tests.examples import examples
 
@@ -140,3 +142,29 @@ def test_wrong_category_and_area_are_refused():
 def test_ids_beyond_sixteen_bits_are_refused():
     with pytest.raises(ValueError, match="must fit 16 bits"):
         records.encode_ids(np.array([[70_000]]))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "RGBA", "P", "LA"])
+def test_the_decoded_picture_is_the_one_that_was_labelled(mode):
+    """16-bit grey, transparency and palettes; Pillow's own conversion makes 16-bit white."""
+    values = np.random.default_rng(0).integers(0, 256, (40, 60, 4), dtype=np.uint8)
+    picture = (
+        Image.fromarray(values).convert(mode) if mode != "I;16" else Image.fromarray(values.view(np.uint16)[..., 0])
+    )
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    expected = decode_image(buffer.getvalue(), "x")
+    assert expected.std() > 1
+    row = encode(replace(labelled(), image=buffer.getvalue()))
+    assert np.array_equal(records.decode(row).image, expected)
+    loaded = Dataset.from_list([row], features=records.features([f"c{k}" for k in range(5)]))[0]
+    assert np.array_equal(records.decode(loaded).image, expected)
+
+
+@pytest.mark.parametrize("column", ["image", "semantic", "panoptic", "depth"])
+def test_bytes_of_another_format_never_reach_its_reader(column):
+    """Pillow gives EPS to Ghostscript."""
+    row = encode(labelled())
+    row[column] = {"bytes": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n", "path": None}
+    with pytest.raises(InputError, match="a: not a PNG"):
+        records.decode(row)

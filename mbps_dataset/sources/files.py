@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
+from mbps_dataset.image_files import MAX_FILE_BYTES, decode_image, decode_map
 from mbps_dataset.sources.frame import Frame, Truth
-from mbps_dataset.sources.images import DIGESTS, decode_image, read_bytes
+from mbps_dataset.sources.images import DIGESTS, read_bytes
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class FileFrame(Frame):
         return decode_image(self.image_bytes(), str(self.path))
 
     def digest(self) -> str:
-        return DIGESTS.digest(self.path)
+        return DIGESTS.digest(self.path, at_most=MAX_FILE_BYTES)
 
     def truth(self) -> Truth | None:
         if self.label_path is None:
@@ -62,13 +62,7 @@ class FileFrame(Frame):
 
 def read_map(path: Path) -> np.ndarray:
     """An 8- or 16-bit single-channel PNG as an integer array [H, W]. Raises `InputError`."""
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "P", "I", "I;16", "I;16B", "1"):
-                raise InputError(f"{path}: a label map has one channel, but this is {image.mode}; give the id map.")
-            return np.array(image)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise InputError(f"{path}: cannot be read as a label map ({error}).") from None
+    return decode_map(read_bytes(path, str(path)), str(path))
 
 
 def _size(array: np.ndarray) -> str:

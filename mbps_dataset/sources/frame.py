@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.arrays import DepthMap, RGBImage
-from mbps_dataset.sources.images import decode_image
+from mbps_dataset.image_files import decode_image
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
+from mbps_dataset.image_files import decode_image
 from mbps_dataset.scenes import render_triplet
 from mbps_dataset.sources import CityscapesSource, Frame, ScenesSource, Source
 from mbps_dataset.sources.cityscapes import CityscapesFrame
-from mbps_dataset.sources.images import decode_image, read_bytes
+from mbps_dataset.sources.images import read_bytes
 from mbps_dataset.sources.rendered import SceneFrame
 from mbps_dataset.stages.semantics import resize_for_windows
 from mbps_dataset.training.triplets import Triplets, VideoTriplet
