@@ -147,19 +147,22 @@ def _stretched(place: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 def _read(
     layers: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32], padding: Padding
 ) -> NDArray[np.float32]:
-    """Bilinear interpolation of `layers` [C, H, W] at places x, y [H, W]."""
+    """Bilinear interpolation of `layers` [C, H, W] at places x, y [H, W]; NaN where what is read is not finite."""
+    known = np.isfinite(layers)
+    if not known.all():
+        unknown = _read((~known).astype(np.float32), x, y, padding) > 0
+        return np.where(unknown, np.float32(np.nan), _read(np.where(known, layers, np.float32(0)), x, y, padding))
     height, width = layers.shape[1:]
-    if padding == "border":
-        x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-    else:
-        x, y = np.clip(x, -2, width + 1), np.clip(y, -2, height + 1)
-    left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    to_right, to_bottom = x - left.astype(np.float32), y - top.astype(np.float32)
-    out = np.zeros((len(layers), *x.shape), dtype=np.float32)
-    for row, weight_y in ((top, 1 - to_bottom), (top + 1, to_bottom)):
-        for column, weight_x in ((left, 1 - to_right), (left + 1, to_right)):
-            weight = weight_x * weight_y
-            counts = (weight > 0) & (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            flat = np.where(counts, row * width + column, 0)
-            out += np.where(counts, weight * layers.reshape(len(layers), -1)[:, flat], np.float32(0))
+    around = 0 if padding == "border" else 1
+    x, y = np.clip(x, -around, width - 1 + around), np.clip(y, -around, height - 1 + around)
+    left, top = np.floor(x), np.floor(y)
+    to_right, to_bottom = x - left, y - top
+    padded = np.pad(layers, ((0, 0), (1, 2), (1, 2)), mode="edge" if padding == "border" else "constant")
+    first = (top.astype(np.int64) + 1) * padded.shape[2] + left.astype(np.int64) + 1
+    flat, out = padded.reshape(len(padded), -1), np.zeros((len(layers), *x.shape), dtype=np.float32)
+    for row, weight_y in ((0, 1 - to_bottom), (1, to_bottom)):
+        for column, weight_x in ((0, 1 - to_right), (1, to_right)):
+            weight, places = weight_x * weight_y, first + (row * padded.shape[2] + column)
+            for layer, values in zip(out, flat):
+                layer += weight * values.take(places)
     return out

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mbps_dataset.stages.instances.types import Instances
 from mbps_dataset.stages.motion.hole_filling import Connectivity, fill_holes
+from mbps_dataset.stages.motion.instance_maps import instances_of_map
 from mbps_dataset.stages.motion.matrix_nms import Kernel, matrix_nms
 from mbps_dataset.stages.motion.surface_area import LEAST_AREA_M2, LEAST_PIXELS, Surface, keep_large_surfaces
 
@@ -49,10 +50,8 @@ class MovingObjects:
 
     def instances(self) -> Instances:
         """The objects as `Instances`, class unknown; an id that no pixel has any more is left out."""
-        pixels = [np.flatnonzero(self.labels == number + 1) for number in range(len(self.scores))]
-        there = [number for number, found in enumerate(pixels) if len(found)]
-        height, width = self.labels.shape
-        return Instances.from_pixels((height, width), [pixels[number] for number in there], scores=self.scores[there])
+        instances, ids = instances_of_map(self.labels)
+        return instances.replace(scores=self.scores[ids - 1])
 
 
 def agreement_counts(pooled: Instances) -> NDArray[np.float64]:
@@ -70,17 +69,16 @@ def paint(
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Masks on one map, the smallest first, holes filled; int32 [H, W], and the scores of ids 1 … n, float64 [n].
 
-    A mask that later ones cover leaves a gap in the ids, unless it had the highest so far. Equal areas keep their order.
-    See `hole_filling` for `connectivity` and `reference`.
+    A mask that later ones cover leaves a gap in the ids. Equal areas keep their order. See `hole_filling` for `connectivity` and `reference`.
     """
-    labels, scores = np.zeros(instances.shape, dtype=np.int32), np.zeros(0)
+    labels = np.zeros(instances.shape, dtype=np.int32)
+    scores: list[float] = []
     for index in np.argsort(instances.areas, kind="stable").tolist():
-        number = int(labels.max()) + 1
         filled = fill_holes(instances.mask(index), connectivity=connectivity, reference=reference)
         if filled.any():
-            labels[filled] = number
-            scores = np.append(scores[: number - 1], instances.scores[index])
-    return labels, scores
+            scores.append(float(instances.scores[index]))
+            labels[filled] = len(scores)
+    return labels, np.asarray(scores, dtype=np.float64)
 
 
 def clear_margin(labels: ArrayLike, columns: int = MARGIN_COLUMNS) -> NDArray[np.int32]:

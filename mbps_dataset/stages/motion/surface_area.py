@@ -89,8 +89,8 @@ def keep_large_surfaces(
         if np.count_nonzero(mask) < min_pixels:
             continue
         if reference and on_one_line(np.argwhere(mask)):
-            reason = f"object {number} has no surface: its {np.count_nonzero(mask)} pixels all lie on one line"
-            return LargeSurfaces(np.zeros_like(kept), nothing, reason)
+            degenerate = f"object {number} has no surface: its {np.count_nonzero(mask)} pixels all lie on one line"
+            return LargeSurfaces(np.zeros_like(kept), nothing, degenerate)
         if surface_area(positions[box], mask, surface=way) >= min_area_m2:
             ids.append(number)
             kept[box][mask] = len(ids)
@@ -112,7 +112,8 @@ def on_one_line(pixels: ArrayLike) -> bool:
 def _mesh_area(positions: NDArray[np.float64], known: NDArray[np.bool_]) -> float:
     """Sum over 2 × 2 blocks: both triangles beside the falling diagonal, or the one triangle of a block of three."""
     corners = tuple(
-        (slice(top, (top - 1) or None), slice(left, (left - 1) or None)) for top, left in ((0, 0), (0, 1), (1, 1), (1, 0))
+        (slice(top, (top - 1) or None), slice(left, (left - 1) or None))
+        for top, left in ((0, 0), (0, 1), (1, 1), (1, 0))
     )
     place, there = [positions[corner] for corner in corners], [known[corner] for corner in corners]
     whole = np.logical_and.reduce(there)
@@ -134,4 +135,6 @@ def _triangle_areas(
 
 def _check_sizes(points: NDArray[np.floating], labels: InstanceMap) -> None:
     if labels.ndim != 2 or points.shape != (*labels.shape, 3):
-        raise ValueError(f"Expected points (H, W, 3) and a map (H, W) of one size, but got {points.shape} and {labels.shape}.")
+        raise ValueError(
+            f"Expected points (H, W, 3) and a map (H, W) of one size, but got {points.shape} and {labels.shape}."
+        )
