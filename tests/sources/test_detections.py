@@ -150,7 +150,7 @@ def test_two_entries_for_one_image_are_refused(tmp_path: Path) -> None:
 def test_masks_of_another_size_are_named(tmp_path: Path) -> None:
     detections = read_detections(write(tmp_path / "r.json", results(IDS[0])), IDS)
     with pytest.raises(
-        InputError, match=rf"r.json, image {IDS[0]}: the mask is 20 x 30 .* but the image is 40 x 60\."
+        InputError, match=rf"r.json, image {IDS[0]}: annotation 0: the mask is 20 x 30 .* but the image is 40 x 60\."
     ):
         detections.instances(IDS[0], (40, 60))
     np.savez(tmp_path / f"{IDS[0]}.npz", masks=masks(0))
@@ -180,7 +180,7 @@ def test_unusable_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected `images` with `id` and `file_name`"):
         read_detections(write(tmp_path / "r.json", {"images": [{}], "annotations": []}), IDS)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no .npz or .png file of detections"):
+    with pytest.raises(InputError, match="no .npz, .png or .json file of detections"):
         read_detections(tmp_path / "empty", IDS)
 
 
@@ -189,7 +189,7 @@ def test_damaged_files_in_a_folder_are_named_when_read(tmp_path: Path) -> None:
     (tmp_path / f"{IDS[1]}.png").write_bytes(b"no picture")
     np.savez(tmp_path / f"{IDS[2]}.npz", scores=np.ones(3))
     detections = read_detections(tmp_path, IDS)
-    for image_id, message in zip(IDS, ("npz cannot be read", "png cannot be read", "has no array `masks`")):
+    for image_id, message in zip(IDS, ("npz cannot be read", "png: not a PNG file", "has no array `masks`")):
         with pytest.raises(InputError, match=f"image {image_id}: .*{message}"):
             detections.instances(image_id, SHAPE)
 
