@@ -176,6 +176,7 @@ class Labelling:
             split: list(range(len(self.frames(split)))) if images is None else list(images.get(split, ()))
             for split in self.splits
         }
+        wanted = {split: self._openable(split, indices) for split, indices in wanted.items()}
         if (known := self.stored_run()) is not None:
             wanted = {split: self._without_row(known, split, indices) for split, indices in wanted.items()}
         stages = stages_of(self.recipe)
@@ -185,6 +186,17 @@ class Labelling:
                 self._fill(self.run, wanted, early, pool, progress, isolate)
                 known, stages = self._calibrate(pool, progress, isolate), tuple(s for s in stages if s not in early)
             self._fill(known, wanted, stages, pool, progress, isolate)
+
+    def _openable(self, split: str, indices: Sequence[int]) -> list[int]:
+        """Indices of images whose file can be read; the others are recorded as failures before anything runs."""
+        frames, openable = self.frames(split), []
+        for index in indices:
+            try:
+                frames[index].digest()
+                openable.append(index)
+            except InputError as error:
+                self.store.record_failure(Failure(frames[index].image_id, "image", str(error)))
+        return openable
 
     def _without_row(self, run: Run, split: str, indices: Sequence[int]) -> list[int]:
         frames = self.frames(split)

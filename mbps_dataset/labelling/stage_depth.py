@@ -28,13 +28,16 @@ def _key(run: Run) -> tuple[object, ...]:
 
 def _files(run: Run) -> DepthFiles | None:
     """Depth that someone else made, if the recipe takes it from files. Raises `InputError`."""
-    settings = run.recipe.depth
-    if settings.method != "files":
+    if run.recipe.depth.method != "files":
         return None
-    return run.once(
-        "depth files",
-        lambda: DepthFiles(Path(str(settings.files)), settings.files_kind, scale=settings.files_scale),
-    )
+    return run.once("depth files", lambda: _opened_files(run))
+
+
+def _opened_files(run: Run) -> DepthFiles:
+    settings, source = run.recipe.depth, run.source
+    frames = [] if source is None else [frame for split in source.splits() for frame in source.frames(split)]
+    image_ids = frozenset(frame.image_id for frame in frames)
+    return DepthFiles(Path(str(settings.files)), settings.files_kind, settings.files_scale, image_ids=image_ids)
 
 
 def _inputs(run: Run, frame: Frame) -> str:

@@ -13,19 +13,24 @@ normalised or filled here. The conventions are those of their authors:
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mbps_dataset import numpy_files
 from mbps_dataset.arrays import DepthMap
 from mbps_dataset.errors import InputError
+from mbps_dataset.image_files import MAX_PIXELS
+from mbps_dataset.json_documents import read_json
 from mbps_dataset.sources.files import read_map
+from mbps_dataset.sources.images import read_bytes
+from mbps_dataset.sources.membership import FilesOfImages, file_id, find_files
 
 
 KINDS: Mapping[str, tuple[str, str]] = {  # kind → (suffix of its files, what made them as far as the kind tells)
@@ -36,15 +41,19 @@ KINDS: Mapping[str, tuple[str, str]] = {  # kind → (suffix of its files, what 
     "pfm": (".pfm", "unknown: depth files given by the user"),
 }
 
-_IMAGE_SUFFIXES = ("_leftImg8bit", "_depth", "_disparity")  # what depth files carry after the image's id
+_ENDINGS = ("_leftImg8bit_depth", "_leftImg8bit_disparity", "_leftImg8bit", "_depth", "_disparity")
+"""What depth files carry after the image's id."""
+
+_CAMERA_BYTES = 100_000
 
 
 @dataclass(frozen=True)
 class DepthFiles:
-    """Depth files under `root`, found by image id in any folder below it.
+    """Depth files under `root`, found by image id (see `mbps_dataset.sources.membership`).
 
     `kind` one of `KINDS`; `scale` units per step, for "png" only; `camera_root` for "cityscapes": where the camera
-    files lie (default: a folder "camera" beside `root`). `supervision` says what made the files.
+    files lie (default: a folder "camera" beside `root`). `supervision` says what made the files. `image_ids` are those of
+    all images, so that a file which fits two of them by its bare name is noticed. Raises `InputError`.
     """
 
     root: Path
@@ -52,6 +61,7 @@ class DepthFiles:
     scale: float = 1.0
     camera_root: Path | None = None
     supervision: str = ""
+    image_ids: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -63,19 +73,19 @@ class DepthFiles:
 
     def path(self, image_id: str) -> Path:
         """The one file of an image. Raises `InputError` if there is none or more than one."""
-        found = self._index.get(image_id, ())
-        if len(found) != 1:
-            what = "no depth file" if not found else f"{len(found)} depth files ({found[0]}, {found[1]}, …)"
+        files = self._files if image_id in self.image_ids else self._match(frozenset({image_id}))
+        found = files.path(image_id)
+        if found is None:
             raise InputError(
-                f"{image_id}: {what} under {self.root}; expected one named {image_id}{KINDS[self.kind][0]}."
+                f"{image_id}: no depth file under {self.root}; expected one named {image_id}{KINDS[self.kind][0]}."
             )
-        return found[0]
+        return found
 
     def read(self, image_id: str) -> DepthMap:
         """Depth float32 [H, W] of an image, 0 where unknown. Raises `InputError`."""
         path = self.path(image_id)
         if self.kind == "cityscapes":
-            return read_cityscapes_disparity(path, self._camera_path(path, image_id))
+            return read_cityscapes_disparity(path, self._camera_path(path))
         if self.kind == "kitti":
             return read_png(path, scale=1 / 256)
         if self.kind == "png":
@@ -83,34 +93,28 @@ class DepthFiles:
         return read_pfm(path) if self.kind == "pfm" else read_npy(path)
 
     @cached_property
-    def _index(self) -> dict[str, list[Path]]:
-        index: dict[str, list[Path]] = {}
-        for path in sorted(self.root.rglob("*" + KINDS[self.kind][0])):
-            index.setdefault(image_id_of(path), []).append(path)
-        return index
+    def _files(self) -> FilesOfImages:
+        return self._match(self.image_ids)
 
-    def _camera_path(self, path: Path, image_id: str) -> Path:
+    def _match(self, image_ids: frozenset[str]) -> FilesOfImages:
+        return FilesOfImages(image_ids, find_files(self.root, [KINDS[self.kind][0]]), _ENDINGS)
+
+    def _camera_path(self, path: Path) -> Path:
         folder = self.camera_root or self.root.parent / "camera"
-        return folder / path.parent.relative_to(self.root) / f"{image_id}_camera.json"
-
-
-def image_id_of(path: Path) -> str:
-    """``…/aachen_000000_000019_disparity.png`` → ``aachen_000000_000019``."""
-    name = path.stem
-    for suffix in _IMAGE_SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name
+        return folder / path.parent.relative_to(self.root) / f"{file_id(path.name, _ENDINGS)}_camera.json"
 
 
 def read_npy(path: str | Path) -> NDArray[np.float32]:
     """A 2-D numeric array, also as [1, H, W]; float32 [H, W]. Raises `InputError`."""
     try:
-        depth = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        depth = numpy_files.read_npy(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as one numpy array ({error}); save it with numpy.save.") from None
-    depth = depth[0] if isinstance(depth, np.ndarray) and depth.ndim == 3 and len(depth) == 1 else depth
-    if not isinstance(depth, np.ndarray) or depth.ndim != 2 or not np.issubdtype(depth.dtype, np.number):
-        raise InputError(f"{path}: expected one array of numbers [H, W], but got {np.shape(depth)}.")
+    depth = depth[0] if depth.ndim == 3 and len(depth) == 1 else depth
+    if depth.ndim != 2 or depth.dtype.kind not in "fiu":
+        raise InputError(f"{path}: expected one array of numbers [H, W], but got {depth.dtype} {np.shape(depth)}.")
+    if not 0 < depth.size <= MAX_PIXELS:
+        raise InputError(f"{path}: {depth.shape} has no pixel, or more than {MAX_PIXELS:,}; scale it down.")
     return _known(depth.astype(np.float32))
 
 
@@ -123,19 +127,21 @@ def read_cityscapes_disparity(path: str | Path, camera_path: str | Path) -> NDAr
     """Disparity PNG and camera JSON → depth in metres, baseline · fx / disparity, 0 where unknown or infinitely far."""
     camera_path = Path(camera_path)
     try:
-        camera = json.loads(camera_path.read_text(encoding="utf-8"))
-        baseline, focal = float(camera["extrinsic"]["baseline"]), float(camera["intrinsic"]["fx"])
+        camera = read_json(camera_path, most_bytes=_CAMERA_BYTES)
+        scale = float(camera["extrinsic"]["baseline"]) * float(camera["intrinsic"]["fx"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{camera_path}: needed for the depth of {path}, but cannot be read ({error!r}).") from None
+    if not 0 < scale < math.inf:
+        raise InputError(f"{camera_path}: baseline and fx must be positive, but their product is {scale}.")
     disparity = (_read_16_bit(path) - 1) / 256
-    depth = np.divide(baseline * focal, disparity, out=np.zeros_like(disparity), where=disparity > 0)
+    depth = np.divide(scale, disparity, out=np.zeros_like(disparity), where=disparity > 0)
     return depth.astype(np.float32)
 
 
 def read_pfm(path: str | Path) -> NDArray[np.float32]:
     """Portable float map of one channel ("Pf") → float32 [H, W], first row on top. Raises `InputError`."""
-    data = Path(path).read_bytes() if Path(path).is_file() else b""
-    header = re.match(rb"Pf\s+(\d+)\s+(\d+)\s+(-?\d+\.?\d*(?:[eE][-+]?\d+)?)\s", data)
+    data = read_bytes(Path(path), str(path), at_most=4 * MAX_PIXELS + 100)
+    header = re.match(rb"Pf\s+(\d{1,6})\s+(\d{1,6})\s+(-?\d+\.?\d*(?:[eE][-+]?\d+)?)\s", data[:100])
     if not header:
         raise InputError(f"{path}: not a one-channel PFM file; its header must be 'Pf', width, height and scale.")
     width, height, scale = int(header[1]), int(header[2]), float(header[3])

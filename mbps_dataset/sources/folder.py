@@ -1,23 +1,27 @@
 """Any folder of photographs.
 
-PNG, JPEG and WebP files anywhere below a folder (or one file) become one split, "train". The id of an image is its path
-below the folder without the suffix; where two files would share an id, both keep their suffix. Ground truth is
-optional: a folder `truth_dir` with, for the image ``a/b.jpg``, ``a/b_labelIds.png`` or ``a/b.png`` (Cityscapes label
-ids) and perhaps ``a/b_instanceIds.png``. Links are followed to files, never to folders, so a loop cannot hang the scan.
+PNG, JPEG and WebP files anywhere below a folder (or one file) become one split, "train". What belongs to it says
+`mbps_dataset.sources.membership`. The id of an image is its path below the folder without the suffix; where two files
+would share an id, both keep their suffix. Ground truth is optional: a folder `truth_dir` with, for the image ``a/b.jpg``,
+``a/b_labelIds.png`` or ``a/b.png`` (Cityscapes label ids) and perhaps ``a/b_instanceIds.png``. An image whose name is not
+UTF-8 is listed with the others, under a readable id, and is a failure as soon as it is looked at.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources.files import FileFrame
 from mbps_dataset.sources.frame import Source
-from mbps_dataset.sources.images import IMAGE_SUFFIXES
+from mbps_dataset.sources.images import IMAGE_SUFFIXES, check_file
+from mbps_dataset.sources.membership import FilesOfImages, FoundFiles, file_id, find_files, is_utf8, readable
+
+
+_LABEL_SUFFIX, _INSTANCE_SUFFIX = "_labelIds.png", "_instanceIds.png"
 
 
 class FolderSource(Source):
@@ -32,26 +36,38 @@ class FolderSource(Source):
             raise InputError(f"{self.root} does not exist; give a folder of images or one image file.")
         if self.truth_root is not None and not self.truth_root.is_dir():
             raise InputError(f"{self.truth_root} is not a folder; `truth_dir` holds the label maps of the images.")
-        base = self.root if self.root.is_dir() else self.root.parent
-        relative = sorted(path.relative_to(base) for path in _image_files(self.root))
-        if not relative:
+        for folder in filter(None, (self.root, self.truth_root)):
+            if not is_utf8(folder.resolve()):
+                raise InputError(f"{readable(folder.resolve())}: the name of this folder is not UTF-8; rename it.")
+        if not self.root.is_dir():
+            check_file(self.root, str(self.root))
+        found = find_files(self.root, IMAGE_SUFFIXES)
+        paths = {readable(path.relative_to(found.root)): path for path in (*found.paths, *found.not_utf8)}
+        if not paths:
             raise InputError(f"{self.root} holds no image; looked for {', '.join(IMAGE_SUFFIXES)} at any depth.")
-        ids = Counter(path.with_suffix("").as_posix() for path in relative)
+        stems = {name: file_id(name) for name in paths}
+        times = Counter(stems.values())
+        labels, instances = self._find_truth(times)
         frames = []
-        for path in relative:
-            stem = path.with_suffix("").as_posix()
-            image_id = stem if ids[stem] == 1 else path.as_posix()
-            frames.append(FileFrame(image_id, base / path, *self._truth_paths(stem)))
+        for name, path in paths.items():
+            stem = stems[name]
+            image_id = stem if times[stem] == 1 else name
+            frames.append(FileFrame(image_id, path, labels.get(stem), instances.get(stem)))
         self._frames = tuple(sorted(frames, key=lambda frame: frame.image_id))
         self.has_truth = any(frame.label_path for frame in frames)
 
-    def _truth_paths(self, stem: str) -> tuple[Path | None, Path | None]:
+    def _find_truth(self, stems: Collection[str]) -> tuple[dict[str, Path], dict[str, Path]]:
+        """Label and instance maps by image. Raises `InputError` if two fit an image, or one fits two."""
         if self.truth_root is None:
-            return None, None
-        candidates = (self.truth_root / f"{stem}_labelIds.png", self.truth_root / f"{stem}.png")
-        label = next((path for path in candidates if path.is_file()), None)
-        instance = self.truth_root / f"{stem}_instanceIds.png"
-        return label, instance if label and instance.is_file() else None
+            return {}, {}
+        named, every = (find_files(self.truth_root, [suffix]) for suffix in (_LABEL_SUFFIX, ".png"))
+        instances = find_files(self.truth_root, [_INSTANCE_SUFFIX])
+        others = tuple(sorted({*every.named()} - {*named.paths} - {*instances.paths}))
+        by_suffix = FilesOfImages(stems, named, ("_gtFine_labelIds", "_labelIds"))
+        by_name = FilesOfImages(stems, FoundFiles(every.root, others))
+        of_instances = FilesOfImages(stems, instances, ("_gtFine_instanceIds", "_instanceIds"))
+        labels = {stem: path for stem in stems if (path := by_suffix.path(stem) or by_name.path(stem)) is not None}
+        return labels, {stem: path for stem in labels if (path := of_instances.path(stem)) is not None}
 
     def splits(self) -> tuple[str, ...]:
         return ("train",)
@@ -64,13 +80,3 @@ class FolderSource(Source):
     def describe(self) -> dict[str, Any]:
         truth = str(self.truth_root.resolve()) if self.truth_root else None
         return {"name": self.name, "data_dir": str(self.root.resolve()), "truth_dir": truth}
-
-
-def _image_files(root: Path) -> Iterator[Path]:
-    if root.is_file():
-        yield root
-        return
-    for folder, _, names in os.walk(root, followlinks=False):
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield Path(folder) / name

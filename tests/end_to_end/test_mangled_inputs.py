@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mbps_dataset.json_documents import read_regular
 from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.sources import FolderSource
@@ -220,14 +221,14 @@ def test_files_that_may_not_be_read_are_listed(tmp_path):
 
 def test_a_read_that_is_refused_is_listed(tmp_path, monkeypatch):
     """The same for root, who is refused nothing: the refusal is made here."""
-    settings, original = tiny_settings(tmp_path, 2), Path.read_bytes
+    settings = tiny_settings(tmp_path, 2)
 
-    def read_bytes(path: Path) -> bytes:
+    def refuse(path: Path, most_bytes: int) -> bytes:
         if path.name == "photo_000.png":
             raise PermissionError(13, "Permission denied")
-        return original(path)
+        return read_regular(path, most_bytes)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr("mbps_dataset.sources.images.read_regular", refuse)
     result = build(
         tiny_label_set(tmp_path, tmp_path / "out/stages", settings), tmp_path / "out", workers=1, progress=False
     )

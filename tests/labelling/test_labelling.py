@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -59,3 +60,26 @@ def test_device_images_and_weights_count(inputs, settings, tmp_path):
 def test_a_limit_below_one_is_refused(inputs, settings):
     with pytest.raises(InputError, match="limit must be at least 1"):
         Labelling(get_recipe("demo").with_settings(settings), FolderSource(inputs / "photos"), Store("x"), limit=0)
+
+
+def test_files_that_cannot_be_opened_are_failures_before_anything_runs(inputs, settings, tmp_path, monkeypatch):
+    """A name that is not UTF-8, a pipe, a link that leads nowhere: listed, and no stage sees them."""
+    photos = tmp_path / "photos"
+    shutil.copytree(inputs / "photos", photos)
+    shutil.copy(photos / "photo_000.png", os.fsencode(photos) + b"/caf\xe9.png")
+    os.mkfifo(photos / "pipe.png")
+    (photos / "gone.png").symlink_to("/nowhere/at/all.png")
+    store = Store(tmp_path / "store")
+    seen = []
+
+    def fill(job, indices, *_, **__):
+        seen.append(({job.frames[i].image_id for i in indices}, {failure.image_id for failure in store.failures()}))
+        raise InputError("far enough")
+
+    monkeypatch.setattr("mbps_dataset.labelling.labelling.fill_store", fill)
+    label_set = Labelling(get_recipe("demo").with_settings(settings), FolderSource(photos), store)
+    with pytest.raises(InputError, match="far enough"):
+        label_set.prepare(worker_count=1, progress=False)
+    assert seen == [({f"photo_{number:03d}" for number in range(6)}, {"caf\\xe9", "pipe", "gone"})]
+    reasons = {failure.image_id: failure.reason for failure in label_set.failures()}
+    assert "not UTF-8" in reasons["caf\\xe9"] and "is a pipe" in reasons["pipe"] and "No such file" in reasons["gone"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.sources.depth_files import DepthFiles, image_id_of, read_npy, read_pfm
+from mbps_dataset.sources.depth_files import KINDS, DepthFiles, read_npy, read_pfm
 from tests.examples import examples
 
 
@@ -91,6 +92,7 @@ def test_float_maps_come_back_in_either_byte_order(tmp_path_factory, depth, byte
     [
         (b"PF\n2 2\n-1.0\n" + bytes(48), "not a one-channel PFM file"),
         (b"", "not a one-channel PFM file"),
+        (b"Pf\n" + b"9" * 5000 + b" 2\n-1.0\n", "not a one-channel PFM file"),
         (b"Pf\n2 2\n-1.0\n" + bytes(15), "expected 16 bytes for 2x2 pixels, but got 15"),
     ],
 )
@@ -110,8 +112,21 @@ def test_arrays_that_are_no_map_are_refused(tmp_path, array):
 def test_several_arrays_in_one_file_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", depth=np.zeros((2, 2)))
     (tmp_path / "a.npz").rename(tmp_path / "a.npy")
-    with pytest.raises(InputError, match="expected one array of numbers"):
+    with pytest.raises(InputError, match="it holds several arrays"):
         read_npy(tmp_path / "a.npy")
+
+
+def test_a_header_that_lies_and_numbers_without_an_order_are_refused(tmp_path):
+    with (tmp_path / "huge.npy").open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**9)})
+    with pytest.raises(
+        InputError, match="huge.npy: cannot be read as one numpy array .*bytes, but 0 follow.*numpy.save"
+    ):
+        read_npy(tmp_path / "huge.npy")
+    for values in (np.ones((2, 2), complex), np.ones((2, 2), bool), np.array([["a"]])):
+        np.save(tmp_path / "b.npy", values)
+        with pytest.raises(InputError, match="expected one array of numbers"):
+            read_npy(tmp_path / "b.npy")
 
 
 def test_an_eight_bit_picture_is_refused(tmp_path):
@@ -127,7 +142,7 @@ def test_an_image_without_or_with_two_files_is_named(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         np.save(tmp_path / folder / f"{ID}.npy", np.zeros((1, 1)))
-    with pytest.raises(InputError, match=f"{ID}: 2 depth files"):
+    with pytest.raises(InputError, match=f"{ID}: 2 files fit this image"):
         DepthFiles(tmp_path, "npy").read(ID)
 
 
@@ -138,5 +153,62 @@ def test_an_unknown_kind_or_folder_is_refused(tmp_path):
         DepthFiles(tmp_path / "none", "npy")
 
 
-def test_ids_are_names_without_what_depth_files_add(tmp_path):
-    assert image_id_of(tmp_path / f"{ID}_disparity.png") == ID == image_id_of(tmp_path / f"{ID}.npy")
+@pytest.mark.parametrize("known", [True, False])
+def test_photographs_in_sub_folders_find_their_own_depth(tmp_path, known):
+    names = {
+        "s1/0001": "s1/0001.npy",
+        "s2/0001": "s2/0001_depth.npy",
+        "s2/x": "other/x.NPY",
+        "a_leftImg8bit": "a_leftImg8bit.npy",
+    }
+    for number, name in enumerate(names.values()):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        with (tmp_path / name).open("wb") as stream:
+            np.save(stream, np.full((2, 2), number + 1.0))
+    files = DepthFiles(tmp_path, "npy", image_ids=frozenset(names) if known else frozenset())
+    assert [int(files.read(image_id).max()) for image_id in names] == [1, 2, 3, 4]
+
+
+def test_depth_that_fits_two_photographs_by_its_name_is_an_error(tmp_path):
+    np.save(tmp_path / "0001.npy", np.ones((2, 2)))
+    files = DepthFiles(tmp_path, "npy", image_ids=frozenset({"s1/0001", "s2/0001"}))
+    with pytest.raises(InputError, match="0001.npy: fits 2 images by its name alone"):
+        files.read("s1/0001")
+
+
+def test_depth_in_no_folder_of_the_set_does_not_count(tmp_path):
+    for name in (".old/a.npy", "__MACOSX/a.npy", "._a.npy"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        np.save(tmp_path / name, np.ones((2, 2)))
+    np.save(tmp_path / "a.npy", np.full((2, 2), 3.0))
+    assert DepthFiles(tmp_path, "npy").read("a").max() == 3
+
+
+def test_depth_whose_name_is_not_utf8_is_refused(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.npy", "wb") as stream:
+        np.save(stream, np.ones((2, 2)))
+    with pytest.raises(InputError, match=r"caf\\xe9.npy: the name of this file is not UTF-8"):
+        DepthFiles(tmp_path, "npy").read("a")
+
+
+@pytest.mark.parametrize("kind", ["npy", "png", "kitti", "pfm"])
+def test_a_pipe_is_no_depth(tmp_path, kind):
+    os.mkfifo(tmp_path / f"a{KINDS[kind][0]}")
+    with pytest.raises(InputError, match="a[.](npy|png|pfm).*([Nn]ot a regular file)"):
+        DepthFiles(tmp_path, kind).read("a")
+
+
+def test_depth_without_a_pixel_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((0, 5)))
+    with pytest.raises(InputError, match=r"a.npy: \(0, 5\) has no pixel, or more than 25,000,000"):
+        read_npy(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(("baseline", "fx"), [(0, 2000), (-0.2, 2000), (1e300, 1e300)])
+def test_a_camera_that_cannot_be_is_refused(tmp_path, baseline, fx):
+    write_png(tmp_path / "disparity" / f"{ID}_disparity.png", [[257]])
+    (tmp_path / "camera").mkdir()
+    camera = {"extrinsic": {"baseline": baseline}, "intrinsic": {"fx": fx}}
+    (tmp_path / "camera" / f"{ID}_camera.json").write_text(json.dumps(camera))
+    with pytest.raises(InputError, match="_camera.json: baseline and fx must be positive, but their product is"):
+        DepthFiles(tmp_path / "disparity", "cityscapes").read(ID)
