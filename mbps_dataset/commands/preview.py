@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from mbps_dataset.commands.calling import program
 
 
 HELP = "draw a contact sheet and a report page of a label set"
@@ -16,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("label_set", type=Path, metavar="LABELSET", help="folder written by `mbps build`")
     parser.add_argument("--split", metavar="NAME", help="split to show (default: the first)")
     parser.add_argument("--images", type=int, default=6, metavar="N", help="images shown, evenly spaced (default: 6)")
+    parser.add_argument("--truth", type=Path, metavar="PATH",
+                        help="ground truth in any form that `mbps eval` reads (default: that of the set's own source)")  # fmt: skip
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="where the images of the set lie now, if they moved"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -23,13 +32,31 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.labelset.folder import LabelSetFolder
     from mbps_dataset.report.page import write_preview
 
-    built = LabelSetFolder(arguments.label_set)
-    progress = not arguments.quiet and sys.stderr.isatty()
-    sheet, page = write_preview(built, arguments.split or built.splits[0], arguments.images, progress=progress)
     root = arguments.label_set
-    print(f"label set  {root}\npicture    {sheet}\nreport     {page}")
-    name = built.document["recipe"]["name"]
+    built = LabelSetFolder(root)
+    written = write_preview(
+        built,
+        arguments.split or built.splits[0],
+        arguments.images,
+        data_dir=arguments.data_dir,
+        truth=arguments.truth,
+        progress=not arguments.quiet,
+    )
+    if written.fault and arguments.truth is None:
+        print(f"Without ground truth: {written.fault}", file=sys.stderr)
+    print(f"label set  {root}\npicture    {written.sheet}\nreport     {written.page}")
     print("\nNext, in Python:  from datasets import load_dataset")
     print(f'                  ds = load_dataset("{root}", split="{built.splits[0]}")')
-    print(f"Your own photos:  mbps build --recipe {name} --source folder --data-dir PHOTOS --output build/mine")
+    print(_next_step(built.document, root))
     return 0
+
+
+def _next_step(document: Mapping[str, Any], root: Path) -> str:
+    """What a person may want next: own photographs after the demo, and after those what can be done with them."""
+    recipe, source = document["recipe"]["name"], document["source"]["name"]
+    if source == "scenes":
+        return (f"Your own photos:  {program()} build --recipe {recipe} --source folder --data-dir PHOTOS "
+                "--output build/mine")  # fmt: skip
+    if document["limit"]:
+        return "All your images:  the same command to build, without --limit"
+    return f"For other tools:  {program()} export {root} exports/coco --format coco-panoptic"

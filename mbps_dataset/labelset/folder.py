@@ -58,6 +58,20 @@ class LabelSetFolder:
         for path in self.files(split):
             yield from map(decode, read_rows(path))
 
-    def open_source(self) -> Source:
-        """The source the set was built from. Raises `InputError` if it has moved."""
-        return open_source(**self.document["source"])
+    def open_source(self, *, data_dir: Path | None = None, with_truth: bool = True) -> Source:
+        """The source the set was built from; `data_dir` is where its images lie now.
+
+        Without `with_truth` a folder of truth beside a folder of images is not looked for. Raises `InputError`, naming
+        what was typed, if the source has moved.
+        """
+        arguments = dict(self.document["source"])
+        if data_dir is not None:
+            arguments["data_dir"] = str(data_dir)
+        if not with_truth:
+            arguments.pop("truth_dir", None)
+        try:
+            return open_source(**arguments)
+        except InputError as error:
+            if data_dir is not None:
+                raise
+            raise InputError(f"{error} {self.root} was built from there.") from None

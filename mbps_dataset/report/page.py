@@ -9,32 +9,35 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
-from mbps_dataset import taxonomy
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.calibration import evenly_spaced
 from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.progress import ProgressBar
 from mbps_dataset.records import DecodedRow
 from mbps_dataset.report import tables
-from mbps_dataset.report.pictures import contact_sheet, display_palette, panels
+from mbps_dataset.report.colouring import Colouring, colouring_of
+from mbps_dataset.report.originals import Originals, open_originals
+from mbps_dataset.report.pictures import LegendEntry, contact_sheet, panels
 from mbps_dataset.report.quality import split_quality
 from mbps_dataset.report.statistics import SplitStatistics
-from mbps_dataset.resizing import resize_nearest
-from mbps_dataset.sources import Frame, Truth
+from mbps_dataset.sources import Truth
 from mbps_dataset.store import write_atomically
 
 
 PICTURE_WIDTH = 640
 """Pixels of a picture's width in the page."""
+
+LEGEND_CLASSES = 40
+"""Classes named below the contact sheet; the page names all."""
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
@@ -42,17 +45,10 @@ _ENVIRONMENT = jinja2.Environment(
 _ENVIRONMENT.filters.update(percent=tables.percent, sentence=tables.sentence)
 _ENVIRONMENT.tests["figure"] = tables.is_number
 
-_COLOURED_BY_TRUTH = (
-    "Pseudo-classes have no names. In these pictures they wear the colour of the true class they overlap most, "
-    "for the eye only."
-)
-
 _CAPTIONS = {
     "photo": "photo",
-    "semantic": "semantic: class of each pixel",
     "depth": "depth: near is light, far is dark",
     "instances": "instances: one colour each",
-    "panoptic": "panoptic: classes, each thing outlined",
     "truth": "ground truth, to compare with",
 }
 
@@ -67,102 +63,133 @@ class Shown:
 
 @dataclass(frozen=True)
 class Page:
-    """What goes into the page; `quality` as `report_quality.split_quality` gives it, or None without truth."""
+    """What goes into the page; `quality` as `quality.split_quality` gives it, or None; `quality_note` says why none, or from when.
+
+    `fault` says why the images the set was built from cannot be reached, if so.
+    """
 
     document: Mapping[str, Any]
     split: str
     pictures: Sequence[Mapping[str, RGBImage]]
     names: Sequence[str]
     statistics: SplitStatistics
-    palette: np.ndarray
-    coloured_by_truth: bool = False
+    colouring: Colouring
     quality: Mapping[str, Any] | None = None
+    quality_note: str = ""
+    fault: str = ""
 
 
-def write_preview(built: LabelSetFolder, split: str, images: int, *, progress: bool = False) -> tuple[Path, Path]:
-    """Write ``preview.png`` and ``report.html`` into the label set; returns their paths.
+@dataclass(frozen=True)
+class Preview:
+    """Paths of what was written, and why the images the set was built from cannot be reached ("" if they can)."""
 
-    Raises `InputError` for an unknown split or one without rows.
+    sheet: Path
+    page: Path
+    fault: str
+
+
+def write_preview(
+    built: LabelSetFolder,
+    split: str,
+    images: int,
+    *,
+    data_dir: Path | None = None,
+    truth: Path | None = None,
+    progress: bool = False,
+) -> Preview:
+    """Write ``preview.png`` and ``report.html`` into the label set.
+
+    `data_dir` is where the images of the set lie now, `truth` ground truth in any form that `mbps eval` reads. Raises
+    `InputError` for an unknown split, one without rows, and what is no such folder.
     """
     total = built.row_count(split)
     if total == 0:
         raise InputError(f"{built.root}: the split {split!r} has no rows to show.")
+    originals = open_originals(built, split, data_dir=data_dir, truth=truth)
     chosen = set(evenly_spaced(total, max(images, 1)))
-    frames = _frames(built, split)
     shown, statistics = [], SplitStatistics(len(built.calibration.classes))
-    rows = tqdm(built.rows(split), total=total, desc=f"{'counting':>16}", unit="img", disable=not progress)
-    for index, row in enumerate(rows):
-        statistics.add(row)
-        if index in chosen:
-            frame = frames.get(row.image_id)
-            shown.append(Shown(_with_photo(row, frame), _truth(frame)))
-    palette, coloured_by_truth = _palette(built, shown)
-    pictures = [panels(entry.row, entry.truth, palette, built.calibration.void) for entry in shown]
-    for entry, drawn in zip(shown, pictures):
-        if entry.row.image is None:
-            del drawn["photo"]
+    with ProgressBar("counting", total, show=progress) as bar:
+        for index, row in enumerate(built.rows(split)):
+            statistics.add(row)
+            if index in chosen:
+                shown.append(Shown(originals.with_photo(row), originals.truth_of(row.image_id)))
+            bar.update()
+    quality, quality_note = _quality(built, split, originals, truth, progress)
+    maps = [(entry.row.semantic, entry.truth) for entry in shown]
+    colouring = colouring_of(built.calibration, maps, quality["assignment"] if quality else None)
+    pictures = [_pictures(entry, colouring, built.calibration.void) for entry in shown]
     names = [entry.row.image_id for entry in shown]
-    sheet = io.BytesIO()
-    contact_sheet(pictures, names).save(sheet, "PNG", optimize=True)
-    write_atomically(built.root / "preview.png", sheet.getvalue())
-    quality = split_quality(built, split, progress=progress)
-    page = Page(built.document, split, pictures, names, statistics, palette, coloured_by_truth, quality)
-    write_atomically(built.root / "report.html", render_page(page).encode())
-    return built.root / "preview.png", built.root / "report.html"
+    subtitles = colouring.titles
+    sheet = contact_sheet(pictures, names, subtitles=subtitles, legend=_legend(colouring, statistics))
+    page = Page(built.document, split, pictures, names, statistics, colouring, quality, quality_note, originals.fault)
+    written = Preview(built.root / "preview.png", built.root / "report.html", originals.fault)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", optimize=True)
+    write_atomically(written.sheet, buffer.getvalue())
+    write_atomically(written.page, render_page(page).encode())
+    return written
 
 
-def _frames(built: LabelSetFolder, split: str) -> Mapping[str, Frame]:
-    """The images the set was built from, for ground truth and, in a set without images, for photos."""
+def _quality(
+    built: LabelSetFolder, split: str, originals: Originals, truth: Path | None, progress: bool
+) -> tuple[Mapping[str, Any] | None, str]:
+    """The score, or None and why there is none; a score that lies beside the set may outlive its truth."""
     try:
-        return {frame.image_id: frame for frame in built.open_source().frames(split)}
-    except InputError:  # they have moved: the page does without
-        return {}
+        quality = split_quality(built, split, originals, truth, progress=progress)
+    except InputError as error:
+        if truth is not None:
+            raise
+        return None, f"The ground truth of this split cannot be used: {error}"
+    if quality is None and originals.fault:
+        return None, f"Whether there is ground truth is not known: {originals.fault}"
+    if quality is not None:
+        stale = bool(originals.fault) and truth is None
+        return quality, f"This score was taken earlier; now it could not be: {originals.fault}" if stale else ""
+    nothing = ("No ground truth was found for this split, so nothing is known about its quality. Labelling needs none; "
+               "mbps preview --truth takes label maps.")  # fmt: skip
+    return None, nothing
 
 
-def _with_photo(row: DecodedRow, frame: Frame | None) -> DecodedRow:
-    if row.image is not None or frame is None:
-        return row
-    try:
-        return replace(row, image=frame.image())
-    except InputError:
-        return row
+def _pictures(entry: Shown, colouring: Colouring, void: int) -> dict[str, RGBImage]:
+    scored = None if colouring.scored_as is None else colouring.scored_palette()
+    drawn = panels(entry.row, entry.truth, colouring.palette, void, scored)
+    if entry.row.image is None:
+        del drawn["photo"]
+    return drawn
 
 
-def _truth(frame: Frame | None) -> Truth | None:
-    try:
-        return None if frame is None else frame.truth()
-    except InputError:
-        return None
-
-
-def _palette(built: LabelSetFolder, shown: Sequence[Shown]) -> tuple[np.ndarray, bool]:
-    calibration = built.calibration
-    with_truth = [(entry.row, entry.truth) for entry in shown if entry.truth is not None]
-    if calibration.cluster_to_class is not None or not with_truth:
-        return calibration.palette(), False
-    overlap = np.zeros((len(calibration.classes), 19), dtype=np.int64)
-    for row, truth in with_truth:
-        target = taxonomy.LABEL_ID_TO_TRAIN_ID[resize_nearest(truth.label_ids, *row.semantic.shape)]
-        valid = (target != taxonomy.VOID) & (row.semantic < len(overlap))
-        keys = row.semantic[valid].astype(np.int64) * 19 + target[valid]
-        overlap += np.bincount(keys, minlength=overlap.size).reshape(overlap.shape)
-    return display_palette(overlap), True
+def _legend(colouring: Colouring, statistics: SplitStatistics) -> list[LegendEntry]:
+    """The largest classes of the split: as they are drawn, as they are scored, and their share of the pixels."""
+    scored, total = colouring.scored_palette(), max(statistics.total_px, 1)
+    order = [int(k) for k in np.argsort(-statistics.pixels, kind="stable") if statistics.pixels[k]]
+    entries = []
+    for k in order[:LEGEND_CLASSES]:
+        colours = [colouring.palette[k], *([scored[k]] if colouring.scored_as is not None else [])]
+        text = f"{colouring.in_words(k)} ({statistics.pixels[k] / total:.1%})"
+        entries.append(LegendEntry(text, tuple(tuple(colour.tolist()) for colour in colours)))
+    if len(order) > LEGEND_CLASSES:
+        entries.append(LegendEntry(f"and {len(order) - LEGEND_CLASSES} smaller classes", ()))
+    return entries
 
 
 def render_page(page: Page) -> str:
     """The page as HTML text."""
     document, quality, statistics = page.document, page.quality, page.statistics
-    assignment = quality["assignment"] if quality else {}
     return _ENVIRONMENT.get_template("page.html").render(
         document=document,
         facts=_facts(page),
-        colour_note=_COLOURED_BY_TRUTH if page.coloured_by_truth else "",
+        colour_note=page.colouring.explanation,
+        fault=page.fault,
+        quality_note=page.quality_note,
         pictures_have_photos=any("photo" in drawn for drawn in page.pictures),
-        pictures=({"name": name, "figures": _figures(drawn)} for drawn, name in zip(page.pictures, page.names)),
+        pictures=(
+            {"name": name, "figures": list(_figures(drawn, page.colouring))}
+            for drawn, name in zip(page.pictures, page.names)
+        ),
         quality=quality,
         average_rows=tables.average_rows(quality) if quality else (),
         scored_class_rows=tables.scored_class_rows(quality) if quality else (),
-        class_rows=tables.class_rows(document["calibration"], statistics, page.palette, assignment),
+        class_rows=tables.class_rows(document["calibration"], statistics, page.colouring),
         instances=statistics.instance_histogram(),
         depth=statistics.depth_histogram(),
     )
@@ -184,14 +211,14 @@ def _facts(page: Page) -> list[tuple[str, str]]:
     return facts
 
 
-def _figures(pictures: Mapping[str, RGBImage]) -> Iterator[dict[str, str]]:
+def _figures(pictures: Mapping[str, RGBImage], colouring: Colouring) -> Iterator[dict[str, str]]:
     """The pictures of one image; those that the slider fades have its photo below them."""
     photo = pictures.get("photo")
     for title, picture in pictures.items():
-        fades = photo is not None and title in ("semantic", "panoptic", "truth", "depth")
+        fades = photo is not None and title in ("semantic", "panoptic", "scored", "truth", "depth")
         yield {
             "title": title,
-            "caption": _CAPTIONS[title],
+            "caption": _CAPTIONS.get(title) or f"{title}; {colouring.titles[title]}",
             "photo": _embedded(photo) if photo is not None and fades else "",
             "picture": _embedded(picture, flat=fades),
         }

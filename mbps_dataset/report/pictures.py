@@ -1,13 +1,13 @@
 """Pictures of a label set: photo, semantics, depth, instances, panoptic, and truth where there is one.
 
 Every drawing is an RGB array of the image's size, so that pictures can be laid side by side or over each other.
-Pseudo-classes that have no name are painted in the colour of the true class they overlap most, if truth is at hand.
-That is for the eye only and never enters a label; captions say it.
+Which colour a class wears is decided in `mbps_dataset.report.colouring`; titles and a legend say it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -97,24 +97,17 @@ def draw_truth(truth: Truth) -> RGBImage:
     return canvas
 
 
-def display_palette(overlap: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Colours for unnamed pseudo-classes from their overlap with true classes: uint8 [K, 3].
+def panels(
+    row: DecodedRow,
+    truth: Truth | None,
+    palette: NDArray[np.uint8],
+    void: int,
+    scored_palette: NDArray[np.uint8] | None = None,
+) -> dict[str, RGBImage]:
+    """Title → picture for one row, in reading order. Without a photo the label maps stand on grey.
 
-    `overlap` int [K, 19] pixel counts. A pseudo-class takes the colour of the class it overlaps most; the second and
-    later ones of a class are shaded, so that they stay apart. For display only.
+    `scored_palette` [K, 3] are the colours of the classes that scoring paired the pseudo-classes with.
     """
-    best = overlap.argmax(axis=1)
-    colours = taxonomy.class_palette(taxonomy.CLASSES_19)[best].astype(np.float64)
-    for class_id in np.unique(best):
-        group = np.flatnonzero(best == class_id)
-        for rank, cluster in enumerate(group[np.argsort(-overlap[group].sum(axis=1), kind="stable")]):
-            colours[cluster] = colours[cluster] * (1 - 0.14 * min(rank, 4)) + 255 * 0.05 * min(rank, 4)
-    colours[overlap.sum(axis=1) == 0] = 128
-    return np.clip(colours, 0, 255).astype(np.uint8)
-
-
-def panels(row: DecodedRow, truth: Truth | None, palette: NDArray[np.uint8], void: int) -> dict[str, RGBImage]:
-    """Title → picture for one row, in reading order. Without a photo the label maps stand on grey."""
     image = row.image
     if image is None or image.shape[:2] != row.semantic.shape:
         grey = np.full((*row.semantic.shape, 3), 90, dtype=np.uint8)
@@ -126,23 +119,45 @@ def panels(row: DecodedRow, truth: Truth | None, palette: NDArray[np.uint8], voi
         "instances": draw_instances(image, row.instance),
         "panoptic": draw_panoptic(row.panoptic, row.segments, palette),
     }
+    if scored_palette is not None:
+        pictures["scored"] = draw_classes(row.semantic, scored_palette, void)
     if truth is not None:
         pictures["truth"] = draw_truth(truth)
     return pictures
 
 
-def contact_sheet(rows: Sequence[Mapping[str, RGBImage]], names: Sequence[str], *, width: int = 400) -> Image.Image:
-    """All panels in a grid: a line per image with its name below, a column per kind of picture, titles on top."""
-    titles = list(dict.fromkeys(title for row in rows for title in row))
+@dataclass(frozen=True)
+class LegendEntry:
+    """A class below a contact sheet: its text and the colours that stand before it."""
+
+    text: str
+    colours: tuple[tuple[int, ...], ...]
+
+
+def contact_sheet(
+    rows: Sequence[Mapping[str, RGBImage]],
+    names: Sequence[str],
+    *,
+    width: int = 400,
+    subtitles: Mapping[str, str] | None = None,
+    legend: Sequence[LegendEntry] = (),
+) -> Image.Image:
+    """All panels in a grid: a line per image with its name below, a column per kind of picture, titles on top.
+
+    `subtitles` say below a title what its colours mean; `legend` follows the last image.
+    """
+    titles, subtitles = list(dict.fromkeys(title for row in rows for title in row)), subtitles or {}
     title_font, name_font = ImageFont.load_default(22), ImageFont.load_default(14)
-    gap, header, footer = 8, 36, 22
+    gap, header, footer = 8, 56 if subtitles else 36, 22
     heights = [max(round(p.shape[0] * width / p.shape[1]) for p in row.values()) for row in rows]
     heights = [min(height, width) for height in heights]
-    total = (len(titles) * (width + gap) + gap, header + sum(heights) + len(rows) * footer + gap)
-    sheet = Image.new("RGB", total, (255, 255, 255))
+    across, grid = len(titles) * (width + gap) + gap, header + sum(heights) + len(rows) * footer + gap
+    columns = max(1, across // _LEGEND_WIDTH)
+    sheet = Image.new("RGB", (across, grid + -(-len(legend) // columns) * _LEGEND_LINE + gap * bool(legend)), "white")
     pen = ImageDraw.Draw(sheet)
     for column, title in enumerate(titles):
         pen.text((gap + column * (width + gap), 6), title, fill=(30, 30, 30), font=title_font)
+        pen.text((gap + column * (width + gap), 34), subtitles.get(title, ""), fill=(110, 110, 110), font=name_font)
     top = header
     for row, name, height in zip(rows, names, heights):
         for column, title in enumerate(titles):
@@ -152,4 +167,19 @@ def contact_sheet(rows: Sequence[Mapping[str, RGBImage]], names: Sequence[str], 
                 sheet.paste(picture, (gap + column * (width + gap) + (width - picture.width) // 2, top))
         pen.text((gap, top + height + 2), name, fill=(110, 110, 110), font=name_font)
         top += height + footer
+    for number, entry in enumerate(legend):
+        place = (gap + number % columns * _LEGEND_WIDTH, grid + number // columns * _LEGEND_LINE)
+        _draw_entry(pen, place, entry, name_font)
     return sheet
+
+
+_LEGEND_WIDTH, _LEGEND_LINE, _SWATCH = 500, 22, 14
+"""Pixels."""
+
+
+def _draw_entry(pen: ImageDraw.ImageDraw, place: tuple[int, int], entry: LegendEntry, font: Any) -> None:
+    left, top = place
+    for colour in entry.colours:
+        pen.rectangle((left, top + 2, left + _SWATCH, top + 2 + _SWATCH), fill=tuple(colour))
+        left += _SWATCH + 6
+    pen.text((left, top), entry.text, fill=(70, 70, 70), font=font)

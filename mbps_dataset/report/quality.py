@@ -1,29 +1,35 @@
 """The quality of a split for the report page: the score that lies beside the label set, or one taken now.
 
 ``quality.json`` counts only if it is of this build and this split. A label set without ground truth has no quality, and
-the page says so.
+one whose truth has moved has none that is known here: the page says which (ours).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from mbps_dataset.errors import InputError
 from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.report.originals import Originals
 from mbps_dataset.scoring.quality_table import QUALITY_FILE
 from mbps_dataset.scoring.score import score
 
 
-def split_quality(built: LabelSetFolder, split: str, *, progress: bool = False) -> Mapping[str, Any] | None:
-    """The score of a split as `Score.to_dict` gives it, class ids as integers; None where there is no truth."""
-    found = _beside(built, split)
+def split_quality(
+    built: LabelSetFolder, split: str, originals: Originals, truth: Path | None = None, *, progress: bool = False
+) -> Mapping[str, Any] | None:
+    """The score of a split as `Score.to_dict` gives it, class ids as integers; None where no truth can be reached.
+
+    `truth` is scored against in place of that of the `originals`. Raises `InputError` if there is truth, but not one
+    image of it can be scored.
+    """
+    found = _beside(built, split) if truth is None else None
+    if found is None and not originals.has_truth:
+        return None
     if found is None:
-        try:
-            found = score(built.root, splits=(split,), progress=progress).to_dict()
-        except InputError:  # no truth, or it has moved
-            return None
+        found = score(built.root, truth, splits=(split,), source=originals.source, progress=progress).to_dict()
     for key in ("per_class", "assignment", "semantic_assignment"):
         found[key] = {int(class_id): value for class_id, value in found[key].items()}
     return found

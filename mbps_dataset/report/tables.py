@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset import taxonomy
+from mbps_dataset.report.colouring import Colouring, name_19
 from mbps_dataset.report.statistics import SplitStatistics
 
 
@@ -30,24 +31,34 @@ def scored_class_rows(quality: Mapping[str, Any]) -> list[tuple[str | int, ...]]
 
 
 def class_rows(
-    calibration: Mapping[str, Any], statistics: SplitStatistics, palette: NDArray[Any], assignment: Mapping[int, int]
+    calibration: Mapping[str, Any], statistics: SplitStatistics, colouring: Colouring
 ) -> list[dict[str, Any]]:
-    """Each class of the label set with its colour, share of the pixels, and why it is a thing or stuff; largest first.
+    """Each class of the label set with its colours, share of the pixels, and why it is a thing or stuff; largest first.
 
-    `bar_px` is the width of its bar; `scored_as` the class that scoring paired it with, "–" for none.
+    `bar_px` is the width of its bar; `looks_like` the true class whose colour it wears and `scored_as` the class that
+    scoring paired it with, "–" where that is not known.
     """
     total, most = max(statistics.total_px, 1), max(int(statistics.pixels.max(initial=1)), 1)
-    rows = []
+    rows, scored = [], colouring.scored_palette()
     for index in np.argsort(-statistics.pixels, kind="stable").tolist():
         entry, pixels = calibration["classes"][index], int(statistics.pixels[index])
         rows.append({
             "name": entry["name"], "isthing": entry["isthing"], "reason": entry.get("reason", ""),
-            "colour": "rgb({}, {}, {})".format(*palette[index]),
-            "scored_as": taxonomy.NAMES_19[assignment[index]] if index in assignment else "–",
+            "colour": css_colour(colouring.palette[index]), "scored_colour": css_colour(scored[index]),
+            "looks_like": "–" if colouring.overlapped is None else name_19(colouring.overlapped.get(index)),
+            "scored_as": "–" if colouring.scored_as is None else name_19(colouring.scored_as.get(index)),
             "bar_px": f"{100 * pixels / most:.1f}", "share": f"{pixels / total:.1%}",
             "ratio": three_digits(entry["ratio"]), "coverage": three_digits(entry["coverage"]),
         })  # fmt: skip
     return rows
+
+
+def css_colour(colour: NDArray[np.uint8]) -> str:
+    """
+    >>> css_colour(np.array([1, 2, 3], np.uint8))
+    'rgb(1, 2, 3)'
+    """
+    return "rgb({}, {}, {})".format(*colour)
 
 
 def percent(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,12 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mbps_dataset import taxonomy
 from mbps_dataset.hub.release import write_without_images
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.report.colouring import colouring_of
 from mbps_dataset.report.page import Page, render_page, write_preview
 from mbps_dataset.report.statistics import SplitStatistics
+from mbps_dataset.scoring.score import score
 from tests.formats.label_sets import random_label_set
+from tests.tiny import write_photographs
 
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -28,7 +33,7 @@ def page_of(built, document: dict | None = None, name: str = "x", quality: dict 
     for row in built.rows("train"):
         statistics.add(row)
     return render_page(
-        Page(document or built.document, "train", [{"photo": blank}], [name], statistics, built.calibration.palette(),
+        Page(document or built.document, "train", [{"photo": blank}], [name], statistics, colouring_of(built.calibration),
              quality=quality)
     )  # fmt: skip
 
@@ -53,14 +58,42 @@ def test_things_say_why_they_are_things(built):
 
 
 def test_quality_is_shown_where_there_is_truth_and_said_where_there_is_none(built, tmp_path):
-    _, written = write_preview(built, "validation", 1)
-    text = written.read_text(encoding="utf-8")
+    written = write_preview(built, "validation", 1)
+    text = written.page.read_text(encoding="utf-8")
     assert "2 images with ground truth, 19 classes, convention <b>coco</b>, matching <b>hungarian</b>" in text
     assert "Pseudo-classes were paired with classes for scoring only" in text and "<th>scored as</th>" in text
     assert "<td>road</td><td>stuff</td>" in text and "PQ (coco)" in text
-    _, bare = write_preview(random_label_set(tmp_path / "set"), "validation", 1)
-    text = bare.read_text(encoding="utf-8")
-    assert "There is no ground truth for this split" in text and "PQ (" not in text and "scored as" not in text
+    assert "<th>drawn as</th>" in text and "overlap most in the images shown" in text
+    assert "semantic; colour: true class it overlaps most" in text
+    assert "scored; colour: class it is paired with" in text
+    paired = score(built.root, splits=("validation",)).result.assignment
+    for pseudo_class, class_id in paired.items():
+        named = re.search(rf"</i>pseudo-class {pseudo_class}</td>.*?</tr>", text)
+        assert named and f"</i>{taxonomy.NAMES_19[class_id]}</td>" in named[0]
+
+
+def test_truth_that_has_moved_is_not_called_missing(built, tmp_path):
+    bare = random_label_set(tmp_path / "set")
+    bare.document["source"] = {"name": "folder", "data_dir": str(tmp_path / "gone")}
+    written = write_preview(bare, "validation", 1)
+    text = written.page.read_text(encoding="utf-8")
+    assert written.fault.startswith(f"{tmp_path / 'gone'} does not exist") and "ground truth was found" not in text
+    assert f"Whether there is ground truth is not known: {tmp_path / 'gone'} does not exist" in text
+    (bare.root / "quality.json").write_text(
+        json.dumps(score(built.root, splits=("validation",)).to_dict() | {"identity": bare.document["identity"]})
+    )
+    text = write_preview(bare, "validation", 1).page.read_text(encoding="utf-8")
+    assert f"This score was taken earlier; now it could not be: {tmp_path / 'gone'}" in text and "PQ (coco)" in text
+
+
+def test_a_set_of_photos_without_truth_says_that_none_was_found(tmp_path):
+    write_photographs(tmp_path / "photos", 1)
+    bare = random_label_set(tmp_path / "set")
+    bare.document["source"] = {"name": "folder", "data_dir": str(tmp_path / "photos")}
+    bare.document["splits"] = ["train"]
+    text = write_preview(bare, "train", 1).page.read_text(encoding="utf-8")
+    assert "No ground truth was found for this split" in text and "mbps preview --truth" in text
+    assert "PQ (" not in text and "scored as" not in text
 
 
 def test_a_set_without_images_shows_those_of_its_source_or_none(built, tmp_path):
@@ -72,10 +105,10 @@ def test_a_set_without_images_shows_those_of_its_source_or_none(built, tmp_path)
         return LabelSetFolder(tmp_path / "set")
 
     photos = re.compile(r"alt=.photo of")
-    _, page = write_preview(stripped(built.document), "validation", 2)
+    page = write_preview(stripped(built.document), "validation", 2).page
     assert len(photos.findall(page.read_text(encoding="utf-8"))) == 2
     moved = built.document | {"source": {"name": "folder", "data_dir": str(tmp_path / "moved")}}
-    _, page = write_preview(stripped(moved), "validation", 2)
+    page = write_preview(stripped(moved), "validation", 2).page
     text = page.read_text(encoding="utf-8")
     assert not photos.findall(text) and "The images are not at hand" in text and 'class="over"' not in text
     assert text.count("<figure>") == 2 * 4
@@ -83,7 +116,7 @@ def test_a_set_without_images_shows_those_of_its_source_or_none(built, tmp_path)
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 def test_page_draws_and_the_slider_fades(built, tmp_path: Path):
-    _, page = write_preview(built, "validation", 2)
+    page = write_preview(built, "validation", 2).page
     text = page.read_text(encoding="utf-8")
     moved = tmp_path / "moved.html"
     moved.write_text(text.replace("</body>", "<script>fade.value=20;fade.oninput();</script></body>"))

@@ -49,19 +49,35 @@ def test_instances_of_a_class_look_different():
     assert drawn[30, 30].tolist() == [128, 64, 128]
 
 
-def test_display_colours_follow_overlap_and_stay_apart():
-    overlap = np.zeros((4, 19), dtype=np.int64)
-    overlap[0, 0], overlap[1, 0], overlap[2, 10] = 100, 50, 70
-    colours = pictures.display_palette(overlap)
-    assert colours[0].tolist() == [128, 64, 128] and colours[2].tolist() == [70, 130, 180]
-    assert colours[1].tolist() != colours[0].tolist() and colours[3].tolist() == [128, 128, 128]
-
-
 def test_contact_sheet_holds_mixed_sizes():
     landscape = {"photo": np.zeros((50, 100, 3), np.uint8), "truth": np.zeros((50, 100, 3), np.uint8)}
     portrait = {"photo": np.full((100, 50, 3), 255, np.uint8)}
     sheet = pictures.contact_sheet([landscape, portrait], ["a", "b"], width=80)
     assert sheet.width == 2 * 88 + 8 and sheet.height > 40 + 80
+
+
+def test_contact_sheet_says_what_its_colours_mean():
+    blank = {"semantic": np.zeros((50, 100, 3), np.uint8)}
+    legend = [pictures.LegendEntry("pseudo-class 0: looks like road", ((200, 10, 20), (10, 200, 30)))]
+    plain = pictures.contact_sheet([blank], ["a"], width=600)
+    told = pictures.contact_sheet(
+        [blank], ["a"], width=600, subtitles={"semantic": "colour: its number"}, legend=legend
+    )
+    assert told.width == plain.width and told.height > plain.height + 20 + 20
+    title, words = np.asarray(told)[34:52, :300], np.asarray(told)[-30:]
+    assert (title < 200).any() and (np.asarray(plain)[-30:] != words).any()
+    for colour in legend[0].colours:
+        assert (words == colour).all(axis=-1).sum() > 150
+
+
+def test_what_is_scored_is_a_picture_of_its_own(built):
+    row = next(built.rows("validation"))
+    palette = built.calibration.palette()
+    scored = np.full_like(palette, 7)
+    drawn = pictures.panels(row, None, palette, 255, scored)
+    assert list(drawn) == ["photo", "semantic", "depth", "instances", "panoptic", "scored"]
+    assert (drawn["scored"][row.semantic < 255] == 7).all()
+    assert "scored" not in pictures.panels(row, None, palette, 255)
 
 
 def test_truth_is_drawn_with_instance_borders():
@@ -92,8 +108,8 @@ class Tags(HTMLParser):
 
 
 def test_page_is_self_contained_and_complete(built):
-    sheet, page = write_preview(built, "validation", 2)
-    text = page.read_text(encoding="utf-8")
+    written = write_preview(built, "validation", 2)
+    text = written.page.read_text(encoding="utf-8")
     tags = Tags(text)
     assert tags.stack == []
     assert tags.sources and all(source.startswith("data:image/webp;base64,") for source in tags.sources)
@@ -104,4 +120,4 @@ def test_page_is_self_contained_and_complete(built):
     assert "for the eye only" in text
     picture = base64.b64decode(re.search(r"base64,([^\"]+)", text).group(1))
     assert picture[:4] == b"RIFF"
-    assert Image.open(sheet).width > 2000
+    assert Image.open(written.sheet).width > 2000

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from mbps_dataset.report.colouring import Colouring
 from mbps_dataset.report.statistics import SplitStatistics
 from mbps_dataset.report.tables import average_rows, class_rows, is_number, percent, scored_class_rows, sentence
 
@@ -35,10 +36,16 @@ def test_class_rows_share_the_pixels_of_the_split() -> None:
     statistics = SplitStatistics(3)
     statistics.pixels[:], statistics.total_px = (10, 0, 40), 100
     entries = [{"name": f"c{k}", "isthing": k == 2, "ratio": None if k else 0.5, "coverage": 0.25} for k in range(3)]
-    rows = class_rows({"classes": entries}, statistics, np.arange(9).reshape(3, 3), {0: 11})
-    assert [(row["name"], row["share"], row["bar_px"], row["scored_as"]) for row in rows] == [
-        ("c2", "40.0%", "100.0", "–"), ("c0", "10.0%", "25.0", "person"), ("c1", "0.0%", "0.0", "–"),
+    rows = class_rows(
+        {"classes": entries},
+        statistics,
+        Colouring(np.arange(9, dtype=np.uint8).reshape(3, 3), False, {0: 13}, {0: 11}),
+    )
+    assert [(row["name"], row["share"], row["bar_px"], row["looks_like"], row["scored_as"]) for row in rows] == [
+        ("c2", "40.0%", "100.0", "nothing", "nothing"), ("c0", "10.0%", "25.0", "car", "person"),
+        ("c1", "0.0%", "0.0", "nothing", "nothing"),
     ]  # fmt: skip
+    assert rows[1]["scored_colour"] == "rgb(220, 20, 60)"
     assert rows[0]["colour"] == "rgb(6, 7, 8)" and (rows[1]["ratio"], rows[2]["ratio"]) == ("0.500", "–")
     assert rows[0]["isthing"] and rows[0]["reason"] == ""
 
