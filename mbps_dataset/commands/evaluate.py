@@ -14,6 +14,7 @@ from mbps_dataset.metrics import CONVENTIONS, MATCHINGS, MODES
 
 if TYPE_CHECKING:
     from mbps_dataset.scoring.score import Score
+    from mbps_dataset.sources import Source
 
 
 HELP = "score labels against ground truth, or check published rows"
@@ -32,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="folder written by `mbps build` or `mbps export`, COCO panoptic .json, Cityscapes tree, "
                              "or folder of maps")  # fmt: skip
     parser.add_argument("--truth", type=Path, help="likewise (default: the truth of the label set's own source)")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR",
+                        help="where the images and the truth of a label set lie now, if they moved")  # fmt: skip
     parser.add_argument(
         "--split",
         action="append",
@@ -134,7 +137,8 @@ def run(arguments: argparse.Namespace) -> int:
         distances=arguments.by_distance,
         protocol=arguments.protocol,
         detections=arguments.detections,
-        progress=not arguments.quiet and sys.stderr.isatty(),
+        source=_moved_source(arguments),
+        progress=not arguments.quiet,
     )
     names = class_names(arguments.classes)
     print(scored.table())
@@ -154,6 +158,15 @@ def run(arguments: argparse.Namespace) -> int:
         write_atomically(path, text.encode())
         print(f"written: {path}")
     return 0
+
+
+def _moved_source(arguments: argparse.Namespace) -> Source | None:
+    """The source of the label set in its new place, if one is given. Raises `InputError` if nothing is there."""
+    if arguments.data_dir is None:
+        return None
+    from mbps_dataset.labelset.folder import LabelSetFolder
+
+    return LabelSetFolder(arguments.predictions).open_source(data_dir=arguments.data_dir)
 
 
 def _hub_entries(scored: Score, dataset_id: str) -> str:

@@ -6,6 +6,9 @@ import pytest
 
 from mbps_dataset.cli import main, parser
 from mbps_dataset.commands.evaluate import distances
+from mbps_dataset.labelset.document_file import write_document
+from tests.formats.label_sets import random_label_set
+from tests.tiny import write_photographs
 
 
 def test_distances_are_read_between_commas():
@@ -24,3 +27,14 @@ def test_other_distances_are_an_error(text, capsys):
 def test_detections_without_a_score_that_uses_them_are_an_error(capsys):
     assert main(["eval", "set", "--detections", "masks.json"]) == 1
     assert "--detections is scored by --masks and --protocol only" in capsys.readouterr().err
+
+
+def test_labels_are_scored_where_their_images_lie_now(tmp_path, capsys):
+    built = random_label_set(tmp_path / "set")
+    source = {"name": "folder", "data_dir": str(tmp_path / "gone")}
+    write_document(built.root / "labelset.json", built.document | {"source": source})
+    write_photographs(tmp_path / "here", 1)
+    assert main(["eval", str(built.root), "--split", "train"]) == 1
+    assert f"{tmp_path / 'gone'} does not exist" in capsys.readouterr().err
+    assert main(["eval", str(built.root), "--split", "train", "--data-dir", str(tmp_path / "here")]) == 1
+    assert "no image has ground truth" in capsys.readouterr().err
