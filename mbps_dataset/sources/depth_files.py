@@ -14,7 +14,6 @@ normalised or filled here. The conventions are those of their authors:
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +28,7 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.image_files import MAX_PIXELS
 from mbps_dataset.json_documents import read_json
 from mbps_dataset.sources.files import read_map
+from mbps_dataset.sources.float_maps import read_pfm_values
 from mbps_dataset.sources.images import read_bytes
 from mbps_dataset.sources.membership import FilesOfImages, file_id, find_files
 
@@ -140,18 +140,7 @@ def read_cityscapes_disparity(path: str | Path, camera_path: str | Path) -> NDAr
 
 def read_pfm(path: str | Path) -> NDArray[np.float32]:
     """Portable float map of one channel ("Pf") → float32 [H, W], first row on top. Raises `InputError`."""
-    data = read_bytes(Path(path), str(path), at_most=4 * MAX_PIXELS + 100)
-    header = re.match(rb"Pf\s+(\d{1,6})\s+(\d{1,6})\s+(-?\d+\.?\d*(?:[eE][-+]?\d+)?)\s", data[:100])
-    if not header:
-        raise InputError(f"{path}: not a one-channel PFM file; its header must be 'Pf', width, height and scale.")
-    width, height, scale = int(header[1]), int(header[2]), float(header[3])
-    values = data[header.end() :]
-    if len(values) != 4 * width * height:
-        raise InputError(
-            f"{path}: expected {4 * width * height} bytes for {width}x{height} pixels, but got {len(values)}."
-        )
-    depth = np.frombuffer(values, dtype="<f4" if scale < 0 else ">f4").reshape(height, width)[::-1]
-    return _known(depth.astype(np.float32))
+    return _known(read_pfm_values(path, channels=1))
 
 
 def _read_16_bit(path: str | Path) -> NDArray[np.float64]:
