@@ -29,7 +29,6 @@ from mbps_dataset.image_files import MAX_PIXELS
 from mbps_dataset.json_documents import read_json
 from mbps_dataset.sources.files import read_map
 from mbps_dataset.sources.float_maps import read_pfm_values
-from mbps_dataset.sources.images import read_bytes
 from mbps_dataset.sources.membership import FilesOfImages, file_id, find_files
 
 
