@@ -16,7 +16,8 @@ Decisions made here:
   what it does at borders (`consistency`, `disparity_edges`);
 * with fewer than 512 reliable pixels nothing can be said about motion: `SceneFlow.reason` tells so. CUPS' code writes an
   empty label file;
-* depth 0 means unknown, here where the disparity is 0, negative or not finite.
+* depth 0 means unknown, here where the disparity is 0 or not finite. All numbers of a scene flow are finite; what was not
+  is 0 and not reliable.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class StereoMotion:
         sizes = {name: np.shape(value)[-2:] for name, value in vars(self).items()}
         wrong = next((name for name, size in sizes.items() if size != shape), None)
         if wrong:
-            raise ValueError(f"Expected `{wrong}` of the flow's size {shape}, but got {sizes[wrong]}; resize one of them.")
+            raise ValueError(
+                f"Expected `{wrong}` of the flow's size {shape}, but got {sizes[wrong]}; resize one of them."
+            )
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,7 @@ def scene_flow(
     return SceneFlow(
         points_t=back_project(depth_t, camera),
         points_t1=points_t1,
-        flow=flow,
+        flow=np.where(np.isfinite(flow), flow, np.float32(0)),
         disparity_t1=disparity_at_target,
         reliable=reliable,
         sigma_flow=(float(of_flow[0]), float(of_flow[1])),
@@ -243,6 +246,7 @@ def points_at_target(
     disparity, camera = np.asarray(disparity_t1, dtype=np.float32), np.asarray(intrinsics, dtype=np.float64)
     focal_length, field = float(camera[0, 0]), flow_field(flow)
     if reference:
+        disparity = np.where(np.isfinite(disparity), disparity, np.float32(0))
         points = back_project(depth_from_disparity(disparity, focal_length, baseline), camera)
         return read_nearest(points, field).astype(np.float32), read_nearest(disparity, field).astype(np.float32)
     read = backward_warp(disparity[None], field, padding="zeros")[0]
