@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from mbps_dataset import taxonomy
 from mbps_dataset.errors import CalibrationError
 from mbps_dataset.labelling.stage import Run
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES, class_map
+from mbps_dataset.models.cause.centroids import read_cluster_names
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame
 from mbps_dataset.stages import naming
@@ -33,7 +32,7 @@ def name_clusters(run: Run, frames: Iterable[Frame]) -> tuple[Names | None, tupl
     if settings.method == "none":
         return None, ()
     if settings.method == "file":
-        names = tuple(int(k) for k in _read_names(str(settings.file)))
+        names = tuple(int(k) for k in read_cluster_names(Path(str(settings.file)).expanduser()))
         return names, (f"cluster names: from {Path(str(settings.file)).name}",)
     hungarian = settings.method == "hungarian"
     classes, table = (27, taxonomy.LABEL_ID_TO_27) if hungarian else (19, taxonomy.LABEL_ID_TO_TRAIN_ID)
@@ -64,13 +63,3 @@ def _count_pairs(
         pairs = labels[valid].astype(np.int64) * classes + target[valid]
         counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
     return counts, with_truth
-
-
-def _read_names(path: str) -> NDArray[Any]:
-    try:
-        if path.endswith(".json"):
-            return np.array(json.loads(Path(path).expanduser().read_text(encoding="utf-8"))["cluster_to_class"])
-        with np.load(Path(path).expanduser(), allow_pickle=False) as arrays:
-            return np.asarray(arrays["cluster_to_class"])
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise CalibrationError(f"{path}: holds no array `cluster_to_class` ({error}).") from None

@@ -28,6 +28,7 @@ from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import CalibrationError, InputError
 from mbps_dataset.labelling.calibration import Calibration
 from mbps_dataset.labelling.contents import recipe_contents
+from mbps_dataset.labelling.fit import require_fit
 from mbps_dataset.models import networks
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame, Source
@@ -95,8 +96,13 @@ class Run:
 
     @cached_property
     def contents(self) -> dict[str, str]:
-        """Digest of whatever the recipe names by a path or Hub id. Raises `WeightsError` or `InputError`."""
-        return recipe_contents(self.recipe)
+        """Digest of whatever the recipe names by a path or Hub id; settings that do not fit it are refused here.
+
+        Raises `WeightsError`, `InputError`, or `RecipeError` (see `mbps_dataset.labelling.fit`).
+        """
+        contents = recipe_contents(self.recipe)
+        require_fit(self.recipe)
+        return contents
 
     @property
     def calibration(self) -> Calibration:
@@ -199,9 +205,21 @@ class Visit:
             if arrays is None:
                 with one_thread(), torch.inference_mode():
                     arrays = stage.compute(self)
+                _require_finite(arrays, stage, self.frame)
                 self.run.store.put(*address, arrays)
             self._results[stage.name] = arrays
         return self._results[stage.name]
+
+
+def _require_finite(arrays: Arrays, stage: Stage, frame: Frame) -> None:
+    """Raises `InputError` if a result holds NaN or infinity: labels made of it would be arbitrary, without a word."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            wrong = int((~np.isfinite(array)).sum())
+            raise InputError(
+                f"{frame.image_id}: {wrong:,} of the {array.size:,} numbers of {stage.title} ({name}) are NaN or infinite; "
+                "check the weights and the settings of that stage."
+            )
 
 
 def never(_: Recipe) -> bool:

@@ -25,13 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mbps_dataset.errors import WeightsError
+from mbps_dataset.numpy_files import read_npy
 
 
 StateDict = dict[str, torch.Tensor]
@@ -63,15 +63,11 @@ def read_array(path: PathLike) -> NDArray[Any]:
     """The one array of a ``.npy`` file. Raises `WeightsError` if it is missing, damaged, or holds Python objects."""
     path = _existing(path)
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        reason = "holds Python objects, which need pickle; pickle can run any code while it is read, so it is refused"
-        if "pickle" not in str(error):
-            reason = f"is damaged or no .npy file ({error})"
-        raise WeightsError(f"{path} {reason}. Save a plain array of numbers with numpy.save and try again.") from error
-    if not isinstance(array, np.ndarray):
-        raise WeightsError(f"{path} holds several arrays; expected the one array of a .npy file.")
-    return array
+        return read_npy(path)
+    except (ValueError, OSError) as error:
+        raise WeightsError(
+            f"{path} is damaged or no .npy file ({error}). Save a plain array of numbers with numpy.save and try again."
+        ) from error
 
 
 def state_dict_digest(state: Mapping[str, torch.Tensor]) -> str:

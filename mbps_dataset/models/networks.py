@@ -51,12 +51,22 @@ def weights_folder(network: str, reference: str | None) -> Path:
         return WEIGHTS_ROOT / _BUILTIN_FEATURES[reference]
     if reference == "builtin" and kind != "features":
         return WEIGHTS_ROOT / network
-    if (path := Path(reference).expanduser()).is_dir():
+    if (path := _folder(reference)) is not None:
         return path
     if reference.count("/") != 1 or reference.startswith((".", "/", "~")):
         builtin = f", nor {' or '.join(_BUILTIN_FEATURES)}" if kind == "features" else ""
-        raise WeightsError(f"{_SETTING[kind]}: {reference} is neither a folder nor a Hub id (org/name){builtin}.")
+        raise WeightsError(
+            f"{_SETTING[kind]}: {reference[:200]} is neither a folder nor a Hub id (org/name){builtin}."
+        )
     return _download(network, reference)
+
+
+def _folder(reference: str) -> Path | None:
+    try:
+        path = Path(reference).expanduser()
+        return path if path.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # no path at all: too long, or of a user who does not exist
+        return None
 
 
 def _kind(network: str) -> str:
@@ -71,13 +81,15 @@ def _download(network: str, hub_id: str) -> Path:
     patterns = ["*.json", "*.safetensors"]
     try:
         return Path(snapshot_download(hub_id, allow_patterns=patterns, local_files_only=True))
-    except (LocalEntryNotFoundError, OSError):
+    except (LocalEntryNotFoundError, OSError, ValueError):
         pass
     try:
         return Path(snapshot_download(hub_id, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{_SETTING[_kind(network)]}: {hub_id} cannot be downloaded ({reason}).") from None
+        raise WeightsError(
+            f"{_SETTING[_kind(network)]}: {hub_id[:200]} cannot be downloaded ({reason[:300]})."
+        ) from None
 
 
 def weights_digest(network: str, reference: str | None) -> str:

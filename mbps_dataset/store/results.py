@@ -3,8 +3,9 @@
 A result is one file, ``root/stage/key/name``, where `key` is a digest of everything that decides the result (settings,
 weights, code version, upstream keys) and `name` of the image's id and content. Decisions:
 
-* a file appears whole or not at all (temporary file, then rename) and carries a SHA-256 of its content, JSON documents
-  too, so a torn or damaged file reads as missing and is recomputed; what stands in a file's way is moved aside;
+* a file appears whole or not at all (temporary file, then rename) and carries a SHA-256 of its address and content, JSON
+  documents too, so a torn or damaged file, or one that was moved to another's place, reads as missing and is recomputed;
+  what stands in a file's way is moved aside;
 * two processes that compute the same result write the same bytes; whoever renames last wins, harmlessly. Work that is
   better done once (`alone`) is done under a lock that the system releases when its holder dies, however it dies;
 * arrays are stored as safetensors inside zlib: nothing is ever unpickled.
@@ -30,9 +31,10 @@ from mbps_dataset.store.digests import digest_of
 from mbps_dataset.store.writing import write_atomically
 
 
-_MAGIC = b"mbps-stage-1\n"
+_MAGIC = b"mbps-stage-2\n"
+"""Raised with the form of files; those of an earlier form read as missing."""
 _DIGEST_BYTES = 32
-_CHECKSUM = "sha256 of the rest"
+_CHECKSUM = "sha256 of name and rest"
 
 
 @dataclass(frozen=True)
@@ -57,21 +59,21 @@ class Store:
 
     def get(self, stage: str, key: str, image_id: str, input_digest: str) -> dict[str, np.ndarray] | None:
         """The arrays of a result, or None if it is missing or damaged."""
-        body = self._body(self.path(stage, key, image_id, input_digest))
+        body = self._body(stage, key, image_id, input_digest)
         return None if body is None else safetensors.numpy.load(zlib.decompress(body))
 
     def holds(self, stage: str, key: str, image_id: str, input_digest: str) -> bool:
         """Whether a result is there and undamaged; costs reading it, without unpacking."""
-        return self._body(self.path(stage, key, image_id, input_digest)) is not None
+        return self._body(stage, key, image_id, input_digest) is not None
 
-    def _body(self, path: Path) -> bytes | None:
-        """The checked content of a result file."""
+    def _body(self, *address: str) -> bytes | None:
+        """The content of the result at an address, if it is there, undamaged, and was put there."""
         try:
-            data = path.read_bytes()
+            data = self.path(*address).read_bytes()
         except OSError:
             return None
         body = data[len(_MAGIC) + _DIGEST_BYTES :]
-        if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != data[len(_MAGIC) :][:_DIGEST_BYTES]:
+        if not data.startswith(_MAGIC) or _checksum(address, body) != data[len(_MAGIC) :][:_DIGEST_BYTES]:
             return None
         return body
 
@@ -79,7 +81,8 @@ class Store:
         """Write a result atomically. Raises `StoreError` if the disk is full or the folder cannot be written."""
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         body = zlib.compress(safetensors.numpy.save(contiguous), level=1)
-        write_atomically(self.path(stage, key, image_id, input_digest), _MAGIC + hashlib.sha256(body).digest() + body)
+        address = (stage, key, image_id, input_digest)
+        write_atomically(self.path(*address), _MAGIC + _checksum(address, body) + body)
 
     def get_json(self, name: str) -> dict[str, Any] | None:
         """A JSON document of the store, or None if it is missing or damaged."""
@@ -88,11 +91,11 @@ class Store:
             checksum = document.pop(_CHECKSUM)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return document if checksum == digest_of(document) else None
+        return document if checksum == digest_of(name, document) else None
 
     def put_json(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a JSON document atomically, with its checksum. Raises `StoreError`."""
-        checked = {_CHECKSUM: digest_of(document), **document}
+        checked = {_CHECKSUM: digest_of(name, document), **document}
         write_atomically(self.root / name, json.dumps(checked, indent=1).encode())
 
     @contextmanager
@@ -125,7 +128,12 @@ class Store:
         """All remembered failures, sorted by image id."""
         found = []
         for path in (self.root / "failures").glob("*.json"):
-            document = self.get_json(str(path.relative_to(self.root)))
+            document = self.get_json(path.relative_to(self.root).as_posix())
             if document:
                 found.append(Failure(document["image_id"], document["stage"], document["reason"]))
         yield from sorted(found, key=lambda failure: failure.image_id)
+
+
+def _checksum(address: tuple[str, ...], body: bytes) -> bytes:
+    """SHA-256 over address and content: a file says which result of which image it is, not only what."""
+    return hashlib.sha256(digest_of(*address).encode() + body).digest()

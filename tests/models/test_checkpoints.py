@@ -13,6 +13,7 @@ from mbps_dataset.models.checkpoints import (
     compare,
     read_array,
     read_state_dict,
+    require_finite,
     require_match,
     shapes_of,
     state_dict_digest,
@@ -141,3 +142,36 @@ def test_digests() -> None:
 def test_half_precision_becomes_float32() -> None:
     converted = to_float32({"a": torch.ones(2, dtype=torch.float16), "n": torch.tensor(3)})
     assert converted["a"].dtype == torch.float32 and converted["n"].dtype == torch.int64
+
+
+BAD_TENSORS = {
+    "NaN": (torch.tensor([[1.0, float("nan")]]), r"1 of the 2 numbers of the tensor layer.weight are NaN or infinite"),
+    "infinity": (torch.tensor([[1.0, float("inf")]]), "1 of the 2 numbers of the tensor layer.weight are NaN"),
+    "both infinities": (
+        torch.tensor([[float("-inf"), float("inf")]]),
+        "2 of the 2 numbers of the tensor layer.weight",
+    ),
+    "NaN of half precision": (torch.tensor([[1.0, float("nan")]]).half(), "1 of the 2 numbers"),
+    "NaN of bfloat16": (torch.tensor([[float("nan"), 1.0]]).bfloat16(), "1 of the 2 numbers"),
+    "beyond float32": (torch.tensor([[1e300, 1.0]], dtype=torch.float64), r"1 of the 2 .* \(as float32\)"),
+    "whole numbers": (torch.tensor([[1, 2]]), "the tensor layer.weight holds int64, where floating-point numbers"),
+    "bytes": (torch.tensor([[1, 2]], dtype=torch.uint8), "the tensor layer.weight holds uint8"),
+    "truth values": (torch.tensor([[True, False]]), "the tensor layer.weight holds bool"),
+    "complex numbers": (torch.tensor([[1 + 1j, 2]]), "the tensor layer.weight holds complex64"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_TENSORS)
+def test_weights_that_are_no_finite_floats_are_refused(kind: str) -> None:
+    tensor, message = BAD_TENSORS[kind]
+    state = {"layer.weight": tensor, "layer.num_batches_tracked": torch.tensor(3)}
+    with pytest.raises(WeightsError, match=f"mine.pth: .*{message}.*again"):
+        require_match(
+            state, {name: tuple(value.shape) for name, value in state.items()}, source="mine.pth", network="X"
+        )
+
+
+def test_finite_weights_of_any_precision_and_counters_pass() -> None:
+    large = torch.full((4, 4), 3e38)  # the sum overflows, the numbers do not
+    for tensor in (large, -large, torch.ones(2).half(), torch.ones(2).double(), torch.zeros(0), torch.tensor(1.5)):
+        require_finite({"weight": tensor, "num_batches_tracked": torch.tensor(7)}, source="mine.pth")

@@ -58,6 +58,46 @@ def test_any_damage_reads_as_missing(tmp_path_factory, data):
     assert store.get("depth", "k" * 64, "a", "d") is None
 
 
+ADDRESSES = [("depth", "k" * 64, "a", "d"), ("depth", "k" * 64, "b", "d"), ("depth", "k" * 64, "a", "e"),
+             ("depth", "j" * 64, "a", "d"), ("codes", "k" * 64, "a", "d")]  # fmt: skip
+
+
+@pytest.mark.parametrize("other", ADDRESSES[1:])
+def test_files_that_changed_places_read_as_missing(tmp_path, other):
+    """An image, its content, a stage or a key: each is part of what a file vouches for."""
+    store = Store(tmp_path)
+    for address in (ADDRESSES[0], other):
+        store.put(*address, ARRAYS)
+    first, second = (store.path(*address) for address in (ADDRESSES[0], other))
+    contents = first.read_bytes(), second.read_bytes()
+    second.write_bytes(contents[0])
+    assert not store.holds(*other) and store.get(*other) is None and store.holds(*ADDRESSES[0])
+    first.write_bytes(contents[1])
+    assert not store.holds(*ADDRESSES[0])
+    store.put(*other, ARRAYS)
+    assert store.holds(*other)
+
+
+def test_a_key_counts_whole_though_its_folder_is_short(tmp_path):
+    store, address = Store(tmp_path), ("depth", "k" * 63 + "l", "a", "d")
+    put(store)
+    assert store.path(*address) == store.path(*ADDRESSES[0]) and not store.holds(*address)
+
+
+def test_documents_that_changed_places_read_as_missing(tmp_path):
+    store = Store(tmp_path)
+    store.put_json("calibration/x.json", {"a": 1})
+    (tmp_path / "calibration/x.json").rename(tmp_path / "calibration/y.json")
+    assert store.get_json("calibration/y.json") is None
+
+
+def test_files_of_an_earlier_form_read_as_missing(tmp_path):
+    store = Store(tmp_path)
+    path = put(store)
+    path.write_bytes(path.read_bytes().replace(b"mbps-stage-2", b"mbps-stage-1", 1))
+    assert not store.holds("depth", "k" * 64, "a", "d")
+
+
 @pytest.mark.parametrize("image_id", ["../../etc/passwd", "a/b c/ü", "..", "", "x" * 400, "C:\\con", "日本"])
 def test_no_name_leaves_the_store(tmp_path, image_id):
     store = Store(tmp_path / "store")

@@ -7,7 +7,6 @@ written without it is label-free. ``.npz`` is read without pickle.
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mbps_dataset.errors import WeightsError
+from mbps_dataset.errors import CalibrationError, WeightsError
+from mbps_dataset.json_documents import read_json
+from mbps_dataset.numpy_files import read_npz
+from mbps_dataset.taxonomy import NAMES_19, VOID
+
+
+_MOST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -48,22 +53,44 @@ class Centroids:
 def read_centroids(path: str | os.PathLike[str]) -> Centroids:
     """Read published centres; rows of other than unit length are scaled to it. Raises `WeightsError` if it is no such file."""
     try:
-        with np.load(path, allow_pickle=False) as content:
-            if "centroids" not in content.files:
-                raise WeightsError(
-                    f"{path} has no array `centroids`; it holds {', '.join(content.files) or 'nothing'}."
-                )
-            centroids = np.asarray(content["centroids"], dtype=np.float64)
-            classes = _class_ids(content["cluster_to_class"], path) if "cluster_to_class" in content.files else None
-    except WeightsError:
-        raise
+        content = read_npz(path, "centroids", "cluster_to_class")
     except FileNotFoundError as error:
         raise WeightsError(f"There are no centroids at {path}; give the path of an .npz file.") from error
-    except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except KeyError as error:
+        raise WeightsError(f"{path} has no array `centroids`; {error.args[0]}.") from error
+    except (ValueError, OSError) as error:
         raise WeightsError(f"{path} is no readable .npz of plain numbers ({error}).") from error
+    if "centroids" not in content:
+        raise WeightsError(f"{path} has no array `centroids`; it holds cluster_to_class.")
+    centroids = content["centroids"]
+    if not np.issubdtype(centroids.dtype, np.floating):
+        raise WeightsError(f"{path}: centroids must be floating-point numbers, but are {centroids.dtype}.")
+    centroids = centroids.astype(np.float64)
+    classes = _class_ids(content["cluster_to_class"], path) if "cluster_to_class" in content else None
     read = Centroids(centroids, classes)
     length = np.linalg.norm(centroids, axis=1, keepdims=True)
     return read if np.allclose(length, 1, rtol=0, atol=1e-9) else Centroids(centroids / length, classes)
+
+
+def read_cluster_names(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """`cluster_to_class` [k] of an ``.npz`` or ``.json`` file, train ids 0-18 or 255. Raises `CalibrationError`."""
+    try:
+        if str(path).endswith(".json"):
+            document = read_json(path, most_bytes=_MOST_BYTES)
+            table = np.array(document["cluster_to_class"])
+        else:
+            table = read_npz(path, "cluster_to_class")["cluster_to_class"]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise CalibrationError(f"{path}: holds no array `cluster_to_class` ({error}).") from None
+    if table.ndim != 1:
+        raise CalibrationError(f"{path}: cluster_to_class must be a list of whole numbers, but is {list(table.shape)}.")
+    try:
+        names = _class_ids(table, path)
+    except WeightsError as error:
+        raise CalibrationError(str(error)) from None
+    if wrong := sorted({int(k) for k in names if k != VOID and k >= len(NAMES_19)}):
+        raise CalibrationError(f"{path}: cluster_to_class must hold train ids 0-18 or 255, but holds {wrong[0]}.")
+    return names
 
 
 def _class_ids(table: NDArray[Any], path: str | os.PathLike[str]) -> NDArray[np.uint8]:
