@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mbps_dataset._version import __version__
+from mbps_dataset.forked import compute_in_forked_children
 from mbps_dataset.hub.registration import register
 
 
@@ -35,6 +36,7 @@ _HOMES = {
 }
 
 register()
+compute_in_forked_children()
 
 
 def __getattr__(name: str) -> Any:

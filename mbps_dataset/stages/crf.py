@@ -97,6 +97,8 @@ def dense_crf(
     Raises `InputError` if an array has the wrong shape, size or type, or probabilities are none; `RecipeError` if a
     setting is out of range, or a backend is unknown or not installed.
 
+    In a forked child, such as a `multiprocessing.Pool` makes on Linux, it computes with one thread (`mbps_dataset.forked`).
+
     Source: Krähenbühl & Koltun (NeurIPS 2011); the equations are in `mean_field` and `permutohedral`.
     """
     kernels = CrfKernels(
