@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbps_dataset.errors import InputError
+from mbps_dataset.formats import MISSING
 from mbps_dataset.metrics import CONVENTIONS, MATCHINGS, MODES
 
 
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split",
         action="append",
         metavar="NAME",
-        help="split of a label set or export; may be repeated (default: all)",
+        help="split of a label set, export or Cityscapes tree, on either side; may be repeated (default: all)",
     )
     parser.add_argument(
         "--convention", default="coco", choices=tuple(CONVENTIONS), help="void and crowd rules (default: coco)"
@@ -53,8 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(27, 19, 7),
         help="Cityscapes classes; 7 are the groups flat, construction, …, vehicle (default: 19)",
     )
+    add_choices(parser)
     add_more_scores(parser)
-    parser.add_argument("--bootstrap", type=int, default=0, metavar="N", help="N resamples for 95 %% intervals")
+    parser.add_argument("--bootstrap", type=count, default=0, metavar="N", help="N resamples for 95 %% intervals")
     parser.add_argument("--bars", action="store_true", help="PQ per class as bars")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result as JSON")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="also write PQ per class as a bar chart")
@@ -67,6 +70,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lint", type=Path, metavar="FILE", help="check the rows of a .json or Markdown table instead"
     )
+
+
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """Arguments for what the files do not say."""
+    parser.add_argument(
+        "--missing",
+        default="error",
+        choices=MISSING,
+        help="an image that only one side has, or that cannot be read: an error, void (no prediction counts as "
+        "everything missed), or skip it (default: error)",
+    )
+    parser.add_argument("--pseudo-things", type=ids, metavar="ID,ID-ID,…",
+                        help="clusters with instances, for the matchings that keep things and stuff apart (default: as the "
+                             "label set or `isthing` of a COCO file says)")  # fmt: skip
+    parser.add_argument("--pseudo-stuff", type=ids, metavar="ID,ID-ID,…",
+                        help="clusters without (default: all others that the file lists)")  # fmt: skip
+
+
+def ids(text: str) -> tuple[int, ...]:
+    """Ids and ranges of ids between commas, ascending. Raises `argparse.ArgumentTypeError` if `text` is anything else.
+
+    >>> ids("7,0-2")
+    (0, 1, 2, 7)
+    """
+    found: set[int] = set()
+    for part in text.split(","):
+        ends = re.fullmatch(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?", part)
+        first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (1, 0)
+        if first > last:
+            raise argparse.ArgumentTypeError(f"expected ids like 0,4,19-26, but got {text!r}")
+        found.update(range(first, last + 1))
+    return tuple(sorted(found))
+
+
+def count(text: str) -> int:
+    """A number of things, 0 or more. Raises `argparse.ArgumentTypeError` if `text` is anything else."""
+    if not re.fullmatch(r"\d{1,6}", text):
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 999999, but got {text!r}")
+    return int(text)
 
 
 def add_more_scores(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +162,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.detections and not (arguments.masks or arguments.protocol):
         raise InputError("--detections is scored by --masks and --protocol only; add one of them.")
     from mbps_dataset import taxonomy
-    from mbps_dataset.formats.segmentation_sets import class_names
+    from mbps_dataset.formats.class_tables import class_names
     from mbps_dataset.metrics import bar_chart_svg, format_bars
     from mbps_dataset.scoring.score import score
     from mbps_dataset.store import write_atomically
@@ -132,6 +174,9 @@ def run(arguments: argparse.Namespace) -> int:
         convention=arguments.convention,
         matching=arguments.matching,
         classes=arguments.classes,
+        missing=arguments.missing,
+        pseudo_things=arguments.pseudo_things,
+        pseudo_stuff=arguments.pseudo_stuff,
         bootstrap=arguments.bootstrap,
         masks=arguments.masks,
         distances=arguments.by_distance,
@@ -144,8 +189,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(scored.table())
     if arguments.bars:
         print("\n" + format_bars(scored.result, class_names=names))
-    for reason in scored.skipped:
-        print(f"  not scored: {reason}", file=sys.stderr)
+    for title, reasons in (("not scored", scored.skipped), ("counted as missed", scored.missed)):
+        for reason in reasons:
+            print(f"  {title}: {reason}", file=sys.stderr)
     written = {}
     if arguments.json:
         written[arguments.json] = json.dumps(scored.to_dict(), indent=2) + "\n"
@@ -192,7 +238,7 @@ def _lint(path: Path) -> int:
     try:
         text = path.read_text(encoding="utf-8")
         rows = rows_from_json(json.loads(text), path.stem) if path.suffix == ".json" else rows_from_markdown(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as rows of results ({error}).") from None
     if not rows:
         raise InputError(

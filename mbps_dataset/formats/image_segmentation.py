@@ -7,32 +7,43 @@ Accepted by `as_labels`:
   ``category_id``; without them ``semantic`` and ``instance``;
 * ``(semantic, instance)``, or a semantic map alone: numpy, tensor, PIL image, path of a PNG or ``.npy``.
 
-Decisions: RGB panoptic PNGs are decoded as ``R + 256 G + 65536 B``; areas of a JSON are not read, since they may
-disagree with the PNG; an id in the map that ``segments_info`` does not list is an error naming the image, except 0 and
--1, which mean void; a Cityscapes region of a thing class without instances (``instanceId < 1000``) is a crowd, as in
-cityscapesScripts.
+Decisions:
+
+* a map that comes with ``segments_info`` holds colours if it is an image of 8 bits a channel: ``R + 256 G + 65536 B``
+  whatever its mode, since optimisers turn RGB into palettes or grey; any other map holds ids;
+* map and list must agree, as for panopticapi: every id but 0 and -1, which mean void, is listed, every listed id is in
+  the map, and none is listed twice, unless transformers fused segments of one class (``was_fused``);
+* areas of a JSON are not read, since they may disagree with the PNG;
+* floats are ids where they are whole numbers, as transformers' maps are; where it numbers segments from 0, all ids move
+  up by one;
+* a Cityscapes region of a thing class without instances (``instanceId < 1000``) is a crowd, as in cityscapesScripts.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
 from mbps_dataset.errors import InputError
+from mbps_dataset.formats.segments_info import listed_segments
+from mbps_dataset.image_files import MAX_FILE_BYTES, opened_image
+from mbps_dataset.json_documents import read_regular
 from mbps_dataset.metrics.overlap import run_starts, unique_values
+from mbps_dataset.numpy_files import read_npy, read_npz
 
 
 VOID = taxonomy.VOID
 _UNLISTED_VOID = (0, -1)
+_SEGMENTS = ("panoptic", "segmentation", "label")
+_ARRAYS = (*_SEGMENTS, "segments_info", "semantic", "instance")
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,8 @@ class Labels:
     """A segmentation of one image as `mbps_dataset.metrics.PanopticQuality.update` takes it.
 
     `semantic` [H, W] class ids, void as in `as_labels`; `instance` [H, W], 0 = none, or None; `crowd` [H, W], n on the n-th
-    crowd region, or None; `scores` by instance id; `depth` float [H, W] where a reader knows it, 0 = unknown.
+    crowd region, or None; `scores` by instance id; `depth` float [H, W] where a reader knows it, 0 = unknown; `listed`:
+    every id of `instance` is a segment of its own, those of stuff too, else ids mean something on things only.
     """
 
     image_id: str
@@ -49,6 +61,7 @@ class Labels:
     crowd: InstanceMap | None = None
     scores: Mapping[int, float] = field(default_factory=dict)
     depth: DepthMap | None = None
+    listed: bool = False
 
     def as_prediction(self) -> dict[str, Any]:
         """Arguments of `PanopticQuality.update` for a prediction."""
@@ -82,28 +95,75 @@ def as_labels(
 
 
 def read_map(value: Any, image_id: str) -> NDArray[np.integer]:
-    """An id map [H, W] from an array, tensor, PIL image, ``{"bytes": ...}`` or path; RGB PNGs are decoded as COCO does."""
+    """An id map [H, W] from an array, tensor, PIL image, ``{"bytes": ...}`` or path; RGB is decoded as COCO does.
+
+    Raises `InputError` naming the image for other shapes, and floats that are no whole numbers.
+    """
+    value = _loaded(value, image_id)
+    if isinstance(value, Image.Image) and value.mode == "RGB":
+        return _colours(value)
+    return _as_ids(value, image_id)
+
+
+def _read_segment_ids(value: Any, image_id: str, listed: Collection[int]) -> NDArray[np.integer]:
+    """Like `read_map` for the map of segments that go with a list of ids: images of 8 bits a channel are colours.
+
+    A grey image whose colours are not listed, but whose values are, holds the ids themselves.
+    """
+    value = _loaded(value, image_id)
+    if not isinstance(value, Image.Image) or value.mode.startswith(("I", "F")):
+        return _as_ids(value, image_id)
+    ids = _colours(value)
+    if value.mode == "L" and not _are_listed(ids, listed):
+        plain = _as_ids(value, image_id)
+        return plain if _are_listed(plain, listed) else ids
+    return ids
+
+
+def _loaded(value: Any, image_id: str) -> Any:
+    """The image or array behind a path, an encoded image or a tensor."""
     if isinstance(value, Mapping) and "bytes" in value:
-        value = Image.open(io.BytesIO(value["bytes"])) if value["bytes"] else value["path"]
+        value = _opened(value["bytes"], f"image {image_id!r}") if value["bytes"] else value["path"]
     if isinstance(value, (str, Path)):
         value = _load(Path(value), image_id)
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, Image.Image) and value.mode == "RGB":  # four bytes a pixel are one number
-        return np.asarray(value.convert("RGBA")).view("<u4")[..., 0] & np.uint32(0xFFFFFF)
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+
+
+def _colours(image: Image.Image) -> NDArray[np.integer]:
+    """``R + 256 G + 65536 B`` of an image in any mode; four bytes a pixel are read as one number."""
+    return np.asarray(image.convert("RGB").convert("RGBA")).view("<u4")[..., 0] & np.uint32(0xFFFFFF)
+
+
+def _are_listed(ids: NDArray[np.integer], listed: Collection[int]) -> bool:
+    return {int(k) for k in np.unique(ids)} <= {*listed, *_UNLISTED_VOID}
+
+
+def _as_ids(value: Any, image_id: str) -> NDArray[np.integer]:
     array = np.asarray(value)
     if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
         red, green, blue = (array[..., channel].astype(np.int32) for channel in range(3))
         return red + (green << 8) + (blue << 16)
+    if array.ndim == 3 and array.shape[0] == 1:
+        array = array[0]
     if array.ndim != 2:
         raise InputError(f"image {image_id!r}: expected a map [H, W], but got shape {array.shape}.")
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2**31)
+        if not whole.all():
+            raise InputError(
+                f"image {image_id!r}: expected a map of ids, but it holds {array[~whole][0]}; round or take the argmax "
+                "first, ids must be exact."
+            )
+        return array.astype(np.int64)
+    if array.dtype.kind not in "iub":
+        raise InputError(f"image {image_id!r}: expected a map of integers, but got {array.dtype}.")
     return array
 
 
 def _from_mapping(row: Mapping[str, Any], image_id: str, class_of: Mapping[int, int] | None, void: int) -> Labels:
-    ids = next((row[key] for key in ("panoptic", "segmentation", "label") if row.get(key) is not None), None)
+    ids = next((row[key] for key in _SEGMENTS if row.get(key) is not None), None)
     if ids is not None and row.get("segments_info") is not None:
-        return labels_from_segments(read_map(ids, image_id), row["segments_info"], image_id, class_of, void)
+        return labels_from_segments(ids, row["segments_info"], image_id, class_of, void)
     if row.get("semantic") is not None:
         instance = row.get("instance")
         return Labels(
@@ -118,28 +178,28 @@ def _from_mapping(row: Mapping[str, Any], image_id: str, class_of: Mapping[int, 
 
 
 def labels_from_segments(
-    ids: NDArray[np.integer],
-    segments: Sequence[Mapping[str, Any]],
+    value: Any,
+    segments_info: Any,
     image_id: str,
     class_of: Mapping[int, int] | None = None,
     void: int = VOID,
 ) -> Labels:
-    """Every listed segment becomes an instance; whether its class is stuff is for the metric to know."""
-    listed = {int(segment["id"]): segment for segment in segments}
-    if ids.size and ids.min() < min(_UNLISTED_VOID):
-        raise InputError(
-            f"image {image_id!r}: the map of segments holds the negative id {ids.min()}; paint void as 0."
-        )
+    """Every listed segment becomes an instance; whether its class is stuff is for the metric to know.
+
+    `value` is the map in a form of `read_map`, `segments_info` its list. Raises `InputError` naming the image for what
+    `read_map` and `listed_segments` refuse, and if map and list do not have the same ids.
+    """
+    segments = listed_segments(segments_info, f"image {image_id!r}")
+    ids = _read_segment_ids(value, image_id, segments)
     flat = np.ascontiguousarray(ids).ravel()
-    starts = run_starts([flat])
+    starts = run_starts([flat]) if flat.size else np.zeros(0, np.int64)
+    if flat.size and flat[starts].min() < min(_UNLISTED_VOID):
+        raise InputError(
+            f"image {image_id!r}: the map of segments holds the negative id {flat.min()}; paint void as 0."
+        )
     present, of_run = unique_values(flat[starts].astype(np.int64) + 1)  # -1 is a form of void
     present = present - 1
-    missing = [int(k) for k in present if int(k) not in listed and int(k) not in _UNLISTED_VOID]
-    if missing:
-        raise InputError(
-            f"image {image_id!r}: segment id {missing[0]} is in the map but not in `segments_info` "
-            f"({len(missing)} such ids); list it, or paint void as 0."
-        )
+    _require_same_ids(present.tolist(), segments, image_id)
     lengths = np.diff(starts, append=flat.size)
 
     def painted(value_of: Callable[[int], int]) -> NDArray[np.integer]:
@@ -148,23 +208,31 @@ def labels_from_segments(
         return np.repeat(values[of_run], lengths).reshape(ids.shape)
 
     def class_of_segment(k: int) -> int:
-        if k not in listed:
+        if k not in segments:
             return void
-        category = _category(listed[k], image_id)
+        category = segments[k].category_id
         return category if class_of is None else class_of.get(category, void)
 
-    crowds = {k: n + 1 for n, k in enumerate(k for k, s in listed.items() if s.get("iscrowd"))}
-    scores = {k: float(s["score"]) for k, s in listed.items() if s.get("score") is not None}
-    instance = np.maximum(ids, 0) if present.min(initial=0) < 0 else ids
+    shift = int(0 in segments)  # 0 is no instance
+    crowds = {k: n + 1 for n, k in enumerate(k for k, s in segments.items() if s.is_crowd)}
+    scores = {k + shift: s.score for k, s in segments.items() if s.score is not None}
+    instance = np.maximum(ids.astype(np.int64) + shift, 0) if shift or present.min(initial=0) < 0 else ids
     crowd = painted(lambda k: crowds.get(k, 0)) if crowds else None
-    return Labels(image_id, painted(class_of_segment), instance, crowd, scores)
+    return Labels(image_id, painted(class_of_segment), instance, crowd, scores, listed=True)
 
 
-def _category(segment: Mapping[str, Any], image_id: str) -> int:
-    for key in ("category_id", "label_id"):
-        if key in segment:
-            return int(segment[key])
-    raise InputError(f"image {image_id!r}: segment {segment['id']} has neither `category_id` nor `label_id`.")
+def _require_same_ids(present: Sequence[int], segments: Collection[int], image_id: str) -> None:
+    unlisted = [k for k in present if k not in segments and k not in _UNLISTED_VOID]
+    if unlisted:
+        raise InputError(
+            f"image {image_id!r}: segment id {unlisted[0]} is in the map but not in `segments_info` "
+            f"({len(unlisted)} such ids); list it, or paint void as 0."
+        )
+    if absent := sorted(set(segments) - set(present)):
+        raise InputError(
+            f"image {image_id!r}: segment id {absent[0]} is in `segments_info` but not in the map ({len(absent)} such "
+            "ids); remove its entry, or use the map it was listed for."
+        )
 
 
 def _map_classes(semantic: NDArray[np.integer], class_of: Mapping[int, int] | None, void: int) -> NDArray[np.integer]:
@@ -175,36 +243,68 @@ def _map_classes(semantic: NDArray[np.integer], class_of: Mapping[int, int] | No
 
 
 def cityscapes_labels(
-    label_ids: NDArray[np.integer], instance_ids: NDArray[np.integer] | None, table: NDArray[np.uint8], image_id: str
+    label_ids: NDArray[np.integer],
+    instance_ids: NDArray[np.integer] | None,
+    table: NDArray[np.uint8],
+    image_id: str,
+    file: str = "its label map",
 ) -> Labels:
     """Labels from Cityscapes' two maps; `table` [256] takes label ids to class ids.
 
-    Instances are ids >= 1000; pixels of a thing class without one are a crowd, numbered by label id.
+    Instances are ids >= 1000; pixels of a thing class without one are a crowd, numbered by label id. Raises `InputError`
+    naming the image and `file` for maps of different size and for ids that Cityscapes does not have.
     """
+    unknown = (label_ids >= len(taxonomy.CITYSCAPES)) & (label_ids != VOID)
+    if unknown.any() or label_ids.min(initial=0) < 0:
+        strange = sorted({int(k) for k in np.unique(label_ids[unknown | (label_ids < 0)])})
+        raise InputError(f"image {image_id!r}: {file}: {strange[:5]} are no label ids of Cityscapes (0-33, void 255); give label "
+                         "ids, not colours or clusters.")  # fmt: skip
     semantic = table[label_ids]
     if instance_ids is None:
         return Labels(image_id, semantic)
+    if instance_ids.shape != label_ids.shape:
+        raise InputError(f"image {image_id!r}: {file}: its map of instanceIds is {_size(instance_ids)}, that of labelIds "
+                         f"{_size(label_ids)} (height x width); give both in one size.")  # fmt: skip
     things = [c.label_id for c in taxonomy.CITYSCAPES if c.is_thing]
     is_crowd = np.isin(label_ids, things) & (instance_ids < 1000)
     instance = np.where(instance_ids >= 1000, instance_ids, 0).astype(np.int32)
     return Labels(image_id, semantic, instance, np.where(is_crowd, label_ids, 0).astype(np.int32))
 
 
+def _size(labels: NDArray[np.integer]) -> str:
+    return f"{labels.shape[0]}x{labels.shape[1]}"
+
+
 def _read_file(path: Path, image_id: str, class_of: Mapping[int, int] | None, void: int) -> Labels:
-    if path.suffix == ".npz":
-        with np.load(path) as arrays:
-            return _from_mapping({**arrays}, image_id, class_of, void)
-    return Labels(image_id, _map_classes(read_map(path, image_id), class_of, void))
+    if path.suffix.lower() != ".npz":
+        return Labels(image_id, _map_classes(read_map(path, image_id), class_of, void))
+    return _from_mapping(_load_arrays(path, image_id), image_id, class_of, void)
 
 
-def _load(path: Path, image_id: str) -> NDArray[Any] | Image.Image:
+def _load(path: Path, image_id: str) -> Any:
+    """A PNG as an image, or what an ``.npy`` or ``.npz`` file holds."""
+    if path.suffix.lower() in (".npy", ".npz"):
+        return _load_arrays(path, image_id)
     try:
-        if path.suffix == ".npy":
-            return np.load(path)
-        with Image.open(path) as image:
-            image.load()
-            return image
+        data = read_regular(path, MAX_FILE_BYTES)
     except FileNotFoundError as error:
         raise InputError(f"image {image_id!r}: {path} does not exist; copy it, or remove its entry.") from error
-    except (UnidentifiedImageError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
+        raise InputError(f"image {image_id!r}: {path} cannot be read ({error}); copy it again.") from error
+    return _opened(data, f"image {image_id!r}: {path}")
+
+
+def _opened(data: bytes, name: str) -> Image.Image:
+    """Ids must be exact, which PNG alone promises of the formats that the package decodes."""
+    with opened_image(data, name, ("PNG",), "cannot be read as a PNG file") as image:
+        image.load()
+    return image
+
+
+def _load_arrays(path: Path, image_id: str) -> Any:
+    try:
+        return read_npy(path) if path.suffix.lower() == ".npy" else read_npz(path, *_ARRAYS)
+    except FileNotFoundError as error:
+        raise InputError(f"image {image_id!r}: {path} does not exist; copy it, or remove its entry.") from error
+    except (OSError, ValueError, KeyError) as error:
         raise InputError(f"image {image_id!r}: {path} cannot be read ({error}); copy it again.") from error

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from tqdm import tqdm
 
 from mbps_dataset.arrays import SemanticMap
 from mbps_dataset.errors import InputError
@@ -39,6 +38,7 @@ from mbps_dataset.labelset import card
 from mbps_dataset.labelset.document import count_segments
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.parquet_files import write_rows
+from mbps_dataset.progress import ProgressBar
 from mbps_dataset.records import LabelledImage, encode, features
 from mbps_dataset.store import file_digest
 
@@ -60,7 +60,7 @@ def import_labels(
     if "labelset" not in description.origin:
         raise InputError(f"{exported.root} does not say what it was made from; export the label set again.")
     with whole_folder(target) as folder:
-        with tqdm(total=sum(chosen.values()), desc=f"{'importing':>16}", unit="img", disable=not progress) as bar:
+        with ProgressBar("importing", sum(chosen.values()), show=progress) as bar:
             files = {split: _write_split(exported, split, folder / "data", bar) for split in chosen}
         document = _document(description, files, _is_changed(exported))
         write_document(folder / "labelset.json", document)
@@ -68,7 +68,7 @@ def import_labels(
     return replace(description, splits=chosen)
 
 
-def _write_split(exported: Exported, split: str, folder: Path, bar: tqdm[Any]) -> list[Path]:
+def _write_split(exported: Exported, split: str, folder: Path, bar: ProgressBar) -> list[Path]:
     """Parquet files of a split, `ROWS_PER_FILE` rows each."""
     folder.mkdir(parents=True, exist_ok=True)
     readers = exported.readers((split,), None, None)
@@ -82,7 +82,7 @@ def _write_split(exported: Exported, split: str, folder: Path, bar: tqdm[Any]) -
 
 
 def _rows(
-    exported: Exported, split: str, readers: Mapping[str, Callable[[], Labels]], bar: tqdm[Any]
+    exported: Exported, split: str, readers: Mapping[str, Callable[[], Labels]], bar: ProgressBar
 ) -> Iterator[dict[str, Any]]:
     """Encoded rows, one at a time."""
     description = exported.description

@@ -1,63 +1,43 @@
-"""Opens a whole set of segmentations, from files or memory, and pairs predictions with ground truth.
+"""Opens a whole set of segmentations, from files or memory.
 
 Accepted by `open_labels`: what `mbps export` wrote, in any of its formats, or one split of it; a COCO panoptic JSON next
-to its PNG folder, a Cityscapes ``gtFine`` tree (or the Cityscapes root), a folder of maps, a mapping by image id, and any iterable of rows with ``image_id``. Images are read when asked
-for, one at a time. Decisions (ours): an image on one side only is an error, not a silent skip; an image id that occurs
-twice is one too; categories of a COCO file are taken by *name* where names are those of the class table, because the
-numbering differs between converters.
+to its PNG folder, a Cityscapes ``gtFine`` tree (or the Cityscapes root), a folder of maps, a mapping by image id, and any
+iterable of rows with ``image_id``. Images are read when asked for, one at a time. Decisions (ours):
+
+* an image id that occurs twice is an error; what belongs to a folder, and the ids of its files, is the one rule of
+  `mbps_dataset.sources.membership`, except that files of a Cityscapes tree have Cityscapes' names for ids;
+* in files, every id is a class of the table, or void as the form defines it, or an error that names file and id; only
+  predictions that are said to be `clusters` keep whatever ids they have. Collections in memory keep their ids;
+* a map of 16 bits may have 65535 for void, as ours have, in place of 255.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
-from mbps_dataset.formats.description import Description
-from mbps_dataset.formats.image_segmentation import (
-    VOID,
-    Labels,
-    as_labels,
-    cityscapes_labels,
-    labels_from_segments,
-    read_map,
-)
+from mbps_dataset.formats.class_tables import class_names, named_classes, require_classes
+from mbps_dataset.formats.coco_files import open_coco
+from mbps_dataset.formats.image_segmentation import VOID, Labels, as_labels, cityscapes_labels, read_map
+from mbps_dataset.formats.label_source import ENDINGS, LabelSource, check_pairs, pairs
 from mbps_dataset.formats.own_exports import Exported, find_export
+from mbps_dataset.sources.membership import file_id, find_files
 
+
+__all__ = ["LabelSource", "check_pairs", "class_names", "open_labels", "open_pair", "pairs"]
 
 _MAP_SUFFIXES = (".png", ".npy", ".npz")
-
-
-class LabelSource(Mapping[str, Labels]):
-    """Labels by image id, each read when asked for.
-
-    `name` says in errors where they are from; `class_of` is the mapping of category ids they are read with, or None;
-    `label_set` describes the label set they are an export of, or None.
-    """
-
-    def __init__(
-        self,
-        readers: Mapping[str, Callable[[], Labels]],
-        name: str,
-        class_of: Mapping[int, int] | None = None,
-        label_set: Description | None = None,
-    ) -> None:
-        self._readers, self.name, self.class_of, self.label_set = readers, name, class_of, label_set
-
-    def __getitem__(self, image_id: str) -> Labels:
-        return self._readers[image_id]()
-
-    def __contains__(self, image_id: object) -> bool:
-        return image_id in self._readers  # without reading the labels, as Mapping would
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._readers)
-
-    def __len__(self) -> int:
-        return len(self._readers)
+_LABEL_IDS = "_labelids.png"
+_SPLIT_FOLDERS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
+_TABLES = {27: taxonomy.LABEL_ID_TO_27, 19: taxonomy.LABEL_ID_TO_TRAIN_ID, 7: taxonomy.LABEL_ID_TO_7}
+_CLUSTERS = np.where(np.arange(256) == 0, VOID, np.arange(256)).astype(np.uint8)  # 0 is Cityscapes' unlabeled
 
 
 def open_labels(
@@ -67,12 +47,14 @@ def open_labels(
     class_of: Mapping[int, int] | None = None,
     void: int | None = None,
     splits: Sequence[str] = (),
+    clusters: bool = False,
 ) -> LabelSource:
     """All labels of `source`, a path or an in-memory collection, in the forms above.
 
-    `classes` (27, 19 or 7) selects the class table for Cityscapes trees and for category names of COCO files; for
-    `class_of` and `void` see `as_labels`, None for an export's own void or 255; `splits` chooses splits of an export.
-    Raises `InputError` for what cannot be read and for image ids that occur twice.
+    `classes` (27, 19 or 7) selects the class table; for `class_of` and `void` see `as_labels`, None for an export's own
+    void or 255; `splits` chooses splits of an export or a Cityscapes tree; `clusters` keeps ids as they are. Raises
+    `InputError` for what cannot be read, unknown ids and names, image ids that occur twice, and splits of a form that has
+    none.
     """
     if isinstance(source, LabelSource):
         return source
@@ -81,7 +63,7 @@ def open_labels(
         exported = find_export(path) if path.exists() else None
         if exported is not None:
             return _open_export(exported, classes, class_of, void, splits)
-        return _open_path(path, classes, class_of, VOID if void is None else void)
+        return _open_path(path, classes, class_of, void, splits, clusters=clusters)
     void = VOID if void is None else void
     if isinstance(source, Mapping):
         readers = {str(k): _reader(value, str(k), class_of, void) for k, value in source.items()}
@@ -94,47 +76,50 @@ def open_labels(
 
 
 def open_pair(
-    predictions: Any, truth: Any, *, classes: int = 19, void: int | None = None, splits: Sequence[str] = ()
+    predictions: Any,
+    truth: Any,
+    *,
+    classes: int = 19,
+    void: int | None = None,
+    splits: Sequence[str] = (),
+    clusters: bool = False,
 ) -> tuple[LabelSource, LabelSource]:
-    """`open_labels` for both sides; `void` and `splits` are those of the predictions.
+    """`open_labels` for both sides; `void` and `clusters` are those of the predictions, `splits` of either side.
 
-    A COCO prediction without ``categories``, which panopticapi allows, takes its categories from the truth.
+    A COCO prediction without ``categories``, which panopticapi allows, takes its categories from the truth. Raises
+    `InputError` as `open_labels` does, and if neither side has splits to choose from.
     """
-    true = open_labels(truth, classes=classes)
-    pred = open_labels(predictions, classes=classes, void=void, splits=splits)
-    is_json = isinstance(predictions, (str, Path)) and Path(predictions).suffix == ".json"
-    if is_json and pred.label_set is None and pred.class_of is None and true.class_of is not None:
-        pred = open_labels(predictions, classes=classes, class_of=true.class_of, void=void)
-    return pred, true
+    if splits and not any(has_splits(side) for side in (predictions, truth)):
+        _refuse_splits(predictions, splits)
+    chosen = [tuple(splits) if splits and has_splits(side) else () for side in (predictions, truth)]
+    true = open_labels(truth, classes=classes, splits=chosen[1])
+    if true.label_set is not None and not true.label_set.named:
+        raise InputError(f"{true.name}: its classes are clusters, which are no ground truth; give labels whose classes "
+                         "are named.")  # fmt: skip
+    if isinstance(predictions, (str, Path)) and _is_json(Path(predictions)):
+        path = Path(predictions).expanduser()
+        if not (path.exists() and find_export(path)):
+            return open_coco(path, classes, None, void, clusters=clusters, without_categories=true.class_of), true
+    return open_labels(predictions, classes=classes, void=void, splits=chosen[0], clusters=clusters), true
 
 
-def pairs(
-    predictions: LabelSource, truth: LabelSource, *, only_predicted: bool = False
-) -> Iterator[tuple[str, Labels, Labels]]:
-    """Prediction and truth of every image, sorted by image id.
-
-    Raises `InputError` naming the first image that only one side has; `only_predicted` accepts truth without
-    prediction, for scoring a part of a set.
-    """
-    check_pairs(predictions, truth, only_predicted=only_predicted)
-    for image_id in sorted(predictions):
-        yield image_id, predictions[image_id], truth[image_id]
+def has_splits(source: Any) -> bool:
+    """Whether splits of `source` can be chosen: it is an export of ours, or a Cityscapes tree with folders of splits."""
+    if not isinstance(source, (str, Path)):
+        return False
+    path = Path(source).expanduser()
+    return path.exists() and (find_export(path) is not None or bool(_split_folders(path)))
 
 
-def check_pairs(predictions: LabelSource, truth: LabelSource, *, only_predicted: bool = False) -> None:
-    """Raises `InputError` unless both sides have the same images; see `pairs`."""
-    without_truth = sorted(set(predictions) - set(truth))
-    without_prediction = sorted(set(truth) - set(predictions))
-    if without_truth:
-        raise InputError(
-            f"image {without_truth[0]!r} is predicted but has no ground truth ({len(without_truth)} of "
-            f"{len(predictions)} images); compare the file names of {predictions.name} and {truth.name}."
-        )
-    if without_prediction and not only_predicted:
-        raise InputError(
-            f"image {without_prediction[0]!r} has ground truth but no prediction ({len(without_prediction)} of "
-            f"{len(truth)} images); predict it, or ask for a partial score."
-        )
+def _split_folders(path: Path) -> dict[str, Path]:
+    root = path / "gtFine" if (path / "gtFine").is_dir() else path
+    return {split: root / folder for split, folder in _SPLIT_FOLDERS.items() if (root / folder).is_dir()}
+
+
+def _refuse_splits(source: Any, splits: Sequence[str]) -> None:
+    what = source if isinstance(source, (str, Path)) else "a collection in memory"
+    raise InputError(f"{what} has no splits, so {splits[0]!r} cannot be chosen; leave out --split, and give the files of "
+                     "that split.")  # fmt: skip
 
 
 def _open_export(
@@ -147,91 +132,97 @@ def _open_export(
     """Classes with names are taken to the class table by name; pseudo-classes keep their ids."""
     description = exported.description
     if class_of is None and description.named:
-        known = {name: number for number, name in _numbered_names(classes)}
-        class_of = {k: known[name] for k, name in enumerate(description.class_names) if name in known}
+        if classes == 27:
+            raise InputError(f"{exported.root}: its 19 named classes cannot be scored as 27; use --classes 19 or 7.")
+        class_of = named_classes(dict(enumerate(description.class_names)), classes, str(exported.root))
     return LabelSource(exported.readers(splits, class_of, void), str(exported.root), class_of, description)
 
 
-def _open_path(path: Path, classes: int, class_of: Mapping[int, int] | None, void: int) -> LabelSource:
+def _open_path(
+    path: Path,
+    classes: int,
+    class_of: Mapping[int, int] | None,
+    void: int | None,
+    splits: Sequence[str],
+    *,
+    clusters: bool,
+) -> LabelSource:
     if not path.exists():
         raise InputError(f"{path} does not exist; give a COCO panoptic JSON, a gtFine tree or a folder of maps.")
-    if path.is_file():
-        if path.suffix == ".json":
-            return _open_coco(path, classes, class_of, void)
-        return LabelSource({path.stem: _reader(path, path.stem, class_of, void)}, str(path))
-    if (path / "gtFine").is_dir():
-        path = path / "gtFine"
-    label_files = sorted(path.rglob("*_labelIds.png"))
-    if label_files:
-        return _open_cityscapes(label_files, classes, str(path))
+    folders = _split_folders(path)
+    if splits and not folders:
+        _refuse_splits(path, splits)
+    if unknown := [split for split in splits if split not in folders]:
+        raise InputError(f"{path}: no split {unknown[0]!r}; there is {', '.join(folders)}.")
+    if _is_json(path):
+        return open_coco(path, classes, class_of, void, clusters=clusters)
+    known = None if clusters or class_of is not None else classes
+    void = VOID if void is None else void
+    found = find_files(path / "gtFine" if (path / "gtFine").is_dir() else path, _MAP_SUFFIXES)
+    files = [each for each in found.named() if not splits or any(each.is_relative_to(folders[k]) for k in splits)]
+    if label_files := [each for each in files if each.name.lower().endswith(_LABEL_IDS)]:
+        return _open_cityscapes(label_files, _CLUSTERS if clusters else _TABLES[classes], str(path))
     readers: dict[str, Callable[[], Labels]] = {}
-    for file in sorted(p for p in path.rglob("*") if p.suffix in _MAP_SUFFIXES):
-        _add(readers, file.stem, _reader(file, file.stem, class_of, void))
+    for file in files:
+        image_id = found.id_of(file)
+        _add(readers, image_id, _map_reader(file, image_id, class_of, void, known))
     if not readers:
         raise InputError(f"{path} holds no *_labelIds.png and no {', '.join(_MAP_SUFFIXES)} map.")
-    return LabelSource(readers, str(path))
+    return LabelSource(readers, str(path), void=void)
 
 
-def _open_coco(path: Path, classes: int, class_of: Mapping[int, int] | None, void: int) -> LabelSource:
-    """``X.json`` with its PNGs in ``X/``, as panopticapi and cityscapesScripts write them."""
-    data = json.loads(path.read_text())
-    if not isinstance(data, dict) or "annotations" not in data:
-        raise InputError(f"{path} has no `annotations`; expected a COCO panoptic file.")
-    folder = path.with_suffix("")
-    class_of = _classes_by_name(data.get("categories", ()), classes) if class_of is None else class_of
-    readers: dict[str, Callable[[], Labels]] = {}
-    for annotation in data["annotations"]:
-        image_id = Path(annotation["file_name"]).stem.removesuffix("_gtFine_panoptic")
-
-        def read(annotation: Mapping[str, Any] = annotation, image_id: str = image_id) -> Labels:
-            ids = read_map(folder / annotation["file_name"], image_id)
-            return labels_from_segments(ids, annotation["segments_info"], image_id, class_of, void)
-
-        _add(readers, image_id, read)
-    return LabelSource(readers, str(path), class_of)
+def _is_json(path: Path) -> bool:
+    return path.suffix.lower() == ".json" and not path.is_dir()
 
 
-def _classes_by_name(categories: Iterable[Mapping[str, Any]], classes: int) -> dict[int, int] | None:
-    """Category ids to class ids where names are those of the class table; None (keep ids) if no name is."""
-    by_name = {name: number for number, name in _numbered_names(classes)}
-    found = {int(item["id"]): by_name[item["name"]] for item in categories if item.get("name") in by_name}
-    return found or None
+def _map_reader(
+    file: Path, image_id: str, class_of: Mapping[int, int] | None, void: int, classes: int | None
+) -> Callable[[], Labels]:
+    """Reader of a map; `classes` is the number of classes its ids must belong to, None for any."""
+
+    def read() -> Labels:
+        labels = as_labels(file, image_id, class_of=class_of, void=void)
+        where = f"image {image_id!r}: {file}"
+        labels = replace(labels, semantic=_with_one_void(np.asarray(labels.semantic), void, where))
+        if classes is not None:
+            require_classes(labels.semantic, classes, where, void=void)
+        return labels
+
+    return read
 
 
-def _numbered_names(classes: int) -> list[tuple[int, str]]:
-    """Class id and name; among the 7 groups every class has the id of its group."""
-    numbered = list(enumerate(class_names(classes)))
-    if classes == 7:
-        numbered += [(taxonomy.CATEGORIES.index(c.category), c.name) for c in taxonomy.CLASSES_27 if c.name != "sky"]
-    return numbered
+def _with_one_void(semantic: NDArray[np.integer], void: int, where: str) -> NDArray[np.integer]:
+    """The map with `void` in place of 65535."""
+    if semantic.dtype.itemsize < 2 or void == 65_535 or not (semantic == 65_535).any():
+        return semantic
+    if (semantic == void).any():
+        raise InputError(f"{where}: holds both {void} and 65535, and one of them is void; paint void with one id.")
+    return np.where(semantic == 65_535, void, semantic)
 
 
-def _open_cityscapes(label_files: Sequence[Path], classes: int, name: str) -> LabelSource:
-    table = {
-        27: taxonomy.LABEL_ID_TO_27,
-        19: taxonomy.LABEL_ID_TO_TRAIN_ID,
-        7: taxonomy.LABEL_ID_TO_7,
-    }[classes]
+def _open_cityscapes(label_files: Sequence[Path], table: NDArray[np.uint8], name: str) -> LabelSource:
     readers: dict[str, Callable[[], Labels]] = {}
     for file in label_files:
-        image_id = file.name.removesuffix("_labelIds.png").removesuffix("_gtFine")
-
-        def read(file: Path = file, image_id: str = image_id) -> Labels:
-            label_ids = read_map(file, image_id)
-            instance_file = file.with_name(file.name.replace("_labelIds.png", "_instanceIds.png"))
-            instance_ids = read_map(instance_file, image_id) if instance_file.is_file() else None
-            return cityscapes_labels(label_ids, instance_ids, table, image_id)
-
-        _add(readers, image_id, read)
+        image_id = file_id(file.name, ENDINGS)
+        _add(readers, image_id, _cityscapes_reader(file, table, image_id))
     return LabelSource(readers, name)
 
 
-def class_names(classes: int) -> tuple[str, ...]:
-    """Names of the 27, 19 or 7 Cityscapes classes by class id."""
-    tables = {27: taxonomy.NAMES_27, 19: taxonomy.NAMES_19, 7: taxonomy.CATEGORIES}
-    if classes not in tables:
-        raise InputError(f"Class tables exist for 27, 19 and 7 classes, not for {classes}.")
-    return tables[classes]
+def _cityscapes_reader(file: Path, table: NDArray[np.uint8], image_id: str) -> Callable[[], Labels]:
+    """Reader of ``X_labelIds.png`` and ``X_instanceIds.png``, which is needed where a thing is."""
+    instance_file = file.with_name(file.name[: -len(_LABEL_IDS)] + "_instanceIds" + file.suffix)
+
+    def read() -> Labels:
+        label_ids = read_map(file, image_id)
+        if instance_file.is_file():
+            return cityscapes_labels(label_ids, read_map(instance_file, image_id), table, image_id, str(file))
+        labels = cityscapes_labels(label_ids, None, table, image_id, str(file))
+        if np.isin(label_ids, [c.label_id for c in taxonomy.CITYSCAPES if c.is_thing]).any():
+            raise InputError(f"image {image_id!r}: {instance_file} does not exist, so its things cannot be told apart; "
+                             "copy it, or score classes alone as a folder of maps of class ids.")  # fmt: skip
+        return labels
+
+    return read
 
 
 def _reader(value: Any, image_id: str, class_of: Mapping[int, int] | None, void: int) -> Callable[[], Labels]:

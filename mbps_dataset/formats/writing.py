@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats import cups
@@ -16,6 +13,7 @@ from mbps_dataset.formats.layouts import FORMATS, label_digest
 from mbps_dataset.formats.opening import describe, label_rows
 from mbps_dataset.formats.target import whole_folder
 from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.progress import ProgressBar
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def export(
     description = replace(description, splits=counts)
     notes: list[str] = []
     with whole_folder(target) as folder:
-        with tqdm(total=sum(counts.values()), desc=f"{'exporting':>16}", unit="img", disable=not progress) as bar:
+        with ProgressBar("exporting", sum(counts.values()), show=progress) as bar:
             for split in counts:
                 writer = module.Writer(folder, description, split)
                 _write_split(built, split, writer, description, bar)
@@ -75,7 +73,7 @@ def _check_size_is_that_of_the_images(built: LabelSetFolder) -> None:
 
 
 def _write_split(
-    built: LabelSetFolder, split: str, writer: FormatWriter, description: Description, bar: tqdm[Any]
+    built: LabelSetFolder, split: str, writer: FormatWriter, description: Description, bar: ProgressBar
 ) -> None:
     seen: set[str] = set()
     for row in label_rows(built, split):

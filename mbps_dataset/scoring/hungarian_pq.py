@@ -7,11 +7,13 @@ chosen when computing, not when adding. `evaluate.load` takes the path of this f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import datasets
 import evaluate
+import numpy as np
 
 from mbps_dataset import taxonomy
 from mbps_dataset.formats.image_segmentation import as_labels
@@ -36,7 +38,9 @@ Args:
     image_ids (optional): a name per image, used in errors; the same name twice is an error.
     things, stuff (compute): class ids of the ground truth; default: the 19 Cityscapes classes.
     Any other argument of `mbps_dataset.metrics.PanopticQuality` (compute): convention, matching, pseudo_things,
-        pseudo_stuff, drop_zero_overlap, pred_void, crowds, averaged; bootstrap for confidence intervals.
+        pseudo_stuff, drop_zero_overlap, pred_void, crowds, averaged; bootstrap for confidence intervals; merge_stuff,
+        which is False by default with convention "coco" and matching "none": segments of stuff that are listed in
+        `segments_info` count one by one then, as for panopticapi.
 Returns:
     A dict with pq, sq, rq (and _things, _stuff), sq_matched, sq_pooled, rq_pooled, miou, accuracy, miou_penalised,
     accuracy_penalised, predicted_void_share, per_class, assignment, undetermined, convention, matching: fractions, and
@@ -113,10 +117,11 @@ class HungarianPQ(evaluate.Metric):
 
     def _table(self, prediction: Any, reference: Any, name: str) -> bytes:
         prediction, reference = as_labels(prediction, name), as_labels(reference, name)
+        listed = bytes([prediction.listed, reference.listed])
         maps = [prediction.semantic, prediction.instance, reference.semantic, reference.instance, reference.crowd]
         if self.config_name == "report":
             maps = [None if labels is None else resize_nearest(labels, *_REPORT_HW) for labels in maps]
-        return overlap_table(*maps[:4], true_crowd=maps[4], image=f"image {name!r}").to_bytes()
+        return listed + overlap_table(*maps[:4], true_crowd=maps[4], image=f"image {name!r}").to_bytes()
 
     def _compute(
         self,
@@ -130,10 +135,25 @@ class HungarianPQ(evaluate.Metric):
         settings = {"things": taxonomy.THINGS_19, "stuff": taxonomy.STUFF_19, **settings}
         if settings.get("convention") == "report" and self.config_name != "report":
             raise ValueError("Convention 'report' resizes before counting: load the metric with config_name='report'.")
-        metric = PanopticQuality(**settings)
+        as_they_are = settings.get("convention", "coco") == "coco" and settings.get("matching", "none") == "none"
+        metric = PanopticQuality(**{"merge_stuff": not as_they_are, **settings})
         for data, name in zip(predictions, references):
-            metric.update_table(OverlapTable.from_bytes(data), image_id=name or None)
+            table = OverlapTable.from_bytes(data[2:])
+            if as_they_are:
+                table = _with_ids_of_segments(table, data[0], data[1], metric.settings.things)
+            metric.update_table(table, image_id=name or None)
         return metric.compute(bootstrap=bootstrap, confidence=confidence).to_dict()
+
+
+def _with_ids_of_segments(
+    table: OverlapTable, pred_listed: int, true_listed: int, things: Collection[int]
+) -> OverlapTable:
+    """Without instance ids beside things on a side where they were not listed: in a pair of maps they mean nothing."""
+    sides = {"pred_segments": table.pred_segments.copy(), "true_segments": table.true_segments.copy()}
+    for segments, listed in zip(sides.values(), (pred_listed, true_listed)):
+        if not listed:
+            segments[~np.isin(segments[:, 1], list(things)), 2] = 0
+    return replace(table, **sides)
 
 
 def _name(prediction: Any, reference: Any) -> str:

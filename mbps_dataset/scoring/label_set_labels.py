@@ -6,7 +6,7 @@ painted from them, and the image is not looked at. `depth` is read only where di
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,11 @@ from mbps_dataset.formats.segmentation_sets import LabelSource
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.labelset.parquet_files import read_row, read_rows
 from mbps_dataset.records import decode_depth
-from mbps_dataset.sources import Frame
+from mbps_dataset.sources import Frame, Source
 
+
+WHERE_IT_HAS_MOVED = "If it has moved, name its new place with --data-dir, or ground truth with --truth."
+"""Advice of `mbps eval` and `mbps preview`."""
 
 _TABLES = {27: taxonomy.LABEL_ID_TO_27, 19: taxonomy.LABEL_ID_TO_TRAIN_ID, 7: taxonomy.LABEL_ID_TO_7}
 
@@ -45,6 +48,7 @@ def predicted_labels(
     columns = ["panoptic", "segments_info", *(("depth", "depth_scale") if with_depth else ())]
     readers: dict[str, Callable[[], Labels]] = {}
     for split in splits:
+        before = len(readers)
         for path in built.files(split):
             for index, row_id in enumerate(row["image_id"] for row in read_rows(path, ["image_id"])):
                 image_id = f"{split}/{row_id}" if split_in_id else row_id
@@ -52,6 +56,8 @@ def predicted_labels(
                     raise InputError(f"image {row_id!r} is in two splits of {built.root}; choose one with --split.")
                 void = built.calibration.void
                 readers[image_id] = partial(_row_labels, path, index, columns, image_id, void, to_classes)
+        if len(readers) - before != built.document["counts"][split]["rows"]:
+            built.row_count(split)  # raises: the score of a part of a set is not that of the set
     class_of = None if to_classes is None else dict(enumerate(to_classes.tolist()))
     return LabelSource(readers, str(built.root), class_of, describe(built, "parquet"))
 
@@ -66,20 +72,24 @@ def _row_labels(
     return labels if to_classes is None else replace(labels, semantic=to_classes[labels.semantic])
 
 
-def true_labels(built: LabelSetFolder, splits: Sequence[str], classes: int) -> LabelSource:
-    """Ground truth of the source a label set was built from, by ``split/image_id``; images without it are left out."""
-    source = built.open_source()
+def true_labels(
+    built: LabelSetFolder, splits: Sequence[str], classes: int, source: Source | None = None
+) -> LabelSource:
+    """Ground truth of the images a label set was built from, by ``split/image_id``; images without it are left out.
+
+    `source` takes the place of the label set's own, where that has moved. Raises `InputError` if that has moved.
+    """
+    if source is None:
+        try:
+            source = built.open_source()
+        except InputError as error:
+            raise InputError(f"{error} {WHERE_IT_HAS_MOVED}") from None
     readers: dict[str, Callable[[], Labels]] = {}
     for split in splits if source.has_truth else ():
-        for frame, has_truth in _with_truth(source.frames(split)):
-            if has_truth:
+        for frame in source.frames(split)[: built.document.get("limit")]:
+            if getattr(frame, "label_path", frame) is not None:
                 readers[f"{split}/{frame.image_id}"] = partial(_truth, frame, _TABLES[classes])
     return LabelSource(readers, f"the ground truth of {source.name}")
-
-
-def _with_truth(frames: Sequence[Frame]) -> Iterator[tuple[Frame, bool]]:
-    for frame in frames:
-        yield frame, getattr(frame, "label_path", frame) is not None
 
 
 def _truth(frame: Frame, table: NDArray[np.uint8]) -> Labels:

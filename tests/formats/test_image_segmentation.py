@@ -127,5 +127,74 @@ def test_errors_name_the_image(value, sentence: str) -> None:
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"not a picture")
-    with pytest.raises(InputError, match=r"image 'a': .*a\.png cannot be read"):
+    with pytest.raises(InputError, match=r"image 'a': .*a\.png: cannot be read as a PNG file"):
         read_map(tmp_path / "a.png", "a")
+
+
+def test_maps_of_transformers_in_their_edge_forms() -> None:
+    nothing = as_labels({"segmentation": np.full((2, 2), -1.0, np.float32), "segments_info": []})
+    assert nothing.semantic.tolist() == [[255, 255]] * 2 and not nothing.instance.any()
+    segments = [{"id": 0, "label_id": 13, "score": 0.9}, {"id": 1, "label_id": 11, "score": 0.8}]  # instances from 0
+    found = as_labels({"segmentation": np.array([[[-1.0, 0.0], [1.0, 1.0]]]), "segments_info": segments})
+    assert found.semantic.tolist() == [[255, 13], [11, 11]] and found.instance.tolist() == [[0, 1], [2, 2]]
+    assert found.scores == {1: 0.9, 2: 0.8}
+
+
+def test_segments_as_a_dict_of_lists() -> None:
+    columns = {"id": [1, 2, 3], "category_id": [0, 13, 13]}
+    assert as_labels({"panoptic": IDS, "segments_info": columns}).semantic.tolist() == SEMANTIC
+
+
+def test_only_listed_segments_of_stuff_are_segments() -> None:
+    assert as_labels({"panoptic": IDS, "segments_info": SEGMENTS}).listed
+    assert not as_labels((np.zeros((2, 3), int), IDS)).listed and not as_labels(np.zeros((2, 3), int)).listed
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (np.array([[0.5, 1.0]]), "image 'a': expected a map of ids, but it holds 0.5"),
+        (np.array([[np.nan]]), "image 'a': expected a map of ids, but it holds nan"),
+        (np.array([["x"]]), "image 'a': expected a map of integers, but got"),
+        (
+            {"segmentation": None, "segments_info": []},
+            r"image 'a': found the keys \['segmentation', 'segments_info'\]",
+        ),
+        (
+            {"segmentation": IDS, "segments_info": [*SEGMENTS, {"id": 9, "label_id": 1}]},
+            "segment id 9 is in `segments_info`",
+        ),
+        ({"segmentation": IDS, "segments_info": [*SEGMENTS, SEGMENTS[0]]}, "image 'a': segment id 1 is listed twice"),
+    ],
+)
+def test_more_errors_name_the_image(value, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        as_labels(value, "a")
+
+
+def test_files_that_are_no_maps_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY")
+    np.savez(tmp_path / "a.npz", other=np.zeros(3))
+    Image.new("RGB", (4, 4)).save(tmp_path / "jpeg.png", "JPEG")
+    for name, sentence in (
+        ("a.npy", "cannot be read"),
+        ("a.npz", "it holds other"),
+        ("jpeg.png", "cannot be read as a PNG"),
+    ):
+        with pytest.raises(InputError, match=rf"image 'a': .*{name}.*{sentence}"):
+            as_labels(tmp_path / name, "a")
+    with pytest.raises(InputError, match="does not exist"):
+        as_labels(tmp_path / "gone.npz", "a")
+
+
+def test_cityscapes_maps_must_be_of_one_size_and_of_its_ids() -> None:
+    from mbps_dataset import taxonomy
+    from mbps_dataset.formats.image_segmentation import cityscapes_labels
+
+    labels = np.array([[7, 26]], np.uint8)
+    with pytest.raises(
+        InputError, match="image 'a': its label map: its map of instanceIds is 1x1, that of labelIds 1x2"
+    ):
+        cityscapes_labels(labels, np.array([[26_000]]), taxonomy.LABEL_ID_TO_TRAIN_ID, "a")
+    with pytest.raises(InputError, match=r"image 'a': x\.png: \[77\] are no label ids of Cityscapes"):
+        cityscapes_labels(labels + 70 - 19 * (labels > 7), None, taxonomy.LABEL_ID_TO_TRAIN_ID, "a", "x.png")

@@ -120,3 +120,20 @@ def test_two_processes_make_one_score(load) -> None:
     work(0)
     other.join(1500)
     assert results == {0: scene.metric().compute().to_dict(), 1: None}
+
+
+def test_listed_segments_of_stuff_stay_apart_and_ids_of_a_map_mean_nothing_there(load) -> None:
+    listed = {
+        "segmentation": [[1, 2], [3, 3]],
+        "segments_info": [{"id": k, "label_id": c} for k, c in ((1, 0), (2, 0), (3, 13))],
+    }
+    whole = {
+        "segmentation": [[1, 1], [3, 3]],
+        "segments_info": [{"id": k, "label_id": c} for k, c in ((1, 0), (3, 13))],
+    }
+    maps = ([[0, 0], [13, 13]], [[1, 2], [3, 3]])
+    for prediction, options, pq in ((listed, {}, 0.5), (maps, {}, 1.0), (listed, {"merge_stuff": True}, 1.0),
+                                    (listed, {"convention": "cups"}, 1.0), (listed, {"matching": "hungarian"}, 1.0)):  # fmt: skip
+        assert load().compute(predictions=[prediction], references=[whole], **options)["pq"] == pq
+    with pytest.raises(ValueError, match="segment id 1 is listed twice"):
+        load().compute(predictions=[whole | {"segments_info": whole["segments_info"] * 2}], references=[whole])

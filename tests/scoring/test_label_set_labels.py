@@ -9,6 +9,9 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.labelset import parquet_files
 from mbps_dataset.scoring.label_set_labels import predicted_labels, true_labels
 from mbps_dataset.scoring.score import score
+from mbps_dataset.sources import FolderSource
+from tests.formats.label_sets import random_label_set
+from tests.tiny import write_photographs
 
 
 def test_only_segments_are_read(built, monkeypatch):
@@ -54,3 +57,12 @@ def test_truth_of_the_source_has_depth_in_metres(built):
 def test_an_unknown_split_is_named(built):
     with pytest.raises(InputError, match="no split 'test'"):
         predicted_labels(built, ("test",), 19, split_in_id=True)
+
+
+def test_truth_that_has_moved_is_named_with_what_to_do(tmp_path):
+    built = random_label_set(tmp_path / "set")
+    built.document["source"] = {"name": "folder", "data_dir": str(tmp_path / "gone")}
+    with pytest.raises(InputError, match=r"gone does not exist.* built from there\. If it has moved, .* --truth\."):
+        true_labels(built, ("train",), 19)
+    write_photographs(tmp_path / "here", 1)
+    assert len(true_labels(built, ("train",), 19, FolderSource(tmp_path / "here"))) == 0

@@ -20,7 +20,9 @@ from mbps_dataset.formats.segmentation_sets import LabelSource
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.metrics import PanopticQuality
-from mbps_dataset.scoring.score import _pairs, score
+from mbps_dataset.scoring.measures import Measures
+from mbps_dataset.scoring.score import score
+from mbps_dataset.scoring.sides import Sides
 from mbps_dataset.sources import ScenesSource
 
 
@@ -33,12 +35,10 @@ def truth():
 
 
 def quality(predicted, true):
-    metric, skipped = PanopticQuality(taxonomy.THINGS_19, taxonomy.STUFF_19), []
-    sides = LabelSource({"a": lambda: predicted}, "p"), LabelSource({"a": lambda: true}, "t")
-    for image_id, labels, truth in _pairs(*sides, skipped, False):
-        metric.update(**labels.as_prediction(), **truth.as_truth(), image_id=image_id)
-    assert not skipped
-    return metric.compute()
+    sides = Sides(LabelSource({"a": lambda: predicted}, "p"), LabelSource({"a": lambda: true}, "t"))
+    measures = Measures(sides, convention="coco", matching="none", classes=19)
+    measures.add("a", predicted, true)
+    return measures.compute(0).result
 
 
 def test_truth_scores_one_against_itself(truth):
@@ -108,8 +108,11 @@ def test_without_true_depth_distances_are_those_of_the_label_set(built, photos, 
     assert all(0 < each.accuracy < 1 for each in scored.by_distance.values())
     with pytest.raises(InputError, match="Convention 'report' has no rule for void"):
         score(built.root, convention="report", distances=(0, 5))
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    Image.new("L", (8, 8)).save(maps / "a.png")
     with pytest.raises(InputError, match="neither ground truth nor labels hold depth"):
-        score(truth_dir, truth_dir, distances=(0, 5))
+        score(maps, maps, distances=(0, 5))
 
 
 def test_groups_of_classes_are_scored_from_the_same_labels(truth):
@@ -146,16 +149,97 @@ def test_no_truth_is_an_error_that_says_where_it_is_needed(built, photos, tmp_pa
         score(moved(built, tmp_path / "set", photos))
 
 
-def test_truth_that_does_not_fit_is_skipped_with_its_reason(built, photos, tmp_path):
+def test_truth_that_does_not_fit_is_an_error_or_skipped_with_its_reason(built, photos, tmp_path):
     truth_dir = tmp_path / "truth"
     truth_dir.mkdir()
     frames = built.open_source().frames("train")
     for frame in frames[:2]:
         Image.fromarray(frame.truth().label_ids).save(truth_dir / f"{frame.image_id}.png")
     Image.new("L", (5, 5)).save(truth_dir / f"{frames[1].image_id}.png")
-    scored = score(moved(built, tmp_path / "set", photos, truth_dir))
-    assert scored.images == 1 and len(scored.skipped) == 1
-    assert "5x5, but the image" in scored.skipped[0]
+    folder = moved(built, tmp_path / "set", photos, truth_dir)
+    for missing in ("error", "void"):  # nothing makes up ground truth
+        with pytest.raises(InputError, match=r"is predicted but has no ground truth \(1 of 3 images\)"):
+            score(folder, missing=missing)
+    scored = score(folder, missing="skip")
+    assert (scored.images, scored.predicted, scored.true) == (1, 3, 2) and len(scored.skipped) == 2
+    assert "no ground truth" in scored.skipped[0] and "5x5, but the image" in scored.skipped[1]
+    Image.fromarray(frames[2].truth().label_ids).save(truth_dir / f"{frames[2].image_id}.png")
+    with pytest.raises(InputError, match="5x5, but the image"):
+        score(folder)
+
+
+def folder_of_maps(folder: Path, **maps: np.ndarray) -> Path:
+    folder.mkdir()
+    for name, labels in maps.items():
+        Image.fromarray(np.asarray(labels, np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+def test_an_image_on_one_side_only_is_an_error_missed_or_skipped(tmp_path, capsys):
+    road = np.zeros((4, 4))
+    both, one = folder_of_maps(tmp_path / "both", a=road, b=road), folder_of_maps(tmp_path / "one", a=road)
+    assert main(["eval", str(one), "--truth", str(both)]) == 1
+    assert "image 'b' has ground truth but no prediction (1 of 2 images)" in capsys.readouterr().err
+    assert main(["eval", str(one), "--truth", str(both), "--missing", "void"]) == 0
+    told = capsys.readouterr()
+    assert "2 images, 19 classes; predictions of 1 images, ground truth of 2" in told.out
+    assert "counted as missed: image 'b': no prediction" in told.err
+    scored = score(one, both, missing="void")
+    assert (scored.images, scored.predicted, scored.true) == (2, 1, 2) and len(scored.missed) == 1
+    assert scored.result.pq == pytest.approx(2 / 3) and scored.result.miou_penalised == 0.5
+    assert score(one, both, missing="skip").result.pq == 1.0
+    assert main(["eval", str(both), "--truth", str(one)]) == 1
+    assert "image 'b' is predicted but has no ground truth (1 of 2 images)" in capsys.readouterr().err
+    assert score(both, one, missing="skip").images == 1
+
+
+def test_a_prediction_that_cannot_be_read_follows_the_same_rule(tmp_path):
+    road = np.zeros((4, 4))
+    truth, broken = (folder_of_maps(tmp_path / name, a=road, b=road) for name in ("truth", "broken"))
+    (broken / "b.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"image 'b': .*b\.png: cannot be read as a PNG file"):
+        score(broken, truth)
+    scored = score(broken, truth, missing="void")
+    assert scored.images == 2 and scored.result.pq == pytest.approx(2 / 3) and "b.png" in scored.missed[0]
+    assert score(broken, truth, missing="skip").images == 1
+    for missing in ("error", "void"):
+        with pytest.raises(InputError, match=r"b\.png: cannot be read"):
+            score(truth, broken, missing=missing)
+    assert "b.png" in score(truth, broken, missing="skip").skipped[0]
+    with pytest.raises(InputError, match="missing must be one of error, void, skip"):
+        score(truth, truth, missing="guess")
+
+
+def test_a_transposed_prediction_is_refused(tmp_path):
+    labels = np.zeros((20, 40))
+    labels[:5] = 10
+    truth = folder_of_maps(tmp_path / "truth", a=labels)
+    assert score(folder_of_maps(tmp_path / "half", a=labels[::2, ::2]), truth).images == 1
+    for name, wrong in {"turned": labels.T, "cropped": labels[:, :30], "almost": np.zeros((20, 44))}.items():
+        with pytest.raises(InputError, match="image 'a': its prediction is .* its ground truth 20x40"):
+            score(folder_of_maps(tmp_path / name, a=wrong), truth)
+    near = folder_of_maps(tmp_path / "near", a=np.zeros((40, 41)))
+    with pytest.raises(InputError, match="its prediction is 41x40, its ground truth 40x41"):
+        score(folder_of_maps(tmp_path / "near turned", a=np.zeros((41, 40))), near)
+
+
+def test_ids_that_are_no_classes_are_an_error_naming_the_file(tmp_path, capsys):
+    right, wrong = (folder_of_maps(tmp_path / n, a=[[0, 10, v]]) for n, v in (("right", 255), ("wrong", 23)))
+    for predictions, truth in ((wrong, right), (right, wrong)):
+        assert main(["eval", str(predictions), "--truth", str(truth)]) == 1
+        told = capsys.readouterr().err
+        assert f"{wrong / 'a.png'}: 23 is no id of the 19 classes (0-18, void 255)" in told and told.count("\n") == 1
+    assert score(right, right).result.pq == 1.0 and score(wrong, wrong, classes=27).images == 1
+    assert score(wrong, right, matching="hungarian").images == 1  # clusters have any ids
+
+
+def test_resamples_are_counted(tmp_path, capsys):
+    maps = folder_of_maps(tmp_path / "maps", a=np.zeros((4, 4)))
+    with pytest.raises(SystemExit):
+        main(["eval", str(maps), "--truth", str(maps), "--bootstrap", "-3"])
+    assert "expected a number from 0 to 999999, but got '-3'" in capsys.readouterr().err
+    with pytest.raises(InputError, match="--bootstrap -3: the number of resamples cannot be negative"):
+        score(maps, maps, bootstrap=-3)
 
 
 def test_other_forms_against_truth(truth, tmp_path, capsys):

@@ -1,0 +1,81 @@
+"""Which names and ids the class tables know: whatever else is found in a file is an error, and never becomes void.
+
+Void without a word are only: the void id of a form, and classes of Cityscapes that are void among the 19, 27 or 7 by
+Cityscapes' own definition, such as parking among the 19.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbps_dataset import taxonomy
+from mbps_dataset.errors import InputError
+
+
+_MOST_SHOWN = 5
+_LICENSE_PLATE = "license plate"  # label id -1, so it is in no map; converters list it all the same
+
+
+def class_names(classes: int) -> tuple[str, ...]:
+    """Names of the 27, 19 or 7 Cityscapes classes by class id."""
+    tables = {27: taxonomy.NAMES_27, 19: taxonomy.NAMES_19, 7: taxonomy.CATEGORIES}
+    if classes not in tables:
+        raise InputError(f"Class tables exist for 27, 19 and 7 classes, not for {classes}.")
+    return tables[classes]
+
+
+def class_ids_by_name(classes: int) -> dict[str, int]:
+    """Class id of every name of Cityscapes, 255 for a class that is void in this table.
+
+    Among the 7 groups every class has the id of its group.
+    """
+    found = {c.name: taxonomy.VOID for c in taxonomy.CITYSCAPES} | {_LICENSE_PLATE: taxonomy.VOID}
+    if classes == 7:
+        found |= {c.name: taxonomy.CATEGORIES.index(c.category) for c in taxonomy.CLASSES_27}
+    return found | {name: class_id for class_id, name in enumerate(class_names(classes))}
+
+
+def named_classes(names: Mapping[int, str], classes: int, where: str) -> dict[int, int]:
+    """Class id of every category id, by name. Raises `InputError`, which begins with `where`, for unknown names."""
+    known = class_ids_by_name(classes)
+    unknown = {number: name for number, name in names.items() if name not in known}
+    if unknown:
+        shown = ", ".join(
+            f"{number} {name!r}{_alike(name, known)}" for number, name in list(unknown.items())[:_MOST_SHOWN]
+        )
+        more = f" and {len(unknown) - _MOST_SHOWN} more" if len(unknown) > _MOST_SHOWN else ""
+        raise InputError(
+            f"{where}: no class of Cityscapes has the name of category {shown}{more}; name categories as Cityscapes does, "
+            "or, if they are clusters, choose a --matching other than none."
+        )
+    return {number: known[name] for number, name in names.items()}
+
+
+def _alike(name: str, known: Collection[str]) -> str:
+    from difflib import get_close_matches
+
+    alike = get_close_matches(name.lower().strip(), known, n=1, cutoff=0.8)
+    return f" ({alike[0]!r}?)" if alike else ""
+
+
+def require_classes(semantic: NDArray[np.integer], classes: int, where: str, *, void: int = taxonomy.VOID) -> None:
+    """Raises `InputError`, which begins with `where`, if a map holds ids that are no class of the table, nor void."""
+    strange = (semantic >= classes) & (semantic != void)
+    if semantic.dtype.kind == "i":
+        strange |= semantic < 0
+    if strange.any():
+        ids = np.unique(semantic[strange])
+        raise InputError(
+            f"{where}: {_listed(ids)} {'is no id' if len(ids) == 1 else 'are no ids'} of the {classes} classes "
+            f"(0-{classes - 1}, void {void}); give class ids (train ids for 19), label ids as a gtFine tree, or, if they "
+            "are clusters, choose a --matching other than none."
+        )
+
+
+def _listed(ids: NDArray[np.integer]) -> str:
+    return ", ".join(map(str, ids[:_MOST_SHOWN].tolist())) + (
+        f" and {len(ids) - _MOST_SHOWN} more" if len(ids) > _MOST_SHOWN else ""
+    )
