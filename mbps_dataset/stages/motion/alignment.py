@@ -5,9 +5,9 @@ Pixels outside all instances keep their class (CUPS, section 3.3).
 Decisions made here:
 
 * id 0 is the background, void does not vote, and of equally frequent classes the lowest wins;
-* ``reference=True`` does as CUPS' code: void is class 0; class 0 loses every tie (it is carried as 255); the smallest id of
-  the map is the background whatever it is. Where that id is the only one nothing can be aligned; the code fails on it,
-  and here there is a reason.
+* ``reference=True`` does as CUPS' code: void is class 0; class 0 loses every tie (it is carried as 255); the smallest
+  id of the map is the background whatever it is. Where that id is the only one nothing can be aligned; the code fails
+  on it, and here there is a reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from mbps_dataset.stages.motion.instance_maps import instances_of_map
 
 @dataclass(frozen=True)
 class AlignedSemantics:
-    """`semantic` [H, W] of the type given; `ids` int64 [N] of the instances aligned, rising, and their `class_ids` [N].
+    """`semantic` [H, W] of the type given; `ids` int64 [N] of the instances aligned, rising, and their `class_ids`
+    [N].
 
     A class of −1 means that all of the instance is void; `reason` why nothing could be aligned, else None.
     """

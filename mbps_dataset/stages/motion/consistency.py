@@ -10,8 +10,9 @@ With w(b) the backward flow read where the forward flow f leads, a pixel is cons
 Decisions made here:
 
 * a map is read at (x + u, y + v) itself, and inside is [0, W − 1] × [0, H − 1]. CUPS' code divides by W − 1 and reads
-  without aligned corners, so that it reads at (x + u) W / (W − 1) − ½ (likewise in y) and calls every place outside that
-  is within half a pixel of the edge: at zero flow the outermost pixels on all four sides. ``reference=True`` does so too;
+  without aligned corners, so that it reads at (x + u) W / (W − 1) − ½ (likewise in y) and calls every place outside
+  that is within half a pixel of the edge: at zero flow the outermost pixels on all four sides. ``reference=True`` does
+  so too;
 * a vector that is NaN or infinite leads outside and is never consistent (ours).
 """
 
@@ -38,8 +39,8 @@ def backward_warp(
 ) -> NDArray[np.float32]:
     """`values` read where `flow` leads, bilinearly, float32 [C, H, W].
 
-    `values` [C, H, W]; `flow` [2, H, W] in pixels (x, y); `reference` stretches the places read as CUPS' code does (see
-    the module). A value that is read with weight 0 does not count, even if it is NaN. Source: CUPS, section 3.2.
+    `values` [C, H, W]; `flow` [2, H, W] in pixels (x, y); `reference` stretches the places read as CUPS' code does
+    (see the module). A value that is read with weight 0 does not count, even if it is NaN. Source: CUPS, section 3.2.
 
     Raises `ValueError` if the sizes differ.
 
@@ -81,8 +82,9 @@ def consistent_flow(
 ) -> Mask:
     """Pixels whose `forward` flow the `backward` flow undoes, bool [H, W].
 
-    Both flows are [2, H, W] in pixels (x, y); consistent iff |f + w(b)|² < `relative` (|f|² + |w(b)|²) + `absolute` px²
-    and the place is inside. Source: CUPS, section 3.2, numbers of its code. Raises `ValueError` if the sizes differ.
+    Both flows are [2, H, W] in pixels (x, y); consistent iff |f + w(b)|² < `relative` (|f|² + |w(b)|²) + `absolute`
+    px² and the place is inside. Source: CUPS, section 3.2, numbers of its code. Raises `ValueError` if the sizes
+    differ.
     """
     field = flow_field(forward)
     returned = backward_warp(flow_field(backward), field, reference=reference)

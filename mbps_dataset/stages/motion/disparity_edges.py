@@ -8,13 +8,13 @@ Canny (1986) on the logarithm of the disparity d, so that an edge is a relative 
 3. m is kept only where it exceeds both neighbours along the gradient, taken to the nearest of eight directions;
 4. a kept m above 0.2 is an edge pixel (a slope of 2.5 % per pixel); edges are widened by a 5 × 5 square.
 
-There is no lower threshold and no hysteresis: CUPS' code takes the suppressed magnitude, not Canny's edge map. On noisy
-disparity that marks nearly everything (0.15 px of noise at d = 4 px), which shows as too few reliable pixels.
+There is no lower threshold and no hysteresis: CUPS' code takes the suppressed magnitude, not Canny's edge map. On
+noisy disparity that marks nearly everything (0.15 px of noise at d = 4 px), which shows as too few reliable pixels.
 
 Decisions made here:
 
-* the image's own frame is no edge. In CUPS' code the widening takes everything outside the image for an edge, which makes
-  a frame of two pixels; ``reference=True`` does so too;
+* the image's own frame is no edge. In CUPS' code the widening takes everything outside the image for an edge, which
+  makes a frame of two pixels; ``reference=True`` does so too;
 * of two neighbours with exactly the same magnitude the later one (to the right, or below) is kept; the reference drops
   both, and with them an ideal step (ours).
 """

@@ -8,9 +8,9 @@ In the order of CUPS' code (section 3.2, equation 1):
 4. the outermost 32 columns on both sides are cleared (there CUPS' code finds what only one eye sees);
 5. objects of fewer than 64 px or 0.65 m² go, and the others are numbered 1 … n.
 
-Decisions made here: with ``reference=True`` the columns are cleared last, which leaves gaps in the ids and remainders of
-any size, holes are filled as in `hole_filling`, and the surface is that of `surface_area`'s hull. The counts are those of
-the code: other masks of the same run count, too. Where nothing is left, a reason says at which step.
+Decisions made here: with ``reference=True`` the columns are cleared last, which leaves gaps in the ids and remainders
+of any size, holes are filled as in `hole_filling`, and the surface is that of `surface_area`'s hull. The counts are
+those of the code: other masks of the same run count, too. Where nothing is left, a reason says at which step.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MARGIN_COLUMNS = 32
 
 @dataclass(frozen=True)
 class MovingObjects:
-    """`labels` int32 [H, W], 0 where nothing moves by itself, k on object k; `scores` float64 [n], of object k at k − 1.
+    """`labels` int32 [H, W], 0 where nothing moves by itself, k on object k; `scores` float64 [n] of objects 1 … n.
 
     `reason` why there is no object, else None.
     """
@@ -69,7 +69,8 @@ def paint(
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Masks on one map, the smallest first, holes filled; int32 [H, W], and the scores of ids 1 … n, float64 [n].
 
-    A mask that later ones cover leaves a gap in the ids. Equal areas keep their order. See `hole_filling` for `connectivity` and `reference`.
+    A mask that later ones cover leaves a gap in the ids. Equal areas keep their order. See `hole_filling` for
+    `connectivity` and `reference`.
     """
     labels = np.zeros(instances.shape, dtype=np.int32)
     scores: list[float] = []
@@ -106,8 +107,8 @@ def combine_runs(
 ) -> MovingObjects:
     """The objects that `runs` agree on; one `Instances` with scores a run, those that found nothing included.
 
-    `points` [H, W, 3] m at t; `agreement` as a share of the number of runs; `margin` in columns; areas in pixels and m².
-    See the module for the steps and for `reference`. Raises `ValueError` if there is no run or sizes differ.
+    `points` [H, W, 3] m at t; `agreement` as a share of the number of runs; `margin` in columns; areas in pixels and
+    m². See the module for the steps and for `reference`. Raises `ValueError` if there is no run or sizes differ.
     """
     pooled = Instances.concatenate(runs)
     if not len(pooled):

@@ -1,14 +1,14 @@
 """Matrix non-maximum suppression: the score of a mask decays with its overlap with better ones, all pairs at once.
 
-With masks by falling score, iou_ij for i before j (else 0), and comp_i = max over k before i of iou_ki (Wang et al. 2020,
-SOLOv2, algorithm 1):
+With masks by falling score, iou_ij for i before j (else 0), and comp_i = max over k before i of iou_ki (Wang et al.
+2020, SOLOv2, algorithm 1):
 
     gaussian   factor_j = min_i exp(−σ iou_ij²) / exp(−σ comp_i²)
     linear     factor_j = min_i (1 − iou_ij) / (1 − comp_i)
 
-A later mask is also compared with those that are suppressed themselves; comp makes those count less. Decision made here:
-where the linear kernel divides 0 by 0 (a mask equal to a mask that equals an earlier one) the earlier one decides, and
-the factor is 0.
+A later mask is also compared with those that are suppressed themselves; comp makes those count less. Decision made
+here: where the linear kernel divides 0 by 0 (a mask equal to a mask that equals an earlier one) the earlier one
+decides, and the factor is 0.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The deviation of a flow is f + w(b), that of a disparity |d − w(d of the other eye)|, with what lies outside read as 0
 (`consistency.backward_warp`). Of the usable ones (inside the image, shorter than Dmax = 10 √2 px) s is the root mean
-square. As large deviations were cut away, s is too small; the true σ = s / ρ follows from the variance of a Gaussian cut
-at ±Dmax:
+square. As large deviations were cut away, s is too small; the true σ = s / ρ follows from the variance of a Gaussian
+cut at ±Dmax:
 
     g(ρ) = 1 − (2 / √π) aρ exp(−(aρ)²) / erf(aρ) − ρ² = 0,    a = Dmax / (s √2)
 
@@ -43,7 +43,7 @@ class NoiseEstimate:
 
 
 def truncation_ratio(truncated: ArrayLike, cutoff: float = LARGEST_DEVIATION_PX) -> NDArray[np.float64]:
-    """ρ = deviation of a Gaussian cut at ±`cutoff` over its true deviation, in 0.1 … 1, for each `truncated` one in px.
+    """ρ = deviation of a Gaussian cut at ±`cutoff` over its true deviation, in 0.1 … 1, for each of `truncated` px.
 
     The largest ρ of the grid with |g(ρ)| < 0.01 (see the module), 0.1 where there is none, 1 for a deviation of 0.
     """
@@ -67,8 +67,8 @@ def estimate_noise(
 ) -> NoiseEstimate:
     """σ per channel from deviations of two maps, held within `smallest` … `largest` px and divided by √2.
 
-    `deviation` [C, H, W] px; `usable` bool [H, W], further cut to deviations shorter than `largest`; `corrected` undoes
-    the cut (see the module). Raises `ValueError` if the sizes differ.
+    `deviation` [C, H, W] px; `usable` bool [H, W], further cut to deviations shorter than `largest`; `corrected`
+    undoes the cut (see the module). Raises `ValueError` if the sizes differ.
     """
     channels = np.asarray(deviation, dtype=np.float32)
     allowed = np.asarray(usable, dtype=bool)
@@ -83,8 +83,8 @@ def estimate_noise(
     share = np.count_nonzero(counted) / max(counted.size, 1)
     if share < least_usable_share:
         reason = (
-            f"only {share:.1%} of the pixels could be compared forward and backward, where {least_usable_share:.0%} are "
-            f"needed; the noise is assumed, not measured"
+            f"only {share:.1%} of the pixels could be compared forward and backward, where "
+            f"{least_usable_share:.0%} are needed; the noise is assumed, not measured"
         )
         return NoiseEstimate(np.full(len(channels), smallest / np.sqrt(2)), reason)
     squares = np.where(counted, np.square(channels.astype(np.float64)), 0).sum(axis=(1, 2))
@@ -105,5 +105,3 @@ def disparity_noise(left_to_right: ArrayLike, right_to_left: ArrayLike, *, refer
     field, other = disparity_as_flow(left_to_right, -1), disparity_as_flow(right_to_left, 1)[:1]
     deviation = np.abs(-field[:1] - backward_warp(other, field, padding="zeros", reference=reference))
     return estimate_noise(deviation, inside_frame(field, reference=reference))
-
-

@@ -1,23 +1,23 @@
 """Scene flow: where each point in front of the camera is now and one frame later, and which of them can be trusted.
 
-With focal length f and baseline B a disparity d is a depth z = f B / d, and pixel (x, y) is the point z K⁻¹ (x, y, 1)ᵀ.
-The same point at t + 1 is what the flow (u, v) leads to. A pixel is reliable iff
+With focal length f and baseline B a disparity d is a depth z = f B / d, and pixel (x, y) is the point z K⁻¹ (x, y,
+1)ᵀ. The same point at t + 1 is what the flow (u, v) leads to. A pixel is reliable iff
 
-    its depth is 5.5 to 70 m, it is near no disparity edge, flow and disparity are consistent, it stays in the image, and
-    what it leads to has such a depth, is near no edge and has a consistent disparity, too
+    its depth is 5.5 to 70 m, it is near no disparity edge, flow and disparity are consistent, it stays in the image,
+    and what it leads to has such a depth, is near no edge and has a consistent disparity, too
 
 (CUPS, section 3.2, numbers of its code). Camera: x right, y down, z forward, in metres.
 
 Decisions made here:
 
-* the disparity at t + 1 is read at (x + u, y + v), bilinearly, and only where all that is read can be trusted; the point
-  lies on the ray through that place. CUPS' code reads the nearest pixel and takes that pixel's ray: up to half a pixel
-  beside the point, 1.5 cm at 30 m, where two points of a rigid body may differ by 3. ``reference=True`` does so too, with
-  what it does at borders (`consistency`, `disparity_edges`);
-* with fewer than 512 reliable pixels nothing can be said about motion: `SceneFlow.reason` tells so. CUPS' code writes an
-  empty label file;
-* depth 0 means unknown, here where the disparity is 0 or not finite. All numbers of a scene flow are finite; what was not
-  is 0 and not reliable.
+* the disparity at t + 1 is read at (x + u, y + v), bilinearly, and only where all that is read can be trusted; the
+  point lies on the ray through that place. CUPS' code reads the nearest pixel and takes that pixel's ray: up to half a
+  pixel beside the point, 1.5 cm at 30 m, where two points of a rigid body may differ by 3. ``reference=True`` does so
+  too, with what it does at borders (`consistency`, `disparity_edges`);
+* with fewer than 512 reliable pixels nothing can be said about motion: `SceneFlow.reason` tells so. CUPS' code writes
+  an empty label file;
+* depth 0 means unknown, here where the disparity is 0 or not finite. All numbers of a scene flow are finite; what was
+  not is 0 and not reliable.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ class StereoMotion:
 class SceneFlow:
     """Points at t and t + 1, float32 [H, W, 3] m, by the pixels of t; and what their motion is judged by.
 
-    `flow` float32 [2, H, W] px (x, y); `disparity_t1` float32 [H, W] px, at the place the flow leads to; `reliable` bool
-    [H, W]; `sigma_flow` (x, y) and `sigma_disparity` px; `intrinsics` float [3, 3] px; `baseline` m; `reason` why too
-    little is reliable to say anything, else None.
+    `flow` float32 [2, H, W] px (x, y); `disparity_t1` float32 [H, W] px, at the place the flow leads to; `reliable`
+    bool [H, W]; `sigma_flow` (x, y) and `sigma_disparity` px; `intrinsics` float [3, 3] px; `baseline` m; `reason` why
+    too little is reliable to say anything, else None.
     """
 
     points_t: NDArray[np.float32]
@@ -116,7 +116,8 @@ def back_project(
     """z K⁻¹ (x, y, 1)ᵀ of every pixel, float32 [H, W, 3] m.
 
     `depth` [H, W] m; `intrinsics` K [3, 3] px, pixel centres at whole numbers; `shift` [2, H, W] px moves each ray to
-    (x + u, y + v); one that is not finite gives the point (0, 0, 0), as depth 0 does. Raises `ValueError` if a size is wrong.
+    (x + u, y + v); one that is not finite gives the point (0, 0, 0), as depth 0 does. Raises `ValueError` if a size is
+    wrong.
     """
     z = np.asarray(depth, dtype=np.float32)
     camera = np.asarray(intrinsics, dtype=np.float64)
@@ -133,7 +134,7 @@ def back_project(
 
 
 def read_nearest(values: ArrayLike, flow: ArrayLike) -> NDArray[np.generic]:
-    """`values` [H, W, …] of the pixel (rint(x + u), rint(y + v)), 0 where it is outside; halves go to the even pixel."""
+    """`values` [H, W, …] of the pixel (rint(x + u), rint(y + v)), 0 outside; a half goes to the even one."""
     grid, field = np.asarray(values), flow_field(flow)
     rows, columns = _nearest_pixels(field)
     inside = stays_inside(field)
@@ -169,7 +170,7 @@ def trusted_disparity(
     depth_range: tuple[float, float] = (NEAREST_M, FARTHEST_M),
     reference: bool = False,
 ) -> Mask:
-    """Pixels whose disparity is consistent, near no edge, and whose `depth` [H, W] m is in `depth_range`; bool [H, W]."""
+    """Where the disparity is consistent, no edge is near, and `depth` [H, W] m is in `depth_range`; bool [H, W]."""
     z = np.asarray(depth)
     consistent = consistent_disparity(disparity, right_disparity, reference=reference)
     in_range = (z >= depth_range[0]) & (z <= depth_range[1])
@@ -188,9 +189,9 @@ def scene_flow(
 ) -> SceneFlow:
     """Scene flow of the left image at t, with the reason where fewer than `least_reliable` pixels can be trusted.
 
-    `intrinsics` [3, 3] px of the images the maps were taken from; `baseline` m; `valid_pixels` bool [H, W] pixels to look
-    at (see `within_margins`; default all); `depth_range` m, both ends included. See the module for the equations and for
-    `reference`. Raises `ValueError` if the camera is impossible or a size is wrong.
+    `intrinsics` [3, 3] px of the images the maps were taken from; `baseline` m; `valid_pixels` bool [H, W] pixels to
+    look at (see `within_margins`; default all); `depth_range` m, both ends included. See the module for the equations
+    and for `reference`. Raises `ValueError` if the camera is impossible or a size is wrong.
     """
     camera = np.asarray(intrinsics, dtype=np.float64)
     flow, disparity_t1 = flow_field(motion.flow_forward), np.asarray(motion.disparity_t1, dtype=np.float32)

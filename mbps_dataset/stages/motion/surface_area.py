@@ -3,14 +3,14 @@
 The object's pixels are cut into triangles in the image, and the triangles' areas are summed where their corners are in
 space: A = ½ Σ |(p₁ − p₀) × (p₂ − p₀)|. Two ways to cut:
 
-* ``mesh`` (ours, default): every 2 × 2 block of pixels that are all of the object gives two triangles, one of three gives
-  one. Only what the object covers counts, and only where its depth is known (z > 0);
-* ``hull`` (CUPS' code): Delaunay triangulation of all pixels, which is their convex hull: concave parts, gaps and pieces
-  that another object hides are bridged with triangles that count, and an unknown depth is the point (0, 0, 0). On a grid
-  the diagonals are arbitrary (about 2 % of the area).
+* ``mesh`` (ours, default): every 2 × 2 block of pixels that are all of the object gives two triangles, one of three
+  gives one. Only what the object covers counts, and only where its depth is known (z > 0);
+* ``hull`` (CUPS' code): Delaunay triangulation of all pixels, which is their convex hull: concave parts, gaps and
+  pieces that another object hides are bridged with triangles that count, and an unknown depth is the point (0, 0, 0).
+  On a grid the diagonals are arbitrary (about 2 % of the area).
 
-Objects of fewer than 64 px or 0.65 m² go (CUPS' code; not in the paper). Pixels all on one line have no hull: in CUPS' code
-the whole image becomes empty, which ``reference=True`` does with a reason; else such an object has an area of 0.
+Objects of fewer than 64 px or 0.65 m² go (CUPS' code; not in the paper). Pixels all on one line have no hull: in CUPS'
+code the whole image becomes empty, which ``reference=True`` does with a reason; else such an object has an area of 0.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LEAST_AREA_M2 = 0.65
 
 @dataclass(frozen=True)
 class LargeSurfaces:
-    """`labels` int32 [H, W], 0 none, the objects that are left 1 … n in the order of their ids; `ids` int64 [n] those ids.
+    """`labels` int32 [H, W], 0 none, the objects that are left 1 … n by rising id; `ids` int64 [n] what they were.
 
     `reason` why no object is left, else None (None too where there was none to begin with).
     """
@@ -73,8 +73,8 @@ def keep_large_surfaces(
 ) -> LargeSurfaces:
     """The objects of `labels` [H, W] with at least `min_pixels` and `min_area_m2`, numbered anew.
 
-    `points` [H, W, 3] m. With `reference` the surface is the hull, and one object of enough pixels on one line empties the
-    image. Raises `ValueError` if the sizes differ.
+    `points` [H, W, 3] m. With `reference` the surface is the hull, and one object of enough pixels on one line empties
+    the image. Raises `ValueError` if the sizes differ.
     """
     numbers, positions = np.asarray(labels), np.asarray(points)
     _check_sizes(positions, numbers)

@@ -1,14 +1,14 @@
 """Which classes are things: those that move by themselves, by what share of their pixels lies in moving objects.
 
-Over a whole set, after the semantics are aligned to the objects: r_k = inside_k / (all_k + 10⁻⁶). Sorted by falling ratio,
-the things are the classes above ψ = 0.08. Two readings, by name:
+Over a whole set, after the semantics are aligned to the objects: r_k = inside_k / (all_k + 10⁻⁶). Sorted by falling
+ratio, the things are the classes above ψ = 0.08. Two readings, by name:
 
 * ``share`` (CUPS' code, default): r_k / Σ r must exceed ψ. The limit then depends on the number of classes: of 27 the
   average share is 0.037;
 * ``ratio`` (how section 3.3 of the paper reads): r_k itself must exceed ψ.
 
-Decision made here: where no class is above ψ, or every one, there is no split; all classes are stuff, with a reason. CUPS'
-code fails there with an `IndexError`.
+Decision made here: where no class is above ψ, or every one, there is no split; all classes are stuff, with a reason.
+CUPS' code fails there with an `IndexError`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ PSI = 0.08
 
 @dataclass(frozen=True)
 class MotionCounts:
-    """Counts of a set, int64 [K] each: pixels of a class in moving objects (`inside`), objects of it, all its pixels."""
+    """Counts of a set, int64 [K] each: pixels of a class in moving objects (`inside`), objects of it, all its
+    pixels."""
 
     inside: NDArray[np.int64]
     objects: NDArray[np.int64]

@@ -1,13 +1,13 @@
 """Training targets: what a panoptic network learns from one image's classes and moving objects.
 
-Semantic targets: 0 for every thing class together, 1 … for the stuff classes by falling ratio, void for the rest. Instance
-targets: the objects of thing classes, with the rank of their class among the things. Objects of stuff classes are no
-instances, and their pixels are void (CUPS, section 3.4; boxes hold their last pixel).
+Semantic targets: 0 for every thing class together, 1 … for the stuff classes by falling ratio, void for the rest.
+Instance targets: the objects of thing classes, with the rank of their class among the things. Objects of stuff classes
+are no instances, and their pixels are void (CUPS, section 3.4; boxes hold their last pixel).
 
 Decisions made here:
 
-* an object's class is the majority of its pixels, and void does not vote. CUPS' code takes the highest id inside, so that
-  one void pixel makes a thing into stuff; the pixels of stuff objects stay in an image that keeps no thing.
+* an object's class is the majority of its pixels, and void does not vote. CUPS' code takes the highest id inside, so
+  that one void pixel makes a thing into stuff; the pixels of stuff objects stay in an image that keeps no thing.
   ``reference=True`` does both;
 * pixels of thing classes without an object are void, as the paper says, with `ignore_unknown_things`; without it they
   stay class 0, as in the code's released settings.
@@ -62,8 +62,9 @@ def training_targets(
     """Targets of one image, from `semantic` [H, W] aligned to `instance_map` [H, W], 0 none.
 
     `things` and `stuff` class ids by falling ratio (`thing_statistics.split_by_motion`); `crop` (height, width) of the
-    middle, at most the image's size; `void` 255, or 65535 in uint16 maps. See the module for the rest. Raises `ValueError`
-    if the sizes differ, `crop` is larger than the image, a class is in both lists, or there are more than 254 of stuff.
+    middle, at most the image's size; `void` 255, or 65535 in uint16 maps. See the module for the rest. Raises
+    `ValueError` if the sizes differ, `crop` is larger than the image, a class is in both lists, or there are more than
+    254 of stuff.
     """
     numbers = np.asarray(instance_map)
     labels = semantic_map(semantic)
