@@ -53,7 +53,7 @@ def fill_holes(mask: ArrayLike, *, connectivity: Connectivity = 8, reference: bo
 
 
 def neighbourhood(connectivity: Connectivity) -> Mask:
-    """Which of the 3 × 3 pixels around one are its neighbours, bool [3, 3]. Raises `ValueError` for all but 4 and 8."""
+    """Which of the 3 × 3 pixels around one are neighbours, bool [3, 3]. Raises `ValueError` for all but 4 and 8."""
     if connectivity not in (4, 8):
         raise ValueError(f"Expected `connectivity` 4 or 8, but got {connectivity!r}.")
     return ndimage.generate_binary_structure(2, 1 if connectivity == 4 else 2)
