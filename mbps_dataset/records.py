@@ -11,7 +11,7 @@ Void is 255 in `semantic` (65535 in the 16-bit form, used above 254 classes) and
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
-from mbps_dataset.image_files import decode_map, to_rgb
+from mbps_dataset.errors import InputError
+from mbps_dataset.formatted_rows import as_row, id_map, picture, segment_entries
 
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ FORMAT_VERSION = "1.0.0"
 
 DEPTH_LEVELS = 20_480
 """Least number of steps between 0 and the farthest depth of an image: 256 a metre at 80 m."""
+
+_DECODED = ("image", "semantic", "depth", "instance", "panoptic", "segments_info")
 
 VOID_REPORT = 255_000
 """Void in the report's ``class_id * 1000 + instance_id`` encoding, where 0 would be road."""
@@ -56,7 +59,7 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class DecodedRow:
-    """A row as arrays: see `decode`."""
+    """A row as arrays: see `decode`. What belongs to a column that the row did not have is None."""
 
     image_id: str
     image: NDArray[np.uint8] | None
@@ -69,8 +72,11 @@ class DecodedRow:
     def report_map(self) -> NDArray[np.int32]:
         """The report's encoding, int32 [H, W]: ``class_id * 1000 + k`` (k = 0 for stuff), void = 255000.
 
-        A class with more than 999 instances keeps 999 for all that follow; `panoptic` tells them apart.
+        A class with more than 999 instances keeps 999 for all that follow; `panoptic` tells them apart. Raises
+        `InputError` if the row had no `panoptic` or no `segments_info`.
         """
+        if self.panoptic is None or self.segments is None:
+            raise InputError(f"{self.image_id}: the report's map needs the columns `panoptic` and `segments_info`.")
         table = np.full(int(self.panoptic.max(initial=0)) + 1, VOID_REPORT, dtype=np.int32)
         counts: dict[int, int] = {}
         for segment in self.segments:
@@ -196,12 +202,16 @@ def _png(image: PILImage.Image, level: int) -> bytes:
     return buffer.getvalue()
 
 
-def decode(row: Mapping[str, Any]) -> DecodedRow:
-    """Arrays of a dataset row, however it was loaded (decoded images, or ``{"bytes": …}`` with ``decode=False``).
+def decode(row: Any) -> DecodedRow:
+    """Arrays of a dataset row, however it was loaded and formatted.
+
+    `row` is a mapping with decoded images, arrays, tensors or ``{"bytes": …}`` (``decode=False``), or a pandas or arrow table
+    of one row (``dataset.with_format(…)[0]``). What belongs to columns that the row has not is None; a depth map needs its
+    scale.
 
     `semantic` uint8 or uint16, `depth` float32 in the units of the depth source with 0 = unknown, `instance` and
-    `panoptic` uint16, `image` uint8 [H, W, 3] as it was labelled (see `mbps_dataset.to_rgb`) or None. Raises `InputError`
-    if a picture or map is damaged.
+    `panoptic` uint16, `image` uint8 [H, W, 3] as it was labelled (see `mbps_dataset.to_rgb`). Raises `InputError` if a
+    picture or map is damaged or was changed, for several rows at once, and for a row with none of the columns.
 
     >>> semantic = np.array([[0, 0, 255]], np.uint8)
     >>> road = dict(id=1, category_id=0, isthing=False, area=2, bbox=(0, 0, 2, 1), score=1.0)
@@ -214,22 +224,38 @@ def decode(row: Mapping[str, Any]) -> DecodedRow:
     >>> decoded.report_map().tolist()
     [[0, 0, 255000]]
     """
-    image = row.get("image")
+    row = as_row(row)
+    image_id = str(row.get("image_id", "image"))
+    if not any(row.get(column) is not None for column in _DECODED):
+        raise InputError(
+            f"{image_id}: found the columns {sorted(map(str, row))[:9]}, but none of {', '.join(_DECODED)}."
+        )
+    if row.get("depth") is not None and row.get("depth_scale") is None:
+        raise InputError(f"{image_id}: `depth` is in steps of `depth_scale`; select both columns.")
+
+    def column(name: str, read: Callable[[Any, str], Any]) -> Any:
+        return None if row.get(name) is None else read(row[name], image_id)
+
     return DecodedRow(
-        image_id=row["image_id"],
-        image=None if image is None else to_rgb(image, row["image_id"]),
-        semantic=_numbers(row["semantic"], row["image_id"]),
-        depth=decode_depth(row["depth"], row["depth_scale"], row["image_id"]),
-        instance=_numbers(row["instance"], row["image_id"]).astype(np.uint16),
-        panoptic=_numbers(row["panoptic"], row["image_id"]).astype(np.uint16),
-        segments=[dict(segment) for segment in row["segments_info"]],
+        image_id=image_id,
+        image=column("image", picture),
+        semantic=column("semantic", lambda value, name: _in(value, name, np.uint8)),
+        depth=column("depth", lambda value, name: decode_depth(value, row["depth_scale"], name)),
+        instance=column("instance", lambda value, name: _in(value, name, np.uint16)),
+        panoptic=column("panoptic", lambda value, name: _in(value, name, np.uint16)),
+        segments=column("segments_info", segment_entries),
     )
 
 
 def decode_depth(column: Any, scale: float, image_id: str = "image") -> NDArray[np.float32]:
     """Column `depth` as float32 [H, W] in the units of the depth source, 0 = unknown; `scale` is `depth_scale`."""
-    return _numbers(column, image_id).astype(np.float32) * np.float32(scale)
+    return id_map(column, image_id).astype(np.float32) * np.float32(scale)
 
 
-def _numbers(column: Any, image_id: str) -> NDArray[Any]:
-    return decode_map(column["bytes"], image_id) if isinstance(column, Mapping) else np.array(column)
+def _in(column: Any, image_id: str, smallest: type[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
+    """A map in `smallest`, or in 16 bits where it was written so or needs them. Raises `InputError` beyond them."""
+    ids = id_map(column, image_id)
+    largest = ids.max(initial=0)
+    if largest > 65_535:
+        raise InputError(f"{image_id}: a map holds {largest}, but ids have 16 bits; take the row as it is.")
+    return ids.astype(np.uint16 if ids.dtype == np.uint16 or largest > 255 else smallest)

@@ -24,7 +24,7 @@ from mbps_dataset.sources import Truth
 ROOT = Path(mbps_dataset.__file__).parent
 
 VOCABULARY = (
-    "_version", "arrays", "errors", "forked", "hub_errors", "image_files", "json_documents", "names", "numpy_files", "progress", "resizing", "taxonomy", "settings", "stage_settings", "recipe", "named_recipes",
+    "_version", "arrays", "errors", "forked", "formatted_rows", "hub_errors", "image_files", "json_documents", "names", "numpy_files", "progress", "resizing", "taxonomy", "settings", "stage_settings", "recipe", "named_recipes",
     "records",
 )  # fmt: skip
 LAYERS: tuple[tuple[str, ...], ...] = (
