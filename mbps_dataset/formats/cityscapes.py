@@ -29,6 +29,7 @@ import numpy as np
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
+from mbps_dataset.formats.class_tables import mapped_ids
 from mbps_dataset.formats.coco_panoptic import coco_segment
 from mbps_dataset.formats.description import Description, LabelRow, file_stem, image_id_of, split_folder
 from mbps_dataset.formats.image_segmentation import Labels, read_map
@@ -143,16 +144,20 @@ def location(description: Description, split: str) -> str:
 def readers(
     folder: Path, description: Description, split: str, class_of: Mapping[int, int] | None, void: int
 ) -> dict[str, Callable[[], Labels]]:
-    """Image id → reader of a split, from labelIds and instanceIds; every segment is an instance, stuff too."""
-    table = np.full(256, void, dtype=np.int32)
-    for class_id, label_id in enumerate(label_ids(description)):
-        table[label_id] = class_id if class_of is None else class_of.get(class_id, void)
-    table = table.astype(np.min_scalar_type(table.max()))
+    """Image id → reader of a split, from labelIds and instanceIds; every segment is an instance, stuff too.
+
+    A reader raises `InputError` for label ids that the description does not know, but 0, which is void.
+    """
+    classes = {label_id: class_id for class_id, label_id in enumerate(label_ids(description))}
+    target = {label_id: k if class_of is None else class_of.get(k, void) for label_id, k in classes.items()} | {
+        0: void
+    }
 
     def reader(path: Path, image_id: str) -> Callable[[], Labels]:
         def read() -> Labels:
             instance_path = path.with_name(path.name.replace("_labelIds.png", "_instanceIds.png"))
-            return Labels(image_id, table[read_map(path, image_id)], read_map(instance_path, image_id))
+            semantic = mapped_ids(read_map(path, image_id), target, f"image {image_id!r}: {path}")
+            return Labels(image_id, semantic, read_map(instance_path, image_id))
 
         return read
 

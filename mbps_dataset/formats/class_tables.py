@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
+from mbps_dataset.metrics.overlap import unique_values
 
 
 _MOST_SHOWN = 5
@@ -79,3 +80,15 @@ def _listed(ids: NDArray[np.integer]) -> str:
     return ", ".join(map(str, ids[:_MOST_SHOWN].tolist())) + (
         f" and {len(ids) - _MOST_SHOWN} more" if len(ids) > _MOST_SHOWN else ""
     )
+
+
+def mapped_ids(ids: NDArray[np.integer], target: Mapping[int, int], where: str) -> NDArray[np.integer]:
+    """A map [H, W] with `target` in place of every id. Raises `InputError`, which begins with `where`, for other ids."""
+    present, inverse = unique_values(ids.ravel())
+    strange = np.array([k for k in present.tolist() if k not in target], np.int64)
+    if len(strange):
+        raise InputError(
+            f"{where}: holds {_listed(strange)}, of which mbps_export.json knows no class; correct the map."
+        )
+    values = np.array([target[k] for k in present.tolist()], np.int64)
+    return values.astype(np.min_scalar_type(values.max(initial=0)))[inverse].reshape(ids.shape)

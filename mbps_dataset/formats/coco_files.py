@@ -12,7 +12,7 @@ Decisions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,8 @@ class CocoPanoptic:
     annotations: Mapping[str, Mapping[str, Any]]
 
 
-def read_coco(path: Path) -> CocoPanoptic:
-    """Read and check a file. Raises `InputError` naming it and what is wrong for anything that is no COCO panoptic file."""
+def read_coco(path: Path, endings: Sequence[str] = ENDINGS) -> CocoPanoptic:
+    """Read and check a file; `endings` are no part of an image's name. Raises `InputError` naming it and what is wrong for anything that is no COCO panoptic file."""
     try:
         document = read_json(path, most_bytes=MOST_BYTES)
     except (OSError, ValueError) as error:
@@ -63,7 +63,7 @@ def read_coco(path: Path) -> CocoPanoptic:
         if not isinstance(annotation, dict) or not _is_file_name(annotation.get("file_name")):
             raise InputError(f"{path}: annotation {position} has no `file_name`, so this is no COCO panoptic file; masks "
                              "of a detector are given with --detections.")  # fmt: skip
-        image_id = file_id(annotation["file_name"], ENDINGS)
+        image_id = file_id(annotation["file_name"], endings)
         number = _image_number(annotation, image_id, path)
         if image_id in annotations or number in numbers:
             raise InputError(

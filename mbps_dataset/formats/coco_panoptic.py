@@ -12,14 +12,15 @@ Held: ids, classes, things, areas, boxes, scores. Not held: the class map under 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError
+from mbps_dataset.formats.coco_files import read_coco
 from mbps_dataset.formats.description import Description, LabelRow, file_stem, image_id_of, split_folder
-from mbps_dataset.formats.image_segmentation import Labels, labels_from_segments, read_map
+from mbps_dataset.formats.image_segmentation import Labels, labels_from_segments
+from mbps_dataset.formats.segments_info import listed_segments
 from mbps_dataset.formats.target import CocoFile, save_segment_ids
 
 
@@ -88,24 +89,29 @@ def readers(
 ) -> dict[str, Callable[[], Labels]]:
     """Image id → reader of a split."""
     name = split_folder(split)
-    return coco_readers(folder / location(description, split), folder / f"panoptic_{name}", class_of, void)
+    classes = len(description.class_names)
+    return coco_readers(folder / location(description, split), folder / f"panoptic_{name}", classes, class_of, void)
 
 
 def coco_readers(
-    path: Path, pictures: Path, class_of: Mapping[int, int] | None, void: int
+    path: Path, pictures: Path, classes: int, class_of: Mapping[int, int] | None, void: int
 ) -> dict[str, Callable[[], Labels]]:
-    """Image id → reader of a COCO file of ours. Raises `InputError` if it cannot be read."""
-    try:
-        annotations = json.loads(path.read_text(encoding="utf-8"))["annotations"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a COCO panoptic file ({error}); export again.") from error
+    """Image id → reader of a COCO file of ours, whose categories are `classes` class ids.
+
+    Raises `InputError` if it cannot be read; a reader also for other categories.
+    """
+    coco = read_coco(path, endings=())
 
     def reader(annotation: Mapping[str, Any], image_id: str) -> Callable[[], Labels]:
         def read() -> Labels:
-            ids = read_map(pictures / annotation["file_name"], image_id)
-            return labels_from_segments(ids, annotation["segments_info"], image_id, class_of, void)
+            segments = annotation.get("segments_info")
+            for segment in listed_segments(segments, f"{path}: image {image_id!r}").values():
+                if not 0 <= segment.category_id < classes:
+                    raise InputError(f"{path}: image {image_id!r}: segment {segment.id} has the category "
+                                     f"{segment.category_id} of {classes}; correct it.")  # fmt: skip
+            return labels_from_segments(pictures / annotation["file_name"], segments, image_id, class_of, void)
 
         return read
 
-    named = {image_id_of(Path(annotation["file_name"]).stem): annotation for annotation in annotations}
+    named = {image_id_of(Path(each["file_name"]).stem): each for each in coco.annotations.values()}
     return {image_id: reader(annotation, image_id) for image_id, annotation in named.items()}

@@ -27,6 +27,7 @@ import numpy as np
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
+from mbps_dataset.formats.class_tables import mapped_ids
 from mbps_dataset.formats.description import Description, LabelRow, file_stem, image_id_of, split_folder
 from mbps_dataset.formats.image_segmentation import Labels, read_map
 from mbps_dataset.formats.target import save_png
@@ -133,15 +134,18 @@ def location(description: Description, split: str) -> str:
 def readers(
     folder: Path, description: Description, split: str, class_of: Mapping[int, int] | None, void: int
 ) -> dict[str, Callable[[], Labels]]:
-    """Image id → reader of a split."""
-    table = np.full(256, void, dtype=np.int32)
-    for class_id in range(len(description.class_names)):
-        table[class_id] = class_id if class_of is None else class_of.get(class_id, void)
-    table = table.astype(np.min_scalar_type(table.max()))
+    """Image id → reader of a split. A reader raises `InputError` for classes that the description does not know."""
+    target = {k: k if class_of is None else class_of.get(k, void) for k in range(len(description.class_names))}
+    target[taxonomy.VOID] = void
 
     def reader(path: Path, image_id: str) -> Callable[[], Labels]:
         instance_path = path.with_name(path.name.replace("_semantic.png", "_instance.png"))
-        return lambda: Labels(image_id, table[read_map(path, image_id)], read_map(instance_path, image_id))
+
+        def read() -> Labels:
+            semantic = mapped_ids(read_map(path, image_id), target, f"image {image_id!r}: {path}")
+            return Labels(image_id, semantic, read_map(instance_path, image_id))
+
+        return read
 
     found = {}
     for path in sorted((folder / location(description, split)).glob("*_semantic.png")):

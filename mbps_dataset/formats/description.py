@@ -20,10 +20,14 @@ from numpy.typing import NDArray
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import InstanceMap, SemanticMap
 from mbps_dataset.errors import InputError
+from mbps_dataset.json_documents import read_json
+from mbps_dataset.labelset.document_form import fault_of_document
+from mbps_dataset.names import fault_of_name, shown
 
 
 MARKER = "mbps_export.json"
 VERSION = 1
+_MOST_BYTES = 1 << 28
 
 _SPLIT_NAMES = {"validation": "val"}
 _ESCAPED = '%/\\:*?"<>|'
@@ -63,18 +67,58 @@ class Description:
 
     @classmethod
     def read(cls, path: Path) -> Description:
-        """Read ``mbps_export.json``. Raises `InputError` if it is not one, or of a later version."""
+        """Read ``mbps_export.json``, the names of its splits checked. Raises `InputError` if it is none, or of a later version."""
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = read_json(path, most_bytes=_MOST_BYTES, nan=True)
+            if not isinstance(document, dict) or type(document.get("version")) is not int:
+                raise ValueError("it states no version")
             version = document.pop("version")
             if version > VERSION:
                 raise InputError(f"{path}: written by a later mbps-dataset (version {version}); update to read it.")
             document |= {key: tuple(document[key]) for key in ("class_names", "things")}
-            return cls(**document)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: not the description of an export ({error}); export again.") from error
+            described = cls(**document)
+            if fault := _fault(described):
+                raise ValueError(fault)
+            return described
+        except InputError:
+            raise
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be read ({error.strerror}); check the file and its permissions."
+            ) from None
+        except KeyError as error:
+            raise InputError(
+                f"{path}: not the description of an export (lacks {error.args[0]}); export again."
+            ) from None
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: not the description of an export ({error}); export again.") from None
+
+
+def _fault(described: Description) -> str | None:
+    """What is wrong with a description that was read, as a clause; None if nothing is."""
+    if not described.class_names or not all(isinstance(name, str) for name in described.class_names):
+        return "class_names is no list of names"
+    classes = range(len(described.class_names))
+    if not all(type(k) is int and k in classes for k in described.things):
+        return f"things names no class: {shown(described.things)}"
+    if not isinstance(described.format, str) or not isinstance(described.named, bool):
+        return "format is no text, or named is neither true nor false"
+    if described.void not in (255, 65_535) or described.void < len(classes):
+        return f"void is {shown(described.void)}, but must be 255, or 65535 above 254 classes"
+    for what in ("splits", "options", "origin"):
+        if not isinstance(getattr(described, what), dict):
+            return f"{what} is no object"
+    for split, images in described.splits.items():
+        if fault := fault_of_name(split):
+            return f"a split's name: {fault}"
+        if type(images) is not int or images < 0:
+            return f"the split {split} counts {shown(images)} images"
+    if "labelset" not in described.origin:
+        return None
+    if not isinstance(described.origin["labelset"], dict):
+        return "origin.labelset is no object"
+    fault = fault_of_document(described.origin["labelset"])
+    return None if fault is None else f"origin.labelset: {fault}"
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 Accepted by `as_labels`:
 
-* a dict of transformers' ``post_process_panoptic_segmentation``: ``segmentation`` and ``segments_info`` with ``label_id``;
+* a dict of transformers' ``post_process_panoptic_segmentation`` or ``post_process_instance_segmentation``: ``segmentation``
+  and ``segments_info`` with ``label_id``;
 * a row of our dataset, or of any dataset with ``panoptic`` (or ``segmentation``, ``label``) and ``segments_info`` with
-  ``category_id``; without them ``semantic`` and ``instance``;
+  ``category_id``; without them ``semantic`` and ``instance``; in any format of `datasets` (see `formatted_rows`);
 * ``(semantic, instance)``, or a semantic map alone: numpy, tensor, PIL image, path of a PNG or ``.npy``.
 
 Decisions:
@@ -12,10 +13,11 @@ Decisions:
 * a map that comes with ``segments_info`` holds colours if it is an image of 8 bits a channel: ``R + 256 G + 65536 B``
   whatever its mode, since optimisers turn RGB into palettes or grey; any other map holds ids;
 * map and list must agree, as for panopticapi: every id but 0 and -1, which mean void, is listed, every listed id is in
-  the map, and none is listed twice, unless transformers fused segments of one class (``was_fused``);
+  the map, and none is listed twice, unless transformers fused segments of one class (``was_fused``) or painted an
+  instance over all of another, which then is no segment;
 * areas of a JSON are not read, since they may disagree with the PNG;
 * floats are ids where they are whole numbers, as transformers' maps are; where it numbers segments from 0, all ids move
-  up by one;
+  up by one; its documented ``segmentation`` None is an image in which nothing was found, of the size that is given;
 * a Cityscapes region of a thing class without instances (``instanceId < 1000``) is a crowd, as in cityscapesScripts.
 """
 
@@ -33,7 +35,8 @@ from PIL import Image
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
 from mbps_dataset.errors import InputError
-from mbps_dataset.formats.segments_info import listed_segments
+from mbps_dataset.formatted_rows import as_row, is_table
+from mbps_dataset.formats.segments_info import Segment, listed_segments
 from mbps_dataset.image_files import MAX_FILE_BYTES, opened_image
 from mbps_dataset.json_documents import read_regular
 from mbps_dataset.metrics.overlap import run_starts, unique_values
@@ -73,12 +76,18 @@ class Labels:
 
 
 def as_labels(
-    value: Any, image_id: str = "image", *, class_of: Mapping[int, int] | None = None, void: int = VOID
+    value: Any,
+    image_id: str = "image",
+    *,
+    class_of: Mapping[int, int] | None = None,
+    void: int = VOID,
+    size_hw: tuple[int, int] | None = None,
 ) -> Labels:
     """Labels of one image from any of the forms above.
 
     `class_of` maps the form's category ids to class ids, ids it does not name become void; None keeps ids. `void` marks
-    pixels of no segment; take another than 255 for more than 255 pseudo-classes. Raises `InputError` naming `image_id`.
+    pixels of no segment; take another than 255 for more than 255 pseudo-classes. `size_hw` is the size of the image, which
+    a ``segmentation`` that is None does not have. Raises `InputError` naming `image_id`.
     """
     if isinstance(value, Labels):
         return value
@@ -89,8 +98,13 @@ def as_labels(
         return Labels(image_id, _map_classes(semantic, class_of, void), instance)
     if hasattr(value, "panoptic") and hasattr(value, "segments"):  # a decoded row of our dataset
         return labels_from_segments(value.panoptic, value.segments, value.image_id, class_of, void)
+    if is_table(value):
+        value = as_row(value)
     if isinstance(value, Mapping):
-        return _from_mapping(value, str(value.get("image_id", image_id)), class_of, void)
+        image_id = str(value.get("image_id", image_id))
+        if "segmentation" in value and value["segmentation"] is None:
+            return _of_nothing(value.get("segments_info"), image_id, void, size_hw)
+        return _from_mapping(value, image_id, class_of, void)
     return Labels(image_id, _map_classes(read_map(value, image_id), class_of, void))
 
 
@@ -139,7 +153,13 @@ def _are_listed(ids: NDArray[np.integer], listed: Collection[int]) -> bool:
 
 
 def _as_ids(value: Any, image_id: str) -> NDArray[np.integer]:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # transformers' run lengths (`return_coco_annotation`), for one
+        raise InputError(
+            f"image {image_id!r}: expected a map [H, W], but got lists of unequal length; ask for a map, not for run "
+            "lengths."
+        ) from None
     if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
         red, green, blue = (array[..., channel].astype(np.int32) for channel in range(3))
         return red + (green << 8) + (blue << 16)
@@ -158,6 +178,18 @@ def _as_ids(value: Any, image_id: str) -> NDArray[np.integer]:
     if array.dtype.kind not in "iub":
         raise InputError(f"image {image_id!r}: expected a map of integers, but got {array.dtype}.")
     return array
+
+
+def _of_nothing(segments_info: Any, image_id: str, void: int, size_hw: tuple[int, int] | None) -> Labels:
+    """Labels of an image in which transformers found nothing, where ``segmentation`` is None."""
+    listed = listed_segments([] if segments_info is None else segments_info, f"image {image_id!r}")
+    if listed or size_hw is None:
+        wrong = f"`segments_info` lists {len(listed)} segments" if listed else "the size of the image is not known"
+        raise InputError(
+            f"image {image_id!r}: `segmentation` is None, which says that nothing was found, but {wrong}; "
+            f"{'give the map' if listed else 'pass `size_hw`'}."
+        )
+    return Labels(image_id, np.full(size_hw, void), np.zeros(size_hw, np.uint8), listed=True)
 
 
 def _from_mapping(row: Mapping[str, Any], image_id: str, class_of: Mapping[int, int] | None, void: int) -> Labels:
@@ -221,14 +253,15 @@ def labels_from_segments(
     return Labels(image_id, painted(class_of_segment), instance, crowd, scores, listed=True)
 
 
-def _require_same_ids(present: Sequence[int], segments: Collection[int], image_id: str) -> None:
+def _require_same_ids(present: Sequence[int], segments: Mapping[int, Segment], image_id: str) -> None:
     unlisted = [k for k in present if k not in segments and k not in _UNLISTED_VOID]
     if unlisted:
         raise InputError(
             f"image {image_id!r}: segment id {unlisted[0]} is in the map but not in `segments_info` "
             f"({len(unlisted)} such ids); list it, or paint void as 0."
         )
-    if absent := sorted(set(segments) - set(present)):
+    hidden = {k for k, segment in segments.items() if segment.may_be_hidden}
+    if absent := sorted(set(segments) - set(present) - hidden):
         raise InputError(
             f"image {image_id!r}: segment id {absent[0]} is in `segments_info` but not in the map ({len(absent)} such "
             "ids); remove its entry, or use the map it was listed for."

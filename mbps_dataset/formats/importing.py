@@ -29,6 +29,7 @@ from scipy import ndimage
 from mbps_dataset.arrays import SemanticMap
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats import maskformer
+from mbps_dataset.formats.class_tables import require_classes
 from mbps_dataset.formats.description import Description
 from mbps_dataset.formats.image_segmentation import Labels
 from mbps_dataset.formats.layouts import FORMATS, label_digest
@@ -91,6 +92,8 @@ def _rows(
         labelled = labelled_image(labels, description)
         if description.format == "maskformer":
             class_map = maskformer.class_map(exported.root, split, image_id)
+            require_classes(class_map, len(description.class_names), f"{exported.root}: the class map of {image_id!r}",
+                            void=description.void)  # fmt: skip
             labelled = replace(labelled, semantic=class_map)
         yield encode(labelled, len(description.class_names), description.palette(), with_image=False)
         bar.update()

@@ -58,7 +58,8 @@ def readers(folder: Path, description: Description, split: str, class_of: Mappin
             void: int) -> dict[str, Callable[[], Labels]]:  # fmt: skip
     """Image id → reader of a split: the segments, as `coco_panoptic` reads them."""
     pictures = folder / f"panoptic_{split_folder(split)}"
-    return coco_panoptic.coco_readers(folder / location(description, split), pictures, class_of, void)
+    classes = len(description.class_names)
+    return coco_panoptic.coco_readers(folder / location(description, split), pictures, classes, class_of, void)
 
 
 def class_map(folder: Path, split: str, image_id: str) -> NDArray[np.integer]:

@@ -7,23 +7,26 @@ word.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from mbps_dataset.errors import InputError
+from mbps_dataset.formatted_rows import segment_entries
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One entry of ``segments_info``; `category_id` as the form numbers them, `score` None where it gives none."""
+    """One entry of ``segments_info``; `category_id` as the form numbers them, `score` None where it gives none.
+
+    `may_be_hidden`: transformers wrote it, where a later instance may be painted over all of an earlier one.
+    """
 
     id: int
     category_id: int
     is_crowd: bool = False
     score: float | None = None
+    may_be_hidden: bool = field(default=False, compare=False)
 
 
 def listed_segments(segments: Any, where: str) -> dict[int, Segment]:
@@ -33,7 +36,7 @@ def listed_segments(segments: Any, where: str) -> dict[int, Segment]:
     that are no numbers, and an id that is listed twice.
     """
     found: dict[int, Segment] = {}
-    for entry in _entries(segments, where):
+    for entry in segment_entries(segments, where):
         segment = _segment(entry, where)
         before = found.setdefault(segment.id, segment)
         if before is not segment and not (entry.get("was_fused") and before.category_id == segment.category_id):
@@ -41,23 +44,6 @@ def listed_segments(segments: Any, where: str) -> dict[int, Segment]:
             raise InputError(f"{where}: segment id {segment.id} is listed twice in `segments_info`, {classes}; give "
                              "every segment an id of its own.")  # fmt: skip
     return found
-
-
-def _entries(segments: Any, where: str) -> list[Mapping[str, Any]]:
-    if isinstance(segments, Mapping):
-        columns = {key: list(values) for key, values in segments.items() if isinstance(values, Iterable)}
-        lengths = {len(values) for values in columns.values()}
-        if len(columns) < len(segments) or len(lengths) > 1:
-            raise InputError(
-                f"{where}: `segments_info` is a dict whose values are no lists of one length; give a list."
-            )
-        return [dict(zip(columns, row)) for row in zip(*columns.values())]
-    if not isinstance(segments, (Sequence, np.ndarray)) or isinstance(segments, (str, bytes)):
-        raise InputError(f"{where}: `segments_info` must be a list of segments, but is {_shown(segments)}.")
-    for entry in segments:
-        if not isinstance(entry, Mapping):
-            raise InputError(f"{where}: `segments_info` must hold dicts, but holds {_shown(entry)}.")
-    return list(segments)
 
 
 def _segment(entry: Mapping[str, Any], where: str) -> Segment:
@@ -77,7 +63,7 @@ def _segment(entry: Mapping[str, Any], where: str) -> Segment:
             score = math.nan
         if not math.isfinite(score):
             raise InputError(f"{where}: the score of segment {number} is {_shown(entry['score'])}, not a number.")
-    return Segment(number, category, bool(entry.get("iscrowd")), score)
+    return Segment(number, category, bool(entry.get("iscrowd")), score, "was_fused" in entry)
 
 
 def as_integer(value: Any, what: str) -> int:

@@ -109,6 +109,9 @@ class Score:
 
 def fitted(predicted: Labels, true: Labels, image_id: str) -> Labels:
     """A prediction in the size of the truth. Raises `InputError` naming the image if it has another shape."""
+    if predicted.instance is not None and np.shape(predicted.instance) != np.shape(predicted.semantic):
+        raise InputError(f"image {image_id!r}: its prediction has maps of {np.shape(predicted.semantic)} and "
+                         f"{np.shape(predicted.instance)} pixels; give both in one size.")  # fmt: skip
     (height, width), (true_height, true_width) = np.shape(predicted.semantic), np.shape(true.semantic)
     if (height, width) == (true_height, true_width):
         return predicted

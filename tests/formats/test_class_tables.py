@@ -7,7 +7,13 @@ import pytest
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
-from mbps_dataset.formats.class_tables import class_ids_by_name, class_names, named_classes, require_classes
+from mbps_dataset.formats.class_tables import (
+    class_ids_by_name,
+    class_names,
+    mapped_ids,
+    named_classes,
+    require_classes,
+)
 
 
 def test_tables() -> None:
@@ -49,3 +55,12 @@ def test_other_ids_are_an_error(dtype: type) -> None:
     if np.dtype(dtype).kind == "i":
         with pytest.raises(InputError, match="-1 is no id of the 7 classes"):
             require_classes(np.array([[-1]], dtype), 7, "a.png")
+
+
+def test_ids_are_mapped_one_by_one() -> None:
+    assert mapped_ids(np.array([[7, 0], [8, 7]], np.uint8), {7: 0, 8: 300, 0: 65_535}, "x").tolist() == [
+        [0, 65_535],
+        [300, 0],
+    ]
+    with pytest.raises(InputError, match="x: holds 9, of which mbps_export.json knows no class"):
+        mapped_ids(np.array([[7, 9]]), {7: 0}, "x")

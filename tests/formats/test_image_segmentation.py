@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -140,6 +141,44 @@ def test_maps_of_transformers_in_their_edge_forms() -> None:
     assert found.scores == {1: 0.9, 2: 0.8}
 
 
+def test_nothing_found_without_a_map_is_all_void() -> None:
+    for segments in ([], None):
+        found = as_labels({"segmentation": None, "segments_info": segments}, "a", size_hw=(2, 3))
+        assert found.semantic.tolist() == [[255] * 3] * 2 and not found.instance.any()
+    metric = PanopticQuality((13,), (0,))
+    metric.update(**found.as_prediction(), true_semantic=np.zeros((2, 3), int), true_instance=None)
+    assert metric.compute().per_class[0]["fn"] == 1 and metric.compute().predicted_void_share == 1.0
+
+
+def test_an_instance_of_transformers_that_another_covers_is_no_segment() -> None:
+    entry = {"label_id": 13, "was_fused": False, "score": 0.9}
+    found = as_labels({"segmentation": np.full((2, 2), 1.0), "segments_info": [{"id": k} | entry for k in (0, 1)]})
+    assert found.semantic.tolist() == [[13, 13]] * 2 and found.instance.tolist() == [[2, 2]] * 2
+
+
+def test_what_the_processors_give_where_nothing_or_instances_are_found() -> None:
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    output = SimpleNamespace(
+        class_queries_logits=torch.zeros(1, 3, 20), masks_queries_logits=torch.full((1, 3, 8, 8), -5.0)
+    )
+    output.class_queries_logits[..., -1] = 50.0
+    for name in ("Mask2Former", "MaskFormer", "OneFormer"):
+        processor = getattr(transformers, f"{name}ImageProcessorPil")(
+            **({"repo_path": None} if name == "OneFormer" else {})
+        )
+        for process in (processor.post_process_panoptic_segmentation, processor.post_process_instance_segmentation):
+            found = as_labels(process(output, target_sizes=[(8, 8)])[0], "a")
+            assert found.semantic.tolist() == [[255] * 8] * 8 and not found.instance.any()
+    output.class_queries_logits[0, 0, 3] = output.class_queries_logits[0, 1, 5] = 99.0
+    output.masks_queries_logits[0, 0, :4] = output.masks_queries_logits[0, 1, 6:] = 5.0
+    result = transformers.Mask2FormerImageProcessorPil().post_process_instance_segmentation(
+        output, target_sizes=[(8, 8)]
+    )[0]
+    found = as_labels(result, "a")
+    assert sorted(np.unique(found.semantic)) == [3, 5, 255] and sorted(np.unique(found.instance)) == [0, 1, 2]
+    assert set(found.semantic[6:].ravel()) == {5} and set(found.semantic[:4].ravel()) == {3}
+
+
 def test_segments_as_a_dict_of_lists() -> None:
     columns = {"id": [1, 2, 3], "category_id": [0, 13, 13]}
     assert as_labels({"panoptic": IDS, "segments_info": columns}).semantic.tolist() == SEMANTIC
@@ -158,7 +197,19 @@ def test_only_listed_segments_of_stuff_are_segments() -> None:
         (np.array([["x"]]), "image 'a': expected a map of integers, but got"),
         (
             {"segmentation": None, "segments_info": []},
-            r"image 'a': found the keys \['segmentation', 'segments_info'\]",
+            "image 'a': `segmentation` is None, .* but the size of the image is not known; pass `size_hw`",
+        ),
+        (
+            {"segmentation": None, "segments_info": SEGMENTS},
+            "image 'a': `segmentation` is None, .* but `segments_info` lists 3 segments; give the map",
+        ),
+        (
+            {"segmentation": [[3, 4], [1, 2, 3]], "segments_info": []},
+            r"image 'a': expected a map \[H, W\], but got lists of unequal length",
+        ),
+        (
+            {"segmentation": np.ones((2, 5, 7)), "segments_info": []},
+            r"image 'a': expected a map \[H, W\], but got shape \(2, 5, 7\)",
         ),
         (
             {"segmentation": IDS, "segments_info": [*SEGMENTS, {"id": 9, "label_id": 1}]},

@@ -96,3 +96,40 @@ def test_only_exports_can_be_imported(tmp_path, capsys):
     (tmp_path / "out" / MARKER).write_text(json.dumps(document))
     with pytest.raises(InputError, match="does not say what it was made from"):
         import_labels(find_export(tmp_path / "out"), tmp_path / "back")
+
+
+@pytest.mark.parametrize(
+    ("format_name", "pattern", "value", "sentence"),
+    [
+        ("cityscapes", "*_labelIds.png", 9, r"_labelIds\.png: holds 9, of which mbps_export\.json knows no class"),
+        ("cups", "*_semantic.png", 19, r"_semantic\.png: holds 19, of which mbps_export\.json knows no class"),
+        ("maskformer", "panoptic_semseg_*/*.png", 19, "the class map of .*: 19 is no id of the 19 classes"),
+    ],
+)
+def test_corrections_of_no_class_do_not_become_void(tmp_path, format_name, pattern, value, sentence):
+    export(random_label_set(tmp_path / "set"), tmp_path / "out", format_name, splits=["validation"],
+           **({"size": (40, 64)} if format_name == "cups" else {}))  # fmt: skip
+    [path] = (tmp_path / "out").rglob(pattern)
+    changed = np.array(Image.open(path))
+    changed[3, 5] = value
+    Image.fromarray(changed).save(path)
+    with pytest.raises(InputError, match=sentence):
+        import_labels(find_export(tmp_path / "out"), tmp_path / "back")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"category_id": 19}, r"panoptic_val\.json: image 'frankfurt_.*': segment \d+ has the category 19 of 19"),
+        ({"id": 1}, "segment id 1 is listed twice"),
+        ({"id": 999}, "is in the map but not in `segments_info`"),
+    ],
+)
+def test_corrections_that_contradict_the_map_are_refused(tmp_path, change, sentence):
+    export(random_label_set(tmp_path / "set"), tmp_path / "out", "coco-panoptic", splits=["validation"])
+    path = tmp_path / "out/panoptic_val.json"
+    document = json.loads(path.read_text())
+    document["annotations"][0]["segments_info"][-1] |= change
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=sentence):
+        import_labels(find_export(tmp_path / "out"), tmp_path / "back")
