@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import types
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -20,6 +19,7 @@ from typing import Any
 from mbps_dataset.cli import parser as command_line
 from mbps_dataset.named_recipes import RECIPES
 from mbps_dataset.recipe import Recipe, stage_names
+from mbps_dataset.settings import allowed_values, as_typed
 from mbps_dataset.training.cause import CauseTrainingSettings
 from mbps_dataset.training.spidepth import SPIdepthTrainingSettings
 
@@ -104,47 +104,15 @@ def _settings_table(prefix: str, settings: Any) -> list[str]:
     rows = []
     for declared in fields(settings):
         row = (f"`{prefix}{declared.name}`", declared.metadata["help"], _value(getattr(settings, declared.name)),
-               _allowed(declared.metadata, hints[declared.name]), declared.metadata.get("source") or "")  # fmt: skip
+               allowed_values(declared.metadata, hints[declared.name], "`"), declared.metadata.get("source") or "")  # fmt: skip
         rows.append(row)
     head = ("setting", "meaning", "default", "allowed", "default from")
     width = len(head) if any(row[-1] for row in rows) else len(head) - 1
     return _table(head[:width], [row[:width] for row in rows])
 
 
-def _allowed(metadata: typing.Mapping[str, Any], hint: Any) -> str:
-    """Choices, or type, unit and range."""
-    if metadata.get("choices"):
-        return ", ".join(f"`{choice}`" for choice in metadata["choices"])
-    low, high, unit = (metadata.get(key) for key in ("min", "max", "unit"))
-    kind = _type_words(hint)
-    if metadata.get("locates"):
-        kind = kind.replace("text", "path or Hub id")
-    if unit:
-        kind += f", {unit}"
-    if low is None and high is None:
-        return kind
-    return f"{kind}, at least {low}" if high is None else f"{kind}, {low} to {high}"
-
-
-def _type_words(hint: Any) -> str:
-    """A type as a reader calls it."""
-    arguments = typing.get_args(hint)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(_type_words(argument) for argument in arguments)
-    if typing.get_origin(hint) is tuple:
-        return f"list: {_type_words(arguments[0])}"
-    words = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "none"}
-    return words[hint]
-
-
 def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if value is None or value == ():
-        return "none"
-    if isinstance(value, (tuple, list)):
-        return f"`{','.join(map(str, value))}`"
-    return f"`{value}`"
+    return "none" if value is None or value == () else f"`{as_typed(value)}`"
 
 
 def command_line_page() -> str:

@@ -9,10 +9,11 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mbps_dataset._version import __version__
 from mbps_dataset.commands import COMMANDS
+from mbps_dataset.commands.calling import as_called
 from mbps_dataset.errors import (
     CalibrationError,
     InputError,
@@ -27,23 +28,25 @@ from mbps_dataset.errors import (
 USER_ERRORS = (InputError, RecipeError, WeightsError, CalibrationError, StoreError, PublishError, WorkerError)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The argument parser with every subcommand."""
+def parser(words: Callable[[str], str] = str) -> argparse.ArgumentParser:
+    """The argument parser with every subcommand; `words` writes its examples as they work where the person is."""
     top = argparse.ArgumentParser(
         prog="mbps",
         description="Panoptic pseudo-labels from street images without human labels.",
-        epilog="`mbps COMMAND --help` ends with an example. Start with: mbps build --recipe demo --output build/demo",
+        epilog=words(
+            "`mbps COMMAND --help` ends with an example. Start with:\n  mbps build --recipe demo --output build/demo"
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"mbps-dataset {__version__}")
-    top.add_argument("-q", "--quiet", action="store_true", help="no progress bars")
+    top.add_argument("-q", "--quiet", action="store_true", help="no progress")
     subparsers = top.add_subparsers(dest="command", metavar="COMMAND")
     for name, command in COMMANDS.items():
         sub = subparsers.add_parser(
             name,
             help=command.HELP,
             description=command.HELP[0].upper() + command.HELP[1:] + ".",
-            epilog=f"example:\n  {command.EXAMPLE}",
+            epilog=words(f"example:\n  {command.EXAMPLE}"),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(sub)
@@ -53,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    top = parser()
+    top = parser(as_called)
     given = top.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for noisy in ("httpx", "huggingface_hub", "transformers", "datasets"):
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except USER_ERRORS as error:
-        print(f"mbps {given.command}: {error}", file=sys.stderr)
+        print(f"mbps {given.command}: {as_called(str(error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

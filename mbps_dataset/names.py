@@ -7,7 +7,9 @@ macOS and Windows and a configuration on the Hub (ours; stricter than any of the
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 
 LONGEST_NAME = 64
@@ -49,3 +51,13 @@ def shown(value: object, limit: int = 60) -> str:
         return f"a {type(value).__name__} of {len(value)} values"
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question that names what is nearest to a mistyped name, with a space before it; "" if nothing is near.
+
+    >>> did_you_mean("mbsp", ["demo", "mbps"]), did_you_mean("xyz", ["demo", "mbps"])
+    (" Did you mean 'mbps'?", '')
+    """
+    near = difflib.get_close_matches(name[:200], list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

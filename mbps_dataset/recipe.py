@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import RecipeError
-from mbps_dataset.names import fault_of_name, shown
+from mbps_dataset.names import did_you_mean, fault_of_name, shown
 from mbps_dataset.settings import check_text, parse_setting
 from mbps_dataset.stage_settings import (
     CalibrationSettings,
@@ -139,13 +139,24 @@ class Recipe:
             stage, _, name = key.strip().partition(".")
             if not separator or stage not in stage_names():
                 raise RecipeError(
-                    f"Unknown setting {key!r}; write STAGE.SETTING=VALUE with a stage of {', '.join(stage_names())}."
+                    f"Unknown setting {shown(key)}; write STAGE.SETTING=VALUE with a stage of {', '.join(stage_names())}."
+                    + self._nearest(key.strip())
                 )
             hints = typing.get_type_hints(type(getattr(self, stage)))
             if name not in hints:
-                raise RecipeError(f"Unknown setting {key.strip()!r}; {stage} has {', '.join(hints)}.")
+                raise RecipeError(
+                    f"Unknown setting {shown(key.strip())}; {stage} has {', '.join(hints)}."
+                    + self._nearest(key.strip())
+                )
             changes.setdefault(stage, {})[name] = parse_setting(text.strip(), hints[name], key.strip())
         return replace(self, **{stage: replace(getattr(self, stage), **values) for stage, values in changes.items()})
+
+    def _nearest(self, key: str) -> str:
+        """The setting that may have been meant, as a question: of any stage if that was left out or mistaken."""
+        every = [f"{stage}.{name}" for stage, values in self.settings().items() for name in values]
+        stage, _, name = key.rpartition(".")
+        same_name = [each for each in every if each.split(".")[1] == name and not stage]
+        return did_you_mean(key, every) if not same_name else f" Did you mean {' or '.join(map(repr, same_name))}?"
 
     def to_json(self) -> dict[str, Any]:
         """The whole recipe, JSON-ready; `from_json` reads it back."""

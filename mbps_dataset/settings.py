@@ -135,3 +135,42 @@ def parse_setting(text: str, hint: Any, key: str) -> Any:
         return text if typing.get_origin(target) is typing.Literal else target(text)
     except (ValueError, KeyError):
         raise RecipeError(f"{key} must be of type {_type_name(target)}, but {text!r} was given.") from None
+
+
+def as_typed(value: Any) -> str:
+    """A value as it is written on the command line; `parse_setting` reads it back.
+
+    >>> as_typed((0.75, 1.0)), as_typed(True), as_typed(None), as_typed(())
+    ('0.75,1.0', 'true', 'none', 'none')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or value == ():
+        return "none"
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def allowed_values(metadata: typing.Mapping[str, Any], hint: Any, quote: str = "") -> str:
+    """What a setting may be, in words: its choices between `quote`s, or type, unit and range."""
+    if metadata.get("choices"):
+        return ", ".join(f"{quote}{choice}{quote}" for choice in metadata["choices"])
+    low, high, unit = (metadata.get(key) for key in ("min", "max", "unit"))
+    kind = _type_words(hint)
+    if metadata.get("locates"):
+        kind = kind.replace("text", "path or Hub id")
+    if unit:
+        kind += f", {unit}"
+    if low is None and high is None:
+        return kind
+    return f"{kind}, at least {low}" if high is None else f"{kind}, {low} to {high}"
+
+
+def _type_words(hint: Any) -> str:
+    """A type as a reader calls it."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_type_words(argument) for argument in arguments)
+    if typing.get_origin(hint) is tuple:
+        return f"list: {_type_words(arguments[0])}"
+    words = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "none"}
+    return words[hint]

@@ -97,3 +97,24 @@ def test_a_reader_that_leaves_early_is_no_error():
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
     assert done.returncode == 0 and done.stderr == ""
+
+
+def test_hints_and_examples_name_the_program_as_it_was_called(tmp_path, monkeypatch, capsys):
+    script = tmp_path / "env/mbps"
+    script.parent.mkdir()
+    script.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["env/mbps"])
+    monkeypatch.setenv("PATH", "")
+    assert main(["preview", "/nope"]) == 1
+    assert "env/mbps build" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["preview", "--help"])
+    assert "\n  env/mbps preview build/demo --images 8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_redirected_output_tells_how_far_a_job_is_unless_quiet(built, quiet, capsys):
+    assert main([*(["--quiet"] if quiet else []), "eval", str(built.root), "--split", "validation"]) == 0
+    told = capsys.readouterr().err
+    assert ("scoring: 2 of 2" in told) != quiet and "\r" not in told

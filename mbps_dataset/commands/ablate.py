@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             convention=arguments.convention,
             device=arguments.device or default_device(),
             workers=arguments.workers,
-            progress=not arguments.quiet and sys.stderr.isatty(),
+            progress=not arguments.quiet,
         )
     except ImpossibleRowError as error:
         print(f"mbps ablate: {error} This is a mistake of the evaluation; please report it.", file=sys.stderr)

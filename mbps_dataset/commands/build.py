@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbps_dataset.commands.calling import program
 from mbps_dataset.named_recipes import RECIPES, get_recipe
 from mbps_dataset.recipe import Recipe
+from mbps_dataset.settings import as_typed
 
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ def work(label_set: Labelling, output: Path, arguments: argparse.Namespace, *, o
             "output.with_images=false leaves them out.",
             file=sys.stderr,
         )
-    progress = not arguments.quiet and sys.stderr.isatty()
+    progress = not arguments.quiet
     if arguments.executor is None:
         result = build(
             label_set, output, workers=arguments.workers, overwrite=overwrite, progress=progress, shard=arguments.shard
@@ -139,7 +141,7 @@ def work(label_set: Labelling, output: Path, arguments: argparse.Namespace, *, o
         progress=progress,
     )
     if done is None:
-        print(f"Jobs are submitted; `mbps info {output}` says how far they are.")
+        print(f"Jobs are submitted; `{program()} info {output}` says how far they are.")
         return 0
     return report(done, label_set.recipe.name)
 
@@ -149,7 +151,7 @@ def report(result: BuildResult, recipe: str) -> int:
     output = result.root
     if not result.finished:
         print(f"{result.rows} images of this shard labelled with recipe {recipe}: {output}")
-        print(f"Other shards are missing; `mbps info {output}` lists what is left.")
+        print(f"Other shards are missing; `{program()} info {output}` lists what is left.")
     else:
         print(f"{result.rows} images labelled with recipe {recipe}: {output}")
     for failure in result.failures:
@@ -162,19 +164,19 @@ def report(result: BuildResult, recipe: str) -> int:
             file=sys.stderr,
         )
     if result.finished:
-        print(f'Load it:  datasets.load_dataset("{output}")\nLook at it:  mbps preview {output}')
+        print(f'Load it:  datasets.load_dataset("{output}")\nLook at it:  {program()} preview {output}')
     return 3 if result.failures else 0
 
 
 def print_recipe(recipe: Recipe) -> None:
-    """The resolved recipe, one setting a line; values that differ from the named recipe are marked."""
+    """The resolved recipe, one setting a line as ``--set`` takes it; what differs from the named recipe is marked."""
     plain = RECIPES.get(recipe.name, recipe).settings()
     print(f"recipe {recipe.name}: {recipe.summary}")
     for stage, values in recipe.settings().items():
         print(f"  {stage}")
         for name, value in values.items():
             changed = "   (changed)" if value != plain[stage][name] else ""
-            print(f"    {name} = {value}{changed}")
+            print(f"    {name} = {as_typed(value)}{changed}")
 
 
 def _duration(label_set: Labelling, images: int) -> str:

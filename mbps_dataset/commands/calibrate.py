@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from mbps_dataset.commands.build import add_label_set_arguments, open_label_set, positive
+from mbps_dataset.commands.calling import program
 
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
     claim(output, label_set, None, overwrite=False)
     calibration = label_set.calibration(
         worker_count=arguments.workers or default_workers(label_set.device),
-        progress=not arguments.quiet and sys.stderr.isatty(),
+        progress=not arguments.quiet,
         isolate=False,
     )
     print("\n".join(describe(calibration)))
-    print(f"Calibrated: {output}\nLabel it:   the same arguments to `mbps build`")
+    print(f"Calibrated: {output}\nLabel it:   the same arguments to `{program()} build`")
     return 0
 
 

@@ -36,4 +36,6 @@ def _shortest(path: Path) -> str:
 def as_called(text: str) -> str:
     """`text` in which `mbps …` at the start of a line or of a quotation is written as it works here."""
     here = program()
-    return text if here == "mbps" else re.sub(r"(?m)(^\s*|`)mbps (?=[a-z])", lambda found: f"{found[1]}{here} ", text)
+    return (
+        text if here == "mbps" else re.sub(r"(?m)(^\s*|`)mbps (?=[a-zA-Z])", lambda found: f"{found[1]}{here} ", text)
+    )

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from mbps_dataset.commands.calling import program
+
 
 HELP = "turn published checkpoints into safetensors folders"
 EXAMPLE = (
@@ -53,14 +55,14 @@ def _convert_cause(arguments: argparse.Namespace) -> str:
         output=arguments.output,
     )
     print(f"label leak: {done.leak}")
-    return f"mbps build --recipe mbps --set semantics.weights={arguments.output} …"
+    return f"{program()} build --recipe mbps --set semantics.weights={arguments.output} …"
 
 
 def _convert_spidepth(arguments: argparse.Namespace) -> str:
     from mbps_dataset.models.spidepth.convert import convert_spidepth
 
     convert_spidepth(encoder=arguments.encoder, decoder=arguments.decoder, output=arguments.output)
-    return f"mbps build --recipe mbps --set depth.weights={arguments.output} …"
+    return f"{program()} build --recipe mbps --set depth.weights={arguments.output} …"
 
 
 def _convert_smurf(arguments: argparse.Namespace) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+from mbps_dataset.commands.calling import program
 
 
 HELP = "write a label set as coco-panoptic, cityscapes, cups or maskformer files, and back; labels only"
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.formats.opening import open_label_set
     from mbps_dataset.formats.writing import export
 
-    progress = not arguments.quiet and sys.stderr.isatty()
+    progress = not arguments.quiet
     if arguments.format == "parquet":
         return _import(arguments, progress)
     built = open_label_set(arguments.label_set, recipe=arguments.recipe, revision=arguments.revision)
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"held      {module.HELD}\nnot held  {module.NOT_HELD}")
     for note in result.notes:
         print(f"note      {note}")
-    print(f"Read it back:  mbps eval {result.target} --truth TRUTH")
+    print(f"Read it back:  {program()} eval {result.target} --truth TRUTH")
     return 0
 
 

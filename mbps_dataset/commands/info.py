@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
+import typing
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbps_dataset._version import __version__
-from mbps_dataset.commands.build import print_recipe
+from mbps_dataset.commands.calling import program
 from mbps_dataset.errors import InputError
 from mbps_dataset.named_recipes import RECIPES, get_recipe
+from mbps_dataset.recipe import Recipe, stage_names
+from mbps_dataset.settings import allowed_values, as_typed
 
 
 if TYPE_CHECKING:
@@ -20,10 +25,13 @@ HELP = "show recipes, how far a build is, a label set's provenance and failures,
 EXAMPLE = "mbps info build/demo"
 
 
+_INDENT = " " * 6
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("label_set", nargs="?", type=Path, metavar="LABELSET", help="folder written by `mbps build`")
-    parser.add_argument("--recipe", help="show this recipe's settings")
+    parser.add_argument("--recipe", help="show every setting of this recipe, what it means and may be")
     parser.add_argument("--weights", metavar="FOLDER", help="CAUSE weights: whether labels reached the head")
     parser.add_argument(
         "--json", action="store_true", help="with --recipe: as JSON that --recipe of `mbps build` reads"
@@ -34,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what was asked for."""
     if arguments.recipe:
         recipe = get_recipe(arguments.recipe)
-        print(json.dumps(recipe.to_json(), indent=2)) if arguments.json else print_recipe(recipe)
+        print(json.dumps(recipe.to_json(), indent=2)) if arguments.json else _print_settings(recipe)
     elif arguments.weights:
         from mbps_dataset.models.cause import CauseSegmenter
         from mbps_dataset.models.cause.label_leak import label_leak_report
@@ -46,6 +54,24 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print_installation()
     return 0
+
+
+def _print_settings(recipe: Recipe) -> None:
+    """Every setting as ``--set`` takes it, with what it means and may be; what differs from the defaults is marked."""
+    plain = Recipe("defaults")
+    print(
+        f"recipe {recipe.name}: {recipe.summary}\n\nChange one with --set STAGE.SETTING=VALUE; * is not the default."
+    )
+    for stage in stage_names():
+        settings, defaults = getattr(recipe, stage), getattr(plain, stage)
+        hints = typing.get_type_hints(type(settings))
+        print(f"\n{stage}: {' '.join((type(settings).__doc__ or '').split())}")
+        for declared in fields(settings):
+            value = getattr(settings, declared.name)
+            mark = " " if value == getattr(defaults, declared.name) else "*"
+            print(f"{mark} {stage}.{declared.name} = {as_typed(value)}")
+            about = f"{declared.metadata['help']} [{allowed_values(declared.metadata, hints[declared.name])}]"
+            print(textwrap.fill(about, 110, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False))
 
 
 def _print_label_set(root: Path) -> None:
@@ -93,7 +119,7 @@ def _print_unfinished(root: Path, status: BuildStatus) -> None:
     print(f"failures    {len(status.failures)}")
     for failure in status.failures:
         print(f"  {failure.reason}")
-    print(f"time left   {duration(status.seconds_left)}\ncontinue    mbps resume {root}")
+    print(f"time left   {duration(status.seconds_left)}\ncontinue    {program()} resume {root}")
 
 
 def duration(seconds: float | None) -> str:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mbps_dataset.commands.calling import program
 
 
 if TYPE_CHECKING:
@@ -24,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tag", required=True, help="name of the release, e.g. v1.0.0; must not exist yet")
     parser.add_argument("--with-images", action="store_true",
                         help="send the images too, where their licence allows it (default: labels only)")  # fmt: skip
-    parser.add_argument("--private", action="store_true", help="if the repository is made, make it private")
+    seen = parser.add_mutually_exclusive_group()
+    seen.add_argument(
+        "--public", action="store_true", help="if the repository is made, make it public (default: private)"
+    )
+    seen.add_argument("--private", action="store_true", help="refuse a repository that exists and is public")
     parser.add_argument("--revision", default="main", metavar="BRANCH", help="branch to push to (default: main)")
     parser.add_argument("--default", action="store_true", dest="make_default",
                         help="make this recipe the one loaded without a name (default: the first one pushed)")  # fmt: skip
@@ -39,28 +49,34 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.hub.release import prepare
     from mbps_dataset.labelset.folder import LabelSetFolder
     from mbps_dataset.scoring.quality_table import QUALITY_FILE
+    from mbps_dataset.store import scratch_folder
 
     if arguments.quiet or not sys.stderr.isatty():
         disable_progress_bars()
     built = LabelSetFolder(arguments.label_set)
+    built.document  # noqa: B018 - a damaged set is reported before the Hub is asked
     repository = DatasetRepository(arguments.repository, arguments.revision)
     state = _look(repository, dry_run=arguments.dry_run)
-    check_target(repository, state, arguments.tag, private=arguments.private)
-    with tempfile.TemporaryDirectory(prefix=".release-", dir=_scratch_parent(built.root)) as scratch:
-        release = prepare(built, arguments.tag, Path(scratch), with_images=arguments.with_images)
+    check_target(repository, state, arguments.tag, private=arguments.private, public=arguments.public)
+    with _ending_tidily(), scratch_folder(_scratch_parent(built.root), "release") as scratch:
+        release = prepare(built, arguments.tag, scratch, with_images=arguments.with_images)
         if release.quality is None:
-            print(f"The card will state no quality; to change that, first run: mbps eval {built.root} --json "
+            print(f"The card will state no quality; to change that, first run: {program()} eval {built.root} --json "
                   f"{built.root / QUALITY_FILE}", file=sys.stderr)  # fmt: skip
         if arguments.dry_run:
             plan = plan_commit(release, repository.repo_id, state, make_default=arguments.make_default)
             print_plan(repository, state, plan, arguments)
             return 0
-        repository.create(state, private=arguments.private)
+        repository.create(state, private=not arguments.public)
         commit, plan = repository.commit(release, make_default=arguments.make_default)
         repository.tag(arguments.tag, commit, plan.tag_message)
     images = "with images" if release.with_images else "labels only"
     print(f"Released {release.recipe} as {arguments.tag} of {repository.repo_id}: {len(plan.additions)} files, "
           f"{readable_size(plan.size)}, {images}, commit {commit[:7]}.")  # fmt: skip
+    if not state.exists and not arguments.public:
+        print(
+            "The new repository is private: its owners alone can load it, until its settings on the Hub say otherwise."
+        )
     print(f'Load it:  load_dataset("{repository.repo_id}", "{release.recipe}", revision="{arguments.tag}")')
     return 0
 
@@ -79,16 +95,34 @@ def _look(repository: DatasetRepository, *, dry_run: bool) -> RepositoryState:
         return RepositoryState()
 
 
-def _scratch_parent(root: Path) -> Path | None:
+def _scratch_parent(root: Path) -> Path:
     """Where copies without images are made: beside the label set, which has room, or in the system's place."""
-    return root if os.access(root, os.W_OK) else None
+    return root if os.access(root, os.W_OK) else Path(tempfile.gettempdir())
+
+
+@contextmanager
+def _ending_tidily() -> Iterator[None]:
+    """Let a termination unwind as Ctrl-C does, so that copies are removed; nothing helps against a kill (-9)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def print_plan(
     repository: DatasetRepository, state: RepositoryState, plan: Plan, arguments: argparse.Namespace
 ) -> None:
     """The files of a push with their sizes, and where they would go."""
-    kind = "" if state.exists else f" (new, {'private' if arguments.private else 'public'})"
+    kind = "" if state.exists else f" (new, {'public' if arguments.public else 'private'})"
     print(f"{repository.repo_id}{kind}, branch {repository.branch}, tag {arguments.tag}")
     for file in plan.additions:
         print(f"  send    {readable_size(file.size):>9}  {file.path}")

@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mbps_dataset.commands.calling import program
+
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     _state_supervision(arguments.output, seen)
     (arguments.output / "training.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     setting = "semantics.weights" if arguments.network == "cause" else "depth.weights"
-    print(f"written: {arguments.output}\nuse it:  mbps build --recipe demo --set {setting}={arguments.output}")
+    print(f"written: {arguments.output}\nuse it:  {program()} build --recipe demo --set {setting}={arguments.output}")
     return 0
 
 

@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from mbps_dataset._version import __version__
 from mbps_dataset.errors import InputError, StoreError
@@ -24,6 +23,7 @@ from mbps_dataset.labelling.road import STAGE_VERSIONS, before_calibration, stag
 from mbps_dataset.labelling.stage import Run, Stage
 from mbps_dataset.labelling.stage_row import ROW, row_of
 from mbps_dataset.labelling.workers import FATAL, Job, WorkerPool, default_workers, fill_store, why
+from mbps_dataset.progress import followed
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import FORMAT_VERSION
 from mbps_dataset.sources import Frame, Source
@@ -235,6 +235,6 @@ class Labelling:
 
 def _bars(progress: bool) -> whole_set.Progress:
     def bar(frames: Iterable[Frame], title: str) -> Iterable[Frame]:
-        return tqdm(frames, desc=f"{title:>16}", unit="img", disable=not progress)
+        return followed(frames, title, show=progress)
 
     return bar

@@ -29,12 +29,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, Any
 
-from tqdm import tqdm
-
 from mbps_dataset.errors import CalibrationError, InputError, RecipeError, StoreError, WeightsError, WorkerError
 from mbps_dataset.labelling.calibration import Calibration
 from mbps_dataset.labelling.road import stage_named
 from mbps_dataset.labelling.stage import Run, Stage
+from mbps_dataset.progress import ProgressBar
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame, Source, open_source
 from mbps_dataset.store import Failure, Store
@@ -176,10 +175,9 @@ def fill_store(
     work = [dict(list(missing.items())[k::count]) for k in range(count)]
     left = {stage: sum(stage.name in names for names in missing.values()) for stage in job.stages}
     bars = {
-        stage.name: tqdm(total=len(indices), initial=len(indices) - todo, unit="img", disable=not progress, leave=True,
-                         desc=f"{stage.title:>16} ({job.split})")
+        stage.name: ProgressBar(f"{stage.title} ({job.split})", len(indices), done=len(indices) - todo, show=progress)
         for stage, todo in left.items()
-    }  # fmt: skip
+    }
     try:
         if count == 1 and not isolate:
             events = _events(job, missing)
@@ -202,12 +200,12 @@ def _events(job: Job, work: Mapping[int, Sequence[str]]) -> Iterator[Event]:
         yield from pass_through(job.run, job.frames[index], [stage_named(name) for name in names])
 
 
-def _follow(events: Iterable[Event], bars: Mapping[str, tqdm[Any]], store: Store, workers: int) -> list[Failure]:
+def _follow(events: Iterable[Event], bars: Mapping[str, ProgressBar], store: Store, workers: int) -> list[Failure]:
     """Draw bars, record failures and the pace as events come in."""
     failures: dict[str, Failure] = {}
     with Pace(store, workers) as pace:
         for event in events:
-            bars[event["stage"]].update()
+            bars[event["stage"]].update(event["seconds"])
             if event["failure"] is None:
                 pace.add(event["stage"], event["seconds"])
             elif event["image_id"] not in failures:

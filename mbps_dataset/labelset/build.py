@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from mbps_dataset.errors import InputError, StoreError
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset import card
@@ -28,6 +26,7 @@ from mbps_dataset.labelset.document import count_segments, describe
 from mbps_dataset.labelset.document_file import intact_document, write_document
 from mbps_dataset.labelset.order import claim
 from mbps_dataset.labelset.shards import Shard, ShardNote, finished_note, plan, read_note, rows_digest, write_shard
+from mbps_dataset.progress import ProgressBar
 from mbps_dataset.records import features
 from mbps_dataset.store import Failure, holds_bytes, remove_abandoned, write_atomically
 
@@ -100,7 +99,7 @@ def _write_missing(
         label_set.prepare(images, worker_count=workers, progress=progress, isolate=False)
         columns = features(label_set.class_names, with_image=label_set.recipe.output.with_images)
         total, left = (sum(len(each.indices) for each in some) for some in (shards, todo))
-        with tqdm(total=total, initial=total - left, desc="         parquet", unit="img", disable=not progress) as bar:
+        with ProgressBar("parquet", total, done=total - left, show=progress) as bar:
             for each in todo:
                 found[each] = write_shard(
                     label_set.store, output, each, _rows(label_set, each, bar), columns, identity
@@ -108,7 +107,7 @@ def _write_missing(
     return [note for note in found.values() if note is not None]
 
 
-def _rows(label_set: Labelling, shard: Shard, bar: tqdm[Any]) -> Iterator[dict[str, Any]]:
+def _rows(label_set: Labelling, shard: Shard, bar: ProgressBar) -> Iterator[dict[str, Any]]:
     for index in shard.indices:
         yield from (row for _, row in label_set.rows(shard.split, [index]))
         bar.update()

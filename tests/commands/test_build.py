@@ -80,3 +80,14 @@ def test_cityscapes_frames_are_warned_of_before_they_are_written(inputs, tmp_pat
     told = capsys.readouterr().err
     assert ("will hold the original Cityscapes frames, which may not be passed on" in told) == with_images
     assert ("original Cityscapes frames" in (tmp_path / "set/README.md").read_text()) == with_images
+
+
+def test_a_redirected_build_says_a_line_per_stage_and_tenth(inputs, tmp_path, capsys):
+    settings = (part for each in tiny_settings(inputs, 5) for part in ("--set", each))
+    assert cli.main(["build", "--source", "folder", "--data-dir", str(inputs / "photos"), "--output", str(tmp_path),
+                     "--workers", "1", "--device", "cpu", *settings]) == 0  # fmt: skip
+    told = capsys.readouterr()
+    for stage in ("semantic codes (train)", "depth (train)", "labels (train)", "parquet"):
+        lines = [line for line in told.err.splitlines() if line.startswith(f"{stage}: ")]
+        assert [line.split(",")[0] for line in lines] == [f"{stage}: {k} of 5" for k in range(6)]
+    assert "\r" not in told.err and "Look at it:  mbps preview" in told.out
