@@ -82,7 +82,9 @@ K80_DEPTHPRO = replace(
     K80,
     name="mbps-k80-depthpro",
     summary="mbps-k80 with DepthPro depth (supervised), tau 0.01, no smoothing; the best public stage-1 variant",
-    depth=DepthSettings(method="transformers", weights="apple/DepthPro-hf", height=1536, width=1536, flip="none"),
+    depth=DepthSettings(
+        method="transformers", weights="apple/DepthPro-hf", height=1536, width=1536, flip="none", max_depth=80.0
+    ),
     instances=replace(K80.instances, grad_threshold=0.01, sigma=0.0),
     supervision=(*_PUBLISHED_SEMANTICS, ("depth", "supervised: real and synthetic depth maps of many data sets")),
 )

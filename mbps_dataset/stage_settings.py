@@ -94,6 +94,16 @@ class DepthSettings(Settings, prefix="depth."):
     flip: str = setting("mean", "test-time flip", choices=("mean", "ramp", "none"))
     ego_crop: float = setting(0.0, "share of the image bottom left out, as in training", at_least=0, at_most=0.5)
     inverse: bool = setting(False, "cut instances on inverse depth instead of depth")
+    largest: str = setting(
+        "auto",
+        "largest depth of an image: its 'maximum', or its maximum 'without-strays' beyond twice the 98th percentile, which "
+        "are clipped; 'auto' is the maximum for spidepth, as published, and without strays for others",
+        choices=("auto", "maximum", "without-strays"),
+    )
+    max_depth: float | None = setting(
+        None, "depth in units of its source to which larger is clipped, for instances and the column; none: no bound",
+        at_least=1e-6, at_most=1e9,
+    )  # fmt: skip
     files: str | None = setting(None, "for 'files': the folder of depth files, found by image id", locates=True)
     files_kind: str = setting("npy", "for 'files': their format", choices=("npy", "png", "cityscapes", "kitti", "pfm"))
     files_scale: float = setting(1.0, "for 'files' of kind 'png': units per step", at_least=0, at_most=1e6)

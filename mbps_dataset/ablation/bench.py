@@ -155,7 +155,7 @@ class Bench:
         depth = "truth" if variant.true_depth else run.key(DEPTH)
         groups = ("instances", "fusion", "cuts", "detections")
         settings = {k: v for k, v in recipe.deciding_settings().items() if k in groups}
-        inputs = (recipe.depth.inverse, recipe.depth.ego_crop, sorted(run.contents.items()))
+        inputs = (recipe.deciding_settings()["depth"], sorted(run.contents.items()))
         how = (settings, inputs)
         return digest_of(
             VERSION, classes, depth, how, calibration.things, calibration.cluster_to_class, self.convention

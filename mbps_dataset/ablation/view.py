@@ -80,9 +80,9 @@ class View:
             if self.truth.depth_m is None:
                 raise InputError(f"{self.frame.image_id}: its ground truth holds no depth.")
             return resize_nearest(self.truth.depth_m, height, width)
-        crop = variant.recipe.depth.ego_crop
+        settings = variant.recipe.depth
         run = self.bench.subject(variant).uncalibrated
-        key = digest_of("depth", run.key(DEPTH), crop, height, width)
+        key = digest_of("depth", run.key(DEPTH), asdict(settings), height, width)
         return self._once(key, lambda: depth_map(self.visit(run), height, width))
 
     def visit(self, run: Run) -> Visit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,12 @@ from mbps_dataset.store import digest_of
 _NETWORKS = {"spidepth": "spidepth", "transformers": "depth_estimation"}
 """Network of each method of `depth.method` that runs one."""
 
+_AFTERWARDS = ("inverse", "largest", "max_depth")
+"""Settings that decide what is made of the stage's depth, not what it is."""
+
 
 def _key(run: Run) -> tuple[object, ...]:
-    settings = {k: v for k, v in run.recipe.deciding_settings()["depth"].items() if k != "inverse"}
+    settings = {k: v for k, v in run.recipe.deciding_settings()["depth"].items() if k not in _AFTERWARDS}
     network = _NETWORKS.get(run.recipe.depth.method)
     return run.device_type, settings, None if network is None else run.contents[network]
 
@@ -60,15 +64,34 @@ DEPTH = Stage("depth", "depth", 2, never, _key, _compute, _inputs)
 
 @one_thread()
 def depth_map(visit: Visit, height: int, width: int) -> NDArray[np.float32]:
-    """Un-normalised depth float32 [height, width]; 0 (unknown) where the image bottom was cropped."""
-    predicted = visit.result(DEPTH)["depth"]
+    """Un-normalised depth float32 [height, width], clipped; 0 (unknown) where the image bottom was cropped."""
+    predicted, _ = clipped_depth(visit)
     seen = height - round(height * visit.recipe.depth.ego_crop)
     full = np.zeros((height, width), dtype=np.float32)
     full[:seen] = depth.resize(predicted, seen, width)
     return full
 
 
+def clipped_depth(visit: Visit) -> tuple[NDArray[np.float32], int]:
+    """Depth as the stage gave it, float32 [h, w], in which what the recipe's bound leaves out is clipped to it; how many."""
+    predicted = visit.result(DEPTH)["depth"]
+    largest = visit.recipe.depth.max_depth or math.inf
+    if _without_strays(visit.recipe):
+        largest = min(largest, depth.largest_without_strays(predicted))
+    return depth.clip(predicted, largest)
+
+
+def _without_strays(recipe: Recipe) -> bool:
+    settings = recipe.depth
+    return settings.largest == "without-strays" or (settings.largest == "auto" and settings.method != "spidepth")
+
+
 def depth_shape(recipe: Recipe, depth_map: NDArray[np.floating]) -> NDArray[np.float32]:
     """What instances are cut on: depth (or inverse depth) in [0, 1] per image, gaps filled; float32 [H, W]."""
     known = depth.fill_unknown(depth_map)
-    return depth.to_unit_range(depth.invert(known) if recipe.depth.inverse else known)
+    if not recipe.depth.inverse:
+        return depth.to_unit_range(known)
+    inverse = depth.invert(known)
+    if _without_strays(recipe):  # here it is a stray near pixel that would leave no range
+        inverse, _ = depth.clip(inverse, depth.largest_without_strays(inverse))
+    return depth.to_unit_range(inverse)

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.arrays import SemanticMap
+from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.instance_methods import Evidence, find, needs_objects
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, always, one_thread
 from mbps_dataset.labelling.stage_codes import CODES
 from mbps_dataset.labelling.stage_cuts import CUT_OBJECTS, objects
-from mbps_dataset.labelling.stage_depth import DEPTH, depth_map, depth_shape
+from mbps_dataset.labelling.stage_depth import DEPTH, clipped_depth, depth_map, depth_shape
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES, class_map
 from mbps_dataset.labelling.stage_saliency import SALIENCY
 from mbps_dataset.recipe import Recipe
@@ -59,10 +60,24 @@ def _inputs(run: Run, frame: Frame) -> str:
 
 def _compute(visit: Visit) -> Arrays:
     calibration = visit.run.calibration
+    if clipped := clipped_depth(visit)[1]:
+        visit.run.store.put_json(_note_of_clipped(visit.run, visit.frame), {"pixels": clipped})
     row = encode(label(visit), len(calibration.classes), calibration.palette(), with_image=False)
     coded = {name: value["bytes"] for name, value in row.items() if _is_image(value)}
     coded["."] = json.dumps({name: value for name, value in row.items() if not _is_image(value)}).encode()
     return {name: np.frombuffer(data, dtype=np.uint8) for name, data in coded.items()}
+
+
+def clipped_pixels(run: Run, frame: Frame) -> int:
+    """Pixels of an image's depth that were clipped to the recipe's bound when its row was made."""
+    try:
+        return int((run.store.get_json(_note_of_clipped(run, frame)) or {"pixels": 0})["pixels"])
+    except InputError:  # an image that cannot be read has no row
+        return 0
+
+
+def _note_of_clipped(run: Run, frame: Frame) -> str:
+    return f"clipped/{digest_of(run.address(ROW, frame))[:32]}.json"
 
 
 ROW = Stage("labels", "labels", 4, always, _key, _compute, _inputs)

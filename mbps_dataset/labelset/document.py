@@ -15,6 +15,7 @@ from mbps_dataset._version import __version__
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelling.road import STAGE_VERSIONS
+from mbps_dataset.labelling.stage_row import clipped_pixels
 from mbps_dataset.labelset.parquet_files import read_rows
 from mbps_dataset.models.depth_estimation import KNOWN
 from mbps_dataset.models.networks import recipe_networks, weights_folder
@@ -55,11 +56,20 @@ def describe(label_set: Labelling, counts: Mapping[str, Any]) -> dict[str, Any]:
         "ground_truth_used": list(calibration.truth_used),
         "calibration": calibration.to_json(),
         "counts": dict(counts),
+        "depth_clipped": _clipped(label_set),
         "failures": [
             {"image_id": failure.image_id, "stage": failure.stage, "reason": failure.reason}
             for failure in label_set.failures()
         ],
     }
+
+
+def _clipped(label_set: Labelling) -> dict[str, int]:
+    """Images and pixels whose depth lies beyond the recipe's bound, and was clipped to it."""
+    run = label_set.calibrated_run()
+    frames = [frame for split in label_set.splits for frame in label_set.frames(split)]
+    pixels = [clipped_pixels(run, frame) for frame in frames]
+    return {"images": sum(each > 0 for each in pixels), "pixels": sum(pixels)}
 
 
 def supervision(recipe: Recipe) -> dict[str, str]:

@@ -11,6 +11,8 @@ Decisions and where they come from:
   the report speaks of full size);
 * normalisation is per image, minimum to 0 and maximum to 1, of depth and not of its inverse (reference code). The
   record keeps the values before it;
+* a bound on depth is ours, for depth of others than SPIdepth: stereo and some networks give a stray pixel kilometres, and
+  minimum and maximum would then leave no range to the street. What lies beyond the bound is clipped to it;
 * unknown depth is ours: NaN stays out of minimum and maximum and takes the value of the nearest known pixel, so that no
   edge appears where nothing is known;
 * the ego-car crop is the reference's training: the bottom quarter of the frame was cut off before resizing.
@@ -39,6 +41,9 @@ TRAINED_EGO_CROP = 0.25
 
 FLAT = 1e-6
 """A depth range below this is no range: the normalised map is zero."""
+
+STRAY_PERCENTILE, STRAY_FACTOR = 98.0, 2.0
+"""Depth beyond so many times this percentile of an image's known depth is stray: a sky, or no depth at all (ours)."""
 
 RAMP_FLAT, RAMP_SLOPE = 0.05, 20.0  # Godard et al.: full weight within 5 % of a border, none beyond 10 %
 
@@ -120,6 +125,30 @@ def to_unit_range(depth: Array) -> Array:
     low, high = filled.min(), filled.max()
     normalised = (filled - low) / (high - low) if high - low >= FLAT else np.zeros_like(filled)
     return normalised if isinstance(depth, np.ndarray) else torch.from_numpy(normalised)
+
+
+def largest_without_strays(depth: DepthMap) -> float:
+    """The largest known depth that is at most `STRAY_FACTOR` times the `STRAY_PERCENTILE`-th percentile of known depth.
+
+    One stray pixel in fifty leaves it where it was, and a map without strays keeps its own largest value. Infinite if
+    nothing is known.
+
+    >>> largest_without_strays(np.array([[*range(1, 100), 1963.0]], np.float32))
+    99.0
+    """
+    values = np.asarray(depth, dtype=np.float32)
+    known = values[np.isfinite(values) & (values > 0)]
+    if not known.size:
+        return float("inf")
+    return float(known[known <= STRAY_FACTOR * np.percentile(known, STRAY_PERCENTILE)].max())
+
+
+def clip(depth: DepthMap, largest: float) -> tuple[NDArray[np.float32], int]:
+    """Depth float32 [H, W] in which finite values above `largest` are `largest`, and how many pixels were."""
+    values = np.asarray(depth, dtype=np.float32)
+    beyond = np.isfinite(values) & (values > np.float32(largest))
+    count = int(beyond.sum())
+    return (np.where(beyond, np.float32(largest), values) if count else values), count
 
 
 def invert(depth: DepthMap) -> NDArray[np.float32]:

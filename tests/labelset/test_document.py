@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
+from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.document import supervision
+from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import RECIPES, get_recipe
+from tests.tiny import tiny_label_set, tiny_settings
 
 
 @pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if r.depth.method == "spidepth"])
@@ -52,3 +56,17 @@ def test_what_cuts_and_detections_come_from_is_stated(tmp_path):
     importing = get_recipe("demo").with_settings(["instances.method=detections", "detections.files=a/cutler.json"])
     assert supervision(importing)["imported detections"].startswith("unknown: cutler.json")
     assert not {name for name in supervision(get_recipe("demo")) if "cuts" in name or "detections" in name}
+
+
+def test_clipped_depth_is_counted(tmp_path):
+    settings = tiny_settings(tmp_path, 3)
+    depth = np.load(tmp_path / "depth/photo_001.npy")
+    depth[0, :7] = 1_963
+    np.save(tmp_path / "depth/photo_001.npy", depth)
+    result = build(
+        tiny_label_set(tmp_path, tmp_path / "out/stages", settings), tmp_path / "out", workers=1, progress=False
+    )
+    document = LabelSetFolder(result.root).document
+    assert document["depth_clipped"] == {"images": 1, "pixels": 7}
+    assert document["recipe"]["settings"]["depth"]["largest"] == "auto"
+    assert max(row.depth.max() for row in LabelSetFolder(result.root).rows("train")) <= 40

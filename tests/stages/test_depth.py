@@ -137,3 +137,22 @@ def test_the_ego_car_is_cut_off_at_the_bottom():
     assert depth.crop_ego_car(image, 0.0).shape == image.shape
     with pytest.raises(ValueError, match=r"share of rows in \[0, 1\) to crop, but got 1"):
         depth.crop_ego_car(image, 1)
+
+
+def test_largest_depth_is_that_of_the_scene_and_not_of_strays():
+    scene = np.linspace(5, 80, 10_000, dtype=np.float32).reshape(100, 100)
+    assert depth.largest_without_strays(scene) == 80
+    for value in (np.nan, np.inf, 0.0, -3.0, 1_963.0, 1e30):
+        strays = scene.copy()
+        strays[0, ::2] = value
+        assert depth.largest_without_strays(strays) == 80, value
+    assert depth.largest_without_strays(np.zeros((2, 2), np.float32)) == np.inf
+    assert depth.largest_without_strays(np.full((2, 2), 7, np.float32)) == 7
+
+
+def test_clipping_keeps_what_is_unknown_and_counts():
+    values = np.array([[0, 5, 9, np.nan, np.inf]], np.float32)
+    clipped, count = depth.clip(values, 6.0)
+    assert count == 1 and np.array_equal(clipped, np.array([[0, 5, 6, np.nan, np.inf]], np.float32), equal_nan=True)
+    untouched, none = depth.clip(values, np.inf)
+    assert none == 0 and untouched is values
