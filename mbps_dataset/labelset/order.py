@@ -10,20 +10,24 @@ in its ``labelset.json``.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError, RecipeError
+from mbps_dataset.json_documents import read_json
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset.document_file import intact_document
+from mbps_dataset.names import fault_of_name
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import open_source
 from mbps_dataset.store import Store, holds_bytes, write_atomically
 
 
 _NAME = "build.json"
+_MOST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,23 @@ class BuildOrder:
             recipe = Recipe.from_json(document.pop("recipe"))
             known = {each.name for each in fields(cls)}
             given = {name: value for name, value in document.items() if name in known}
-            return cls(**given | {"recipe": recipe, "splits": tuple(document["splits"])})
+            order = cls(**given | {"recipe": recipe, "splits": tuple(document["splits"])})
         except (KeyError, TypeError, AttributeError, RecipeError):
             return None
+        return order if order.is_possible() else None
+
+    def is_possible(self) -> bool:
+        """Whether the parts have the types and names they must have; a note is not always what was written."""
+        counts = (self.limit, self.shards)
+        return (
+            isinstance(self.source, dict)
+            and isinstance(self.source.get("name"), str)
+            and bool(self.splits)
+            and not any(map(fault_of_name, self.splits))
+            and all(count is None or type(count) is int and count > 0 for count in counts)
+            and isinstance(self.device, str)
+            and (self.contents is None or isinstance(self.contents, dict))
+        )
 
     def write(self, output: Path) -> None:
         """Write the order. Raises `StoreError`."""
@@ -88,7 +106,7 @@ def _from_finished(output: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path, most_bytes=_MOST_BYTES)
     except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}
@@ -156,7 +174,8 @@ def _other_contents(order: BuildOrder, found: BuildOrder | None) -> list[str]:
 
 def _refuse_another_order(output: Path, order: BuildOrder, found: BuildOrder) -> None:
     advice = "Choose another --output, or pass --overwrite to replace it."
-    changed = sorted(k for k in {**order.source, **found.source} if order.source.get(k) != found.source.get(k))
+    keys = {**order.source, **found.source}
+    changed = sorted(k for k in keys if _place(order.source.get(k)) != _place(found.source.get(k)))
     if changed and not _only_moved(found.source, order.source):
         told = "; ".join(f"{key}: {order.source.get(key)!r} != {found.source.get(key)!r}" for key in changed)
         raise InputError(f"{output} holds a label set of other images: {told}. {advice}")
@@ -173,6 +192,11 @@ def _refuse_another_order(output: Path, order: BuildOrder, found: BuildOrder) ->
         )
     if found.shards is not None and order.shards != found.shards:
         raise InputError(f"{output} is being built in {found.shards} shards, not {order.shards}. {advice}")
+
+
+def _place(value: Any) -> Any:
+    """A path without links, so that two names of one folder are the same; anything else as it is."""
+    return os.path.realpath(value) if isinstance(value, str) and os.path.isabs(value) else value
 
 
 def _only_moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ needed for scoring and naming only.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,4 +108,4 @@ class CityscapesSource(Source):
         return self._splits[split]
 
     def describe(self) -> dict[str, Any]:
-        return {"name": self.name, "data_dir": str(self.root.resolve())}
+        return {"name": self.name, "data_dir": os.path.abspath(self.root)}

@@ -9,6 +9,7 @@ UTF-8 is listed with the others, under a readable id, and is a failure as soon a
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -78,5 +79,5 @@ class FolderSource(Source):
         return self._frames
 
     def describe(self) -> dict[str, Any]:
-        truth = str(self.truth_root.resolve()) if self.truth_root else None
-        return {"name": self.name, "data_dir": str(self.root.resolve()), "truth_dir": truth}
+        truth = os.path.abspath(self.truth_root) if self.truth_root else None
+        return {"name": self.name, "data_dir": os.path.abspath(self.root), "truth_dir": truth}

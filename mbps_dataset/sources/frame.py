@@ -73,7 +73,7 @@ class Source(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Arguments for `mbps_dataset.sources.open_source`, JSON-ready."""
+        """Arguments for `mbps_dataset.sources.open_source`, JSON-ready; paths absolute, but with links as typed."""
 
     def licence_allows_images(self) -> bool:
         """Whether the images may be redistributed. Unknown counts as no."""

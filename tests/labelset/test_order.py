@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
 
 from mbps_dataset.errors import InputError, RecipeError
+from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.order import BuildOrder, claim
-from mbps_dataset.sources import ScenesSource
+from mbps_dataset.sources import FolderSource, ScenesSource
 from tests.tiny import tiny_label_set, tiny_settings
 
 
@@ -125,3 +127,16 @@ def test_the_number_of_shards_stays(begun):
         claim(output, label_set, 2, overwrite=False)
     assert claim(output, label_set, 2, overwrite=True).shards == 2
     assert claim(output, label_set, None, overwrite=True).shards is None
+
+
+def test_a_folder_is_named_as_it_was_typed_and_is_the_same_by_any_name(begun, inputs, settings, tmp_path, monkeypatch):
+    output, label_set = begun
+    (tmp_path / "link").symlink_to(inputs)
+    monkeypatch.chdir(tmp_path)
+    by_link = Labelling(label_set.recipe, FolderSource("link/photos"), label_set.store)
+    assert by_link.source.describe()["data_dir"] == str(tmp_path / "link/photos")
+    order = claim(output, by_link, None, overwrite=False)
+    assert order.source["data_dir"] == str(tmp_path / "link/photos")
+    (tmp_path / "link").unlink()
+    with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path / 'link/photos'))} does not exist"):
+        order.open(output)
