@@ -143,10 +143,10 @@ def _image_rights(source: str) -> str:
 
 def _recipe_name(built: LabelSetFolder) -> str:
     name = built.document["recipe"]["name"]
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name == "data":
+    if name == "data":
         raise PublishError(
-            f"The recipe's name {name!r} cannot name a configuration on the Hub; build with a recipe whose name has "
-            "only letters, digits, '.', '_' and '-', and is not 'data'."
+            "The recipe's name 'data' cannot name a configuration on the Hub, which has a folder of that name; build with "
+            "a recipe of another name."
         )
     return name
 

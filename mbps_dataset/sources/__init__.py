@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from mbps_dataset.errors import InputError
+from mbps_dataset.errors import InputError, RecipeError
+from mbps_dataset.names import shown
 from mbps_dataset.sources.cityscapes import CityscapesSource
 from mbps_dataset.sources.folder import FolderSource
 from mbps_dataset.sources.frame import Frame, Source, Truth
@@ -20,7 +21,7 @@ SOURCES: dict[str, type[Source]] = {cls.name: cls for cls in (ScenesSource, City
 def open_source(name: str, **arguments: Any) -> Source:
     """Open a source by name with the arguments of its class; arguments that are None are left to their default.
 
-    Raises `InputError` for an unknown name, a missing or unknown argument, or a source without images.
+    Raises `InputError` for an unknown name, a missing, unknown or impossible argument, or a source without images.
     """
     if name not in SOURCES:
         raise InputError(f"Unknown source {name!r}; known are {', '.join(SOURCES)}.")
@@ -31,4 +32,9 @@ def open_source(name: str, **arguments: Any) -> Source:
     missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in given]
     if missing:
         raise InputError(f"The source {name!r} needs {missing[0]!r}, the folder with the images.")
-    return SOURCES[name](**given)
+    try:
+        return SOURCES[name](**given)
+    except (InputError, RecipeError):
+        raise
+    except (TypeError, ValueError, RuntimeError, OSError) as error:  # a text for a number; a home that nobody has
+        raise InputError(f"The source {name!r} cannot be opened with {shown(given)} ({error}).") from error

@@ -23,6 +23,7 @@ from mbps_dataset.sources.frame import Frame, Source, Truth
 
 TRAINING_SEEDS = range(0, 1_000_000)
 _FIRST_SEED = {"train": 2_000_000, "validation": 3_000_000}
+_MOST_SCENES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class ScenesSource(Source):
     def __init__(self, train: int = 48, validation: int = 16, height: int = 512, width: int = 1024) -> None:
         if min(train, validation) < 0 or train + validation == 0:
             raise InputError(f"Asked for {train} training and {validation} validation scenes; ask for at least one.")
+        if max(train, validation) > _MOST_SCENES:  # or training scenes would be validation scenes too
+            raise InputError(f"Asked for {max(train, validation)} scenes of a split; there are {_MOST_SCENES}.")
         self._counts = {"train": train, "validation": validation}
         self._settings = scenes.SceneSettings(height=height, width=width)
 

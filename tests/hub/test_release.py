@@ -8,7 +8,7 @@ from dataclasses import replace
 import pyarrow.parquet as parquet
 import pytest
 
-from mbps_dataset.errors import PublishError, StoreError
+from mbps_dataset.errors import InputError, PublishError, StoreError
 from mbps_dataset.hub import release
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.folder import LabelSetFolder
@@ -73,8 +73,10 @@ def test_a_full_disk_is_said(tmp_path):
 
 def test_unfinished_damaged_and_empty_sets_are_refused(tmp_path):
     built = make_label_set(tmp_path / "set")
-    with pytest.raises(PublishError, match="recipe's name 'a/b' cannot name a configuration"):
+    with pytest.raises(InputError, match="the recipe's name: 'a/b' is no name: it must hold only letters"):
         release.prepare(changed(built, recipe={**built.document["recipe"], "name": "a/b"}), "v1", tmp_path)
+    with pytest.raises(PublishError, match="recipe's name 'data' cannot name a configuration"):
+        release.prepare(changed(built, recipe={**built.document["recipe"], "name": "data"}), "v1", tmp_path)
     empty = {split: {**counts, "rows": 0} for split, counts in built.document["counts"].items()}
     with pytest.raises(PublishError, match="has 3 rows, but labelset.json counts 0; run the same `mbps build`"):
         release.prepare(changed(built, counts=empty), "v1", tmp_path)

@@ -15,8 +15,9 @@ from mbps_dataset.labelset.folder import LabelSetFolder
 
 DOCUMENT = {
     "format_version": "1.0.0", "package_version": "0.1.0", "identity": "ab" * 32,
-    "recipe": {"name": "demo", "summary": "small", "settings": {}}, "source": {"name": "scenes"}, "splits": ["train"],
-    "limit": None, "digests": {}, "supervision": {}, "ground_truth_used": [],
+    "recipe": {"name": "demo", "summary": "small", "settings": {"output": {"size": "image", "with_images": True}}},
+    "source": {"name": "scenes"}, "splits": ["train"],
+    "limit": None, "digests": {"recipe": "0", "input": "1", "weights": {}}, "supervision": {}, "ground_truth_used": [],
     "calibration": {"classes": [], "images": 0, "truth_used": [], "cluster_to_class": None, "centroids": None},
     "counts": {"train": {"rows": 1, "segments": 2, "instances": 0}}, "failures": [],
 }  # fmt: skip
@@ -49,6 +50,15 @@ def test_a_release_has_no_checksum_and_is_read_but_does_not_vouch_for_a_build(pa
     assert read_document(path)["release"] == {} and intact_document(path) == {}
 
 
+def with_value(value: object, *keys: object) -> dict:
+    document = json.loads(json.dumps(DOCUMENT))
+    inner = document
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    return document
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -66,6 +76,9 @@ def test_a_release_has_no_checksum_and_is_read_but_does_not_vouch_for_a_build(pa
         (json.dumps(DOCUMENT | {"recipe": [1]}).encode(), r"damaged \(recipe is a list, not an object\)"),
         (json.dumps(DOCUMENT | {"splits": None}).encode(), r"damaged \(splits is nothing, not a list\)"),
         (json.dumps(DOCUMENT | {"identity": 1.5}).encode(), r"damaged \(identity is 1.5, not a text\)"),
+        (b"[" * 100_000, "damaged .nested more than 32 deep"),
+        (b'{"format_version": "1.0.0", "format_version": "1.0.0"}', "damaged .the key 'format_version' twice"),
+        (b'{"format_version": "\\ud800"}', "damaged .the text .*, which is no Unicode"),
         (json.dumps(DOCUMENT | {"format_version": "2.0.0"}).encode(),
          "written in format 2.0.0, but this mbps-dataset reads format 1; install the mbps-dataset that wrote it"),
         (json.dumps(DOCUMENT | {"checksum": "0" * 64}).encode(), r"damaged \(its content and its checksum disagree"),
@@ -101,11 +114,16 @@ def test_a_missing_document_says_which_folder_to_give(tmp_path: Path) -> None:
         read_document(tmp_path / "labelset.json")
 
 
-@pytest.mark.parametrize("command", ["info", "eval", "preview", "export"])
-@pytest.mark.parametrize("content", ["", "[]", '{"format_version": "1.0.0"}'])
+@pytest.mark.parametrize("command", ["info", "eval", "preview", "export", "push"])
+@pytest.mark.parametrize("content", ["", "[]", '{"format_version": "1.0.0"}', "without calibration", "../../x"])
 def test_every_command_says_it_in_one_line(path: Path, command: str, content: str, capsys) -> None:
-    path.write_text(content)
-    more = [str(path.parent / "out"), "--format", "cups"] if command == "export" else []
+    """Nothing is asked of the Hub, and nothing is written, before the document has been read."""
+    made = {"without calibration": without("calibration"), "../../x": with_value("../../x", "splits", 0)}
+    path.write_text(json.dumps(made[content]) if content in made else content)
+    more = {"export": [str(path.parent / "out"), "--format", "cups"], "push": ["org/name", "--tag", "v1"]}.get(
+        command, []
+    )
     assert cli.main([command, str(path.parent), *more]) == 1
+    assert list(path.parent.iterdir()) == [path]
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and error[0].startswith(f"mbps {command}: {path}: ")
