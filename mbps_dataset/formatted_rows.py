@@ -19,6 +19,16 @@ from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
 from mbps_dataset.image_files import MAX_FILE_BYTES, decode_map, to_rgb
 from mbps_dataset.json_documents import read_regular
+from mbps_dataset.names import shown
+
+
+_WHOLE: dict[str, type[int]] = {"id": int, "category_id": int, "area": int, "isthing": bool, "iscrowd": int}
+"""Of the values of a segment those that are whole numbers, also where a format made floats of everything."""
+
+
+def is_table(value: Any) -> bool:
+    """Whether this is a table of pyarrow or pandas, or a row of one."""
+    return hasattr(value, "to_pylist") or hasattr(value, "iterrows") or hasattr(value, "to_frame")
 
 
 def as_row(row: Any) -> Mapping[str, Any]:
@@ -28,9 +38,9 @@ def as_row(row: Any) -> Mapping[str, Any]:
     """
     if hasattr(row, "to_pylist"):  # a table of pyarrow
         row = _only(row.to_pylist())
-    elif hasattr(row, "iterrows"):  # of pandas; its Series has none
+    elif hasattr(row, "iterrows"):  # of pandas
         row = _only(row.to_dict("records"))
-    elif hasattr(row, "to_dict") and not isinstance(row, Mapping):
+    elif hasattr(row, "to_frame"):  # a row of it
         row = row.to_dict()
     if not isinstance(row, Mapping):
         raise InputError(
@@ -105,15 +115,17 @@ def segment_entries(segments: Any, name: str) -> list[dict[str, Any]]:
             )
         segments = [dict(zip(lists, values)) for values in zip(*lists.values())]
     if not isinstance(segments, (list, tuple, np.ndarray)):
-        raise InputError(f"{name}: `segments_info` must be a list of segments, but is {type(segments).__name__}.")
+        raise InputError(f"{name}: `segments_info` must be a list of segments, but is {shown(segments, 40)}.")
     for segment in segments:
         if not isinstance(segment, Mapping):
-            raise InputError(f"{name}: `segments_info` must hold dicts, but holds {type(segment).__name__}.")
-    return [{key: _plain(value) for key, value in segment.items()} for segment in segments]
+            raise InputError(f"{name}: `segments_info` must hold dicts, but holds {shown(segment, 40)}.")
+    return [{key: _plain(key, value) for key, value in segment.items()} for segment in segments]
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value
+def _plain(key: str, value: Any) -> Any:
+    value = value.tolist() if hasattr(value, "tolist") else value
+    is_whole = isinstance(value, float) and value.is_integer()
+    return _WHOLE[key](value) if is_whole and key in _WHOLE else value  # ``with_format("torch", dtype=torch.float32)``
 
 
 def _as_array(value: Any) -> NDArray[Any]:

@@ -209,9 +209,9 @@ def test_no_segment_is_a_list_too(nothing: Any) -> None:
     [
         ({"id": [1, 2], "category_id": [0]}, "a: `segments_info` is a dict whose values are no lists of one length"),
         ({"id": 1, "category_id": 0}, "a: `segments_info` is a dict whose values are no lists of one length"),
-        ("[]", "a: `segments_info` must be a list of segments, but is str"),
-        (3, "a: `segments_info` must be a list of segments, but is int"),
-        ([3], "a: `segments_info` must hold dicts, but holds int"),
+        ("[]", "a: `segments_info` must be a list of segments, but is '\\[\\]'"),
+        (3, "a: `segments_info` must be a list of segments, but is 3"),
+        ([3], "a: `segments_info` must hold dicts, but holds 3"),
     ],
 )
 def test_what_is_no_list_of_segments(value: Any, message: str) -> None:

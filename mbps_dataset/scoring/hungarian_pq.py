@@ -116,7 +116,8 @@ class HungarianPQ(evaluate.Metric):
         return super().compute(**kwargs)
 
     def _table(self, prediction: Any, reference: Any, name: str) -> bytes:
-        prediction, reference = as_labels(prediction, name), as_labels(reference, name)
+        reference = as_labels(reference, name)
+        prediction = as_labels(prediction, name, size_hw=reference.semantic.shape)
         listed = bytes([prediction.listed, reference.listed])
         maps = [prediction.semantic, prediction.instance, reference.semantic, reference.instance, reference.crowd]
         if self.config_name == "report":

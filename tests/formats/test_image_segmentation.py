@@ -11,6 +11,7 @@ from PIL import Image
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.image_segmentation import Labels, as_labels, labels_from_segments, read_map
 from mbps_dataset.metrics import PanopticQuality
+from tests.test_formatted_rows import dataset
 
 
 IDS = np.array([[0, 1, 1], [2, 2, 3]], np.int32)
@@ -41,6 +42,16 @@ def test_a_row_of_our_dataset(form: str) -> None:
     assert labels.image_id == "a" and labels.crowd is None
     assert labels.semantic.tolist() == SEMANTIC and labels.instance.tolist() == IDS.tolist()
     assert labels.scores == {1: 1.0, 2: 0.5, 3: 0.25}
+
+
+@pytest.mark.parametrize("form", ["torch", "numpy", "pandas", "arrow"])
+def test_a_row_in_a_format_of_datasets(form: str) -> None:
+    plain, labels = as_labels(dataset()[0]), as_labels(dataset().with_format(form)[0])
+    assert labels.image_id == "a" and labels.scores == plain.scores == {1: 0.5, 7: 0.5, 300: 0.5}
+    np.testing.assert_array_equal(labels.semantic, plain.semantic)
+    np.testing.assert_array_equal(labels.instance, plain.instance)
+    semantic = as_labels(dataset().select_columns(["image_id", "semantic", "instance"]).with_format(form)[0])
+    np.testing.assert_array_equal(semantic.semantic, plain.semantic)
 
 
 def test_a_decoded_row() -> None:

@@ -137,3 +137,10 @@ def test_listed_segments_of_stuff_stay_apart_and_ids_of_a_map_mean_nothing_there
         assert load().compute(predictions=[prediction], references=[whole], **options)["pq"] == pq
     with pytest.raises(ValueError, match="segment id 1 is listed twice"):
         load().compute(predictions=[whole | {"segments_info": whole["segments_info"] * 2}], references=[whole])
+
+
+def test_a_prediction_of_nothing_has_the_size_of_its_reference(load) -> None:
+    nothing = {"segmentation": None, "segments_info": []}
+    result = load().compute(predictions=[nothing, CAR], references=[CAR, CAR])
+    assert result["predicted_void_share"] == 0.5 and result["per_class"][13]["fn"] == 1
+    assert result["per_class"][13]["tp"] == 1
