@@ -7,7 +7,9 @@ Decisions (ours, after what `datasets` 5.2 does not do):
   once cannot lose each other's configuration: whoever comes second starts again from what is there now;
 * every step may be repeated: what the Hub already has is not sent again, a commit that changes nothing is none, and a
   tag that points to our commit is ours. A push that broke off is continued by the same command;
-* the tag is annotated, and its message is the digest of the label set (a line for each recipe of the repository).
+* the tag is annotated, and its message is the digest of the label set (a line for each recipe of the repository); it is
+  asked for afterwards, so that "released" means that it can be loaded;
+* a repository that is made is private unless it was asked to be public: what went out cannot be called back.
 
 The token is left to `huggingface_hub`: it is neither an argument nor part of any message.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +33,9 @@ from mbps_dataset.hub.release import Release, ReleaseFile
 from mbps_dataset.hub.release_card import recipe_body, repository_card, split_card
 from mbps_dataset.hub_errors import persistently
 
+
+_PAUSES_FOR_A_TAG = (1.0, 2.0, 4.0)
+"""Seconds between looks for a tag that was accepted: the Hub answers from several machines."""
 
 FILES_AT_ONCE = 8
 """Files of one upload step; a step that breaks off is repeated without the files that arrived."""
@@ -110,9 +116,7 @@ class DatasetRepository:
         what = f"Cannot create {self.repo_id}"
         if not state.exists:
             persistently(
-                lambda: self.api.create_repo(
-                    self.repo_id, repo_type="dataset", private=True if private else None, exist_ok=True
-                ),
+                lambda: self.api.create_repo(self.repo_id, repo_type="dataset", private=private, exist_ok=True),
                 what,
                 wait=self.wait,
             )
@@ -169,10 +173,27 @@ class DatasetRepository:
             )
 
     def tag(self, name: str, commit: str, message: str) -> None:
-        """Put an annotated tag on a commit. Raises `PublishError` if it exists on another one."""
-        persistently(
-            lambda: self._tag(name, commit, message), f"Cannot tag {self.repo_id} with {name}", wait=self.wait
+        """Put an annotated tag on a commit, and see that it is there. Raises `PublishError` if it is on another one."""
+        what = f"Cannot tag {self.repo_id} with {name}"
+        persistently(lambda: self._tag(name, commit, message), what, wait=self.wait)
+        for pause in (*_PAUSES_FOR_A_TAG, None):
+            target = persistently(lambda: self._target(name), what, wait=self.wait)
+            if target == commit:
+                return
+            if pause is not None:
+                (self.wait or time.sleep)(pause)
+        where = "is not there" if target is None else f"is on commit {target[:7]}"
+        raise PublishError(
+            f"{self.repo_id}: the Hub accepted the tag {name}, but it {where}; your labels are on {self.branch} as commit "
+            f"{commit[:7]}. Run the same command again."
         )
+
+    def _target(self, tag: str) -> str | None:
+        """The commit that a tag is on, None if there is no such tag."""
+        try:
+            return self.api.repo_info(self.repo_id, repo_type="dataset", revision=tag).sha
+        except RevisionNotFoundError:
+            return None
 
     def _tag(self, name: str, commit: str, message: str) -> None:
         try:
@@ -180,10 +201,9 @@ class DatasetRepository:
         except HfHubHTTPError as error:
             if error.response.status_code != 409:
                 raise
-            try:
-                target = self.api.repo_info(self.repo_id, repo_type="dataset", revision=name).sha
-            except RevisionNotFoundError:
-                raise error from None  # 409 for another reason: worth trying again
+            target = self._target(name)
+            if target is None:
+                raise  # 409 for another reason: worth trying again
             if target != commit:
                 raise PublishError(
                     f"{self.repo_id}: somebody else made the tag {name} meanwhile; your labels are on "
@@ -224,8 +244,10 @@ def _tag_message(release: Release, readme: str) -> str:
     return "\n".join(lines)
 
 
-def check_target(repository: DatasetRepository, state: RepositoryState, tag: str, *, private: bool) -> None:
-    """Raises `PublishError` if the tag is taken or no name for one, or if a public repository was to be private."""
+def check_target(
+    repository: DatasetRepository, state: RepositoryState, tag: str, *, private: bool = False, public: bool = False
+) -> None:
+    """Raises `PublishError` if the tag is taken or no name for one, or if the repository is there and not as asked for."""
     if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*", tag) or tag.endswith((".", ".lock")):
         raise PublishError(f"{tag!r} cannot name a release; use a tag like v1.0.0.")
     if tag in state.branches or tag == repository.branch:
@@ -238,6 +260,9 @@ def check_target(repository: DatasetRepository, state: RepositoryState, tag: str
     if private and state.exists and not state.private:
         raise PublishError(f"{repository.repo_id} exists and is public; make it private in its settings on the Hub "
                            "first, or leave out --private.")  # fmt: skip
+    if public and state.private:
+        raise PublishError(f"{repository.repo_id} exists and is private; make it public in its settings on the Hub, or "
+                           "leave out --public.")  # fmt: skip
 
 
 def _next_free(tag: str, taken: Mapping[str, str]) -> str:

@@ -2,7 +2,14 @@
 
 from mbps_dataset.store.digests import digest_of, file_digest
 from mbps_dataset.store.results import Failure, Store
-from mbps_dataset.store.writing import holds_bytes, remove_abandoned, replacing, write_atomically, write_json
+from mbps_dataset.store.writing import (
+    holds_bytes,
+    remove_abandoned,
+    replacing,
+    scratch_folder,
+    write_atomically,
+    write_json,
+)
 
 
 __all__ = [
@@ -13,6 +20,7 @@ __all__ = [
     "holds_bytes",
     "remove_abandoned",
     "replacing",
+    "scratch_folder",
     "write_atomically",
     "write_json",
 ]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from mbps_dataset.errors import StoreError
 
@@ -76,6 +79,45 @@ def _remove(temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
     except OSError:
         pass  # it never came to be; the error that is on its way says why
+
+
+@contextmanager
+def scratch_folder(parent: Path, purpose: str) -> Iterator[Path]:
+    """A hidden folder ``parent/.PURPOSE-…`` to work in, gone when the block ends.
+
+    A process that is killed cannot remove its own, but the system then releases the lock in it: the next call for the
+    same purpose removes it. Raises `StoreError` if it cannot be made.
+    """
+    try:
+        for path in parent.glob(f".{purpose}-*"):
+            if path.is_dir() and _is_abandoned(path):
+                shutil.rmtree(path, ignore_errors=True)
+        folder = parent / f".{purpose}-{secrets.token_hex(4)}"
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise StoreError(f"{parent}: cannot be written ({error.strerror or error}); choose a folder you may write to, or "
+                         "free some space.") from error  # fmt: skip
+    lock = FileLock(folder / "lock")
+    try:
+        with suppress(OSError, NotImplementedError):  # a file system without locks; then age decides
+            lock.acquire()
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether nobody holds the lock of a scratch folder; one without a lock is judged by its age."""
+    try:
+        if not (folder / "lock").exists():
+            return time.time() - folder.stat().st_mtime > _ABANDONED_S
+        with FileLock(folder / "lock", timeout=0):
+            return True
+    except Timeout:
+        return False
+    except (OSError, NotImplementedError):
+        return False
 
 
 def remove_abandoned(root: Path) -> None:
