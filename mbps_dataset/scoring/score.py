@@ -67,11 +67,6 @@ def score(
     sides = open_sides(
         predictions, truth, splits, classes, clusters=clusters, source=source, with_depth=bool(distances)
     )
-    if not len(sides.true):
-        raise InputError(
-            f"{predictions}: no image has ground truth to score against; labelling does not need it, scoring does "
-            "(gtFine of Cityscapes, --truth-dir for a folder, or --truth)."
-        )
     measures = Measures(
         sides,
         convention=convention,
@@ -85,22 +80,35 @@ def score(
     if detections is not None:
         wanted = [image_id for image_id, _ in pair_images(sides.predicted, sides.true).both]
         measures.detected = DetectedMasks.read(detections, wanted, split_in_id=truth is None)
+    return _taken(measures, sides, missing, bootstrap, protocol, progress)
+
+
+def _taken(
+    measures: Measures, sides: Sides, missing: str, bootstrap: int, protocol: str | None, progress: bool
+) -> Score:
+    """The score of all images."""
+    predicted, true = sides.predicted, sides.true
+    if not len(true):
+        raise InputError(
+            f"{predicted.name}: no image has ground truth to score against; labelling does not need it, scoring does "
+            "(gtFine of Cityscapes, --truth-dir for a folder, or --truth)."
+        )
     skipped: list[str] = list(sides.left_out)
     missed: list[str] = []
     for image in _pairs(sides, missing, skipped, missed, progress):
         measures.add(*image)
     if not len(measures.quality):
-        raise InputError(f"{predictions}: not one image could be scored: {'; '.join(skipped[:3])}.")
+        raise InputError(f"{predicted.name}: not one image could be scored: {'; '.join(skipped[:3])}.")
     scored = measures.compute(bootstrap)
     if protocol is not None:
         painted = measures.report_protocol(protocol, scored.result, _pairs(sides, missing, [], [], progress))
         scored = replace(scored, report_protocol=painted)
-    own = sides.predicted.label_set
+    own = predicted.label_set
     return replace(
         scored,
         splits=sides.splits,
-        predicted=len(sides.predicted),
-        true=len(sides.true),
+        predicted=len(predicted),
+        true=len(true),
         skipped=skipped,
         missed=missed,
         identity=None if own is None else own.origin.get("identity"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mbps_dataset.cli import main, parser
-from mbps_dataset.commands.evaluate import distances
+from mbps_dataset.commands.evaluate import count, distances, ids
 from mbps_dataset.labelset.document_file import write_document
 from tests.formats.label_sets import random_label_set
 from tests.tiny import write_photographs
@@ -38,3 +38,31 @@ def test_labels_are_scored_where_their_images_lie_now(tmp_path, capsys):
     assert f"{tmp_path / 'gone'} does not exist" in capsys.readouterr().err
     assert main(["eval", str(built.root), "--split", "train", "--data-dir", str(tmp_path / "here")]) == 1
     assert "no image has ground truth" in capsys.readouterr().err
+
+
+def test_ids_are_read_between_commas_and_as_ranges():
+    assert ids("1,2") == (1, 2) and ids("19-21, 3") == (3, 19, 20, 21) and count("20") == 20
+    given = parser().parse_args(["eval", "set", "--pseudo-things", "1,2", "--missing", "void"])
+    assert given.pseudo_things == (1, 2) and given.pseudo_stuff is None and given.missing == "void"
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,,2", "5-3", "-1", "1-2-3", "999999"])
+def test_other_ids_are_an_error(text, capsys):
+    with pytest.raises(SystemExit):
+        main(["eval", "set", f"--pseudo-stuff={text}"])
+    assert f"expected ids like 0,4,19-26, but got {text!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["-3", "1.5", "many", "10000000"])
+def test_other_numbers_of_resamples_are_an_error(text, capsys):
+    with pytest.raises(SystemExit):
+        main(["eval", "set", f"--bootstrap={text}"])
+    assert f"expected a number from 0 to 999999, but got {text!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[", '{"PQ": ', "[" * 5000 + "]" * 5000, "3", "null", '[{"PQ": null}]'])
+def test_rows_that_are_none_are_one_line(text, tmp_path, capsys):
+    (tmp_path / "rows.json").write_text(text)
+    assert main(["eval", "--lint", str(tmp_path / "rows.json")]) == 1
+    told = capsys.readouterr()
+    assert "rows.json: " in told.err and told.err.count("\n") == 1
