@@ -18,6 +18,8 @@ from torch.nn import functional
 
 
 Eye = Literal["left", "right"]
+Padding = tuple[int, int, int, int]
+"""Columns added on the left and right, rows on top and at the bottom."""
 Array = TypeVar("Array", Tensor, NDArray[np.float32])
 
 
@@ -71,7 +73,7 @@ def require_pair(first: Tensor, second: Tensor) -> None:
         raise ValueError(f"Expected images in [0, 1], but got values from {low:.4g} to {high:.4g}; divide by 255.")
 
 
-def padding_to(height: int, width: int, *, multiple_of: int, at_least: int) -> tuple[int, int, int, int]:
+def padding_to(height: int, width: int, *, multiple_of: int, at_least: int) -> Padding:
     """(left, right, top, bottom) that make both sides multiples and large enough, half on each side.
 
     >>> padding_to(375, 1242, multiple_of=8, at_least=128)
@@ -82,12 +84,12 @@ def padding_to(height: int, width: int, *, multiple_of: int, at_least: int) -> t
     return left, right, top, bottom
 
 
-def padded(image: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+def padded(image: Tensor, padding: Padding) -> Tensor:
     """[B, C, H, W] with its outermost pixels repeated; see `padding_to`."""
     return functional.pad(image, padding, mode="replicate") if any(padding) else image
 
 
-def cropped(values: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+def cropped(values: Tensor, padding: Padding) -> Tensor:
     """The reverse of `padded`: [..., H, W]."""
     left, right, top, bottom = padding
     height, width = values.shape[-2:]

@@ -138,7 +138,9 @@ def test_sharpened_scores_are_those_of_the_vector(backend):
     scores = torch.from_numpy(vectors["log_probs_q64"].astype(np.float32)) / 64
     found = sharpen(scores, image_for_crf(normalised, truncate=True), backend=backend)
     np.testing.assert_allclose(found[:, ::4, ::4], vectors["q_sub4"], atol=1e-4)
-    np.testing.assert_array_equal(found.argmax(0), vectors["argmax"])
+    assert (
+        found.argmax(0).numpy() == vectors["argmax"]
+    ).mean() >= 0.9995  # all of them here; ties are decided by rounding
     reversed_labels = sharpen(
         scores, image_for_crf(normalised, truncate=True), channel_order="rgb", backend=backend
     ).argmax(0)

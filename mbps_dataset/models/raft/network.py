@@ -13,7 +13,7 @@ pixels (ours: published code asks for such sizes), and the flow is cropped again
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mbps_dataset.errors import RecipeError, WeightsError
 from mbps_dataset.models.checkpoints import require_match, shapes_of, to_float32
-from mbps_dataset.models.flow import Eye, cropped, disparity_of_flow, padded, padding_to, require_pair
+from mbps_dataset.models.flow import Eye, Padding, cropped, disparity_of_flow, padded, padding_to, require_pair
 from mbps_dataset.models.raft.config import STRIDE, RaftConfig
 from mbps_dataset.models.raft.correlation import CorrelationPyramid
 from mbps_dataset.models.raft.encoder import Encoder
@@ -70,6 +70,26 @@ class RaftFlow(HubNetwork, library_name="mbps-dataset", tags=["optical-flow"]):
         *_, last = self.iterates(first, second)
         return last
 
+    @torch.no_grad()
+    def flow_of_pairs(self, images: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+        """Flow of several pairs among images [N, 3, H, W] in [0, 1], each image encoded once → [P, 2, H, W].
+
+        `pairs` (first, second) are positions in `images`, at least one pair. A stereo pair at two times takes six: both
+        ways in time, and both ways between the eyes at each time.
+        """
+        require_pair(images, images)
+        padded_images, padding = self._prepared(images)
+        singles = padded_images.split(1)
+        features = [self.feature_encoder(image) for image in singles]
+        contexts = {first: self.context_encoder(singles[first]) for first in {first for first, _ in pairs}}
+        flows = []
+        for first, second in pairs:
+            *_, last = self._updates(
+                features[first], features[second], contexts[first], self.config.updates, every=False
+            )
+            flows.append(cropped(last, padding))
+        return torch.cat(flows)
+
     def disparity(self, first: Tensor, second: Tensor, *, first_eye: Eye = "left") -> Tensor:
         """Disparity of the first image [B, H, W] ≥ 0 in pixels, of images of the two eyes; 0 where the sign is impossible."""
         return disparity_of_flow(self.flow(first, second), first_eye)
@@ -86,22 +106,33 @@ class RaftFlow(HubNetwork, library_name="mbps-dataset", tags=["optical-flow"]):
         Raises `ValueError` for anything but two image batches in [0, 1] of one shape.
         """
         require_pair(first, second)
-        updates = self.config.updates if updates is None else updates
-        padding = padding_to(*first.shape[-2:], multiple_of=STRIDE, at_least=self.config.smallest_side)
-        images = 2 * padded(torch.cat([first, second]), padding) - 1
-        pyramid = CorrelationPyramid(*self.feature_encoder(images).chunk(2), levels=self.config.levels)
-        encoded = self.context_encoder(images[: len(first)])
+        images, padding = self._prepared(torch.cat([first, second]))
+        features, others = self.feature_encoder(images).chunk(2)
+        context = self.context_encoder(images[: len(first)])
+        for flow in self._updates(features, others, context, updates or self.config.updates, every=every):
+            yield cropped(flow, padding)
+
+    def _prepared(self, images: Tensor) -> tuple[Tensor, Padding]:
+        """Images as the encoders take them, and the padding around them."""
+        padding = padding_to(*images.shape[-2:], multiple_of=STRIDE, at_least=self.config.smallest_side)
+        return 2 * padded(images, padding) - 1, padding
+
+    def _updates(
+        self, features: Tensor, others: Tensor, encoded: Tensor, updates: int, *, every: bool
+    ) -> Iterator[Tensor]:
+        """Flow of the padded images after `every` update, or after the last, from what the encoders give."""
+        pyramid = CorrelationPyramid(features, others, levels=self.config.levels)
         state, context = encoded.split([self.config.hidden_dim, self.config.context_dim], dim=1)
-        state, context = torch.tanh(state), torch.relu(context)
-        start = cell_positions(*state.shape[-2:]).to(state)[None].expand(len(first), -1, -1, -1)
+        state, of_context = torch.tanh(state), self.update_block.recurrent_block.of_context(torch.relu(context))
+        start = cell_positions(*state.shape[-2:]).to(state).expand(len(state), -1, -1, -1)
         positions = start
         for number in range(1, updates + 1):
             positions = positions.detach()  # published: gradients do not run through the positions of a look-up
             found = pyramid.look_up(positions, radius=self.config.radius, order=self.config.lookup_order)
-            state, change = self.update_block(state, context, found, positions - start)
+            state, change = self.update_block(state, of_context, found, positions - start)
             positions = positions + change
             if every or number == updates:
-                yield cropped(convex_upsampling(positions - start, self.mask_predictor(state)), padding)
+                yield convex_upsampling(positions - start, self.mask_predictor(state))
 
     @classmethod
     def from_reference(

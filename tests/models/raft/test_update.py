@@ -19,16 +19,18 @@ def test_motion_ends_with_the_flow_itself():
 
 
 @torch.no_grad()
-def test_a_gate_at_zero_keeps_the_state_and_at_one_replaces_it():
-    gru = ConvolutionalGRU(3, 2, (1, 5))
-    state, inputs = random(1, 3, 4, 6), random(1, 2, 4, 6)
-    for gate, expected in ((-1e4, lambda: state), (1e4, lambda: torch.tanh(gru.convq.bias).view(1, 3, 1, 1))):
-        torch.nn.init.constant_(gru.convz.bias, gate)
-        torch.nn.init.zeros_(gru.convq.weight)
-        torch.testing.assert_close(gru(state, inputs), expected().expand_as(state))
+def test_the_parts_of_a_gru_make_the_published_equation():
+    gru = ConvolutionalGRU(3, 2, 4, (1, 5))
+    state, context, motion = random(1, 3, 4, 6), random(1, 2, 4, 6), random(1, 4, 4, 6)
+    z, r = (torch.sigmoid(gate(torch.cat([state, context, motion], 1))) for gate in (gru.convz, gru.convr))
+    q = torch.tanh(gru.convq(torch.cat([r * state, context, motion], 1)))
+    found = gru(state, motion, gru.of_context(context))
+    torch.testing.assert_close(found, (1 - z) * state + z * q)
 
 
 @torch.no_grad()
 def test_an_update_keeps_the_size_of_the_maps():
-    state, change = UpdateBlock(TINY)(random(1, 8, 5, 6), random(1, 6, 5, 6), random(1, 50, 5, 6), random(1, 2, 5, 6))
+    block = UpdateBlock(TINY)
+    of_context = block.recurrent_block.of_context(random(1, 6, 5, 6))
+    state, change = block(random(1, 8, 5, 6), of_context, random(1, 50, 5, 6), random(1, 2, 5, 6))
     assert state.shape == (1, 8, 5, 6) and change.shape == (1, 2, 5, 6) and state.abs().max() < 10
