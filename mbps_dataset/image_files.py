@@ -38,6 +38,8 @@ MAX_FILE_BYTES = 210_000_000
 """Of an image file: `MAX_PIXELS` of four 16-bit channels without compression."""
 MAX_SCANS = 40
 """Of a progressive JPEG; encoders write about ten."""
+HEAD_BYTES = 12
+"""Enough to know the format."""
 MAX_PARTS = 100_000
 """Chunks of a PNG, or markers of a JPEG: each costs time whatever it holds. Writers cut pixels into 8,192 bytes or more."""
 BYTES_PER_PIXEL, SPARE_BYTES = 8, 10_000_000
@@ -80,6 +82,8 @@ def to_rgb(picture: Image.Image | Mapping[str, Any], name: str = "image") -> RGB
     [0, 1, 255]
     """
     if isinstance(picture, Image.Image):
+        if picture.format not in (None, "PNG", "JPEG", "MPO", "WEBP"):  # loading it may start a program
+            raise InputError(f"{name}: a {picture.format} picture is {_PHOTOGRAPH[1]}; convert it.")
         return _upright(picture)
     if not isinstance(picture, Mapping):
         raise InputError(
@@ -96,6 +100,11 @@ def _read(path: str, name: str) -> bytes:
         return read_regular(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
         raise InputError(f"{name}: {path} cannot be read ({error}); give the folder of the images again.") from None
+
+
+def is_photograph(head: bytes) -> bool:
+    """Whether a file that begins with these `HEAD_BYTES` is a PNG, JPEG or WebP file."""
+    return head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def decode_map(data: bytes, name: str) -> NDArray[np.integer]:

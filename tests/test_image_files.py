@@ -17,7 +17,7 @@ from PIL import Image
 
 from mbps_dataset import image_files
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import decode_image, decode_map, to_rgb
+from mbps_dataset.image_files import HEAD_BYTES, decode_image, decode_map, is_photograph, to_rgb
 from tests.examples import examples
 
 
@@ -287,3 +287,16 @@ def test_a_small_file_of_an_enormous_picture_is_refused_undecoded(monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("decoded"))
     with pytest.raises(InputError, match="x: 8000x8000 is more than 25,000,000 pixels; scale it down"):
         decode_image(data, "x")
+
+
+def test_a_picture_of_another_format_is_not_loaded(monkeypatch):
+    picture = Image.open(io.BytesIO(EPS))
+    monkeypatch.setattr(type(picture), "load", lambda *_, **__: pytest.fail("Ghostscript"))
+    with pytest.raises(InputError, match="x: a EPS picture is not a PNG, JPEG or WebP image; convert it"):
+        to_rgb(picture, "x")
+
+
+def test_photographs_are_known_by_their_first_bytes():
+    for kind in ("PNG", "JPEG", "WEBP"):
+        assert is_photograph(encoded(Image.fromarray(RGB), kind)[:HEAD_BYTES])
+    assert not any(is_photograph(data[:HEAD_BYTES]) for data in (*OTHERS.values(), b"", b"RIFF1234WAVE"))

@@ -60,7 +60,7 @@ class Row:
 
 def plain_variant(recipe: Recipe) -> Variant:
     """A recipe as it is. Settings alone count: equal ones are measured once, whatever they are called."""
-    return Variant(replace(recipe, name="", summary="", supervision=()))
+    return Variant(replace(recipe, name="variant", summary="", supervision=()))
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,18 @@ from pathlib import Path
 import datasets
 
 from mbps_dataset.errors import InputError
+from mbps_dataset.image_files import HEAD_BYTES, is_photograph
 from mbps_dataset.sources import open_source
 from mbps_dataset.sources.files import FileFrame
+from mbps_dataset.sources.images import check_file
 
 
 def attach_images(dataset: datasets.Dataset, data_dir: str | Path, *, source: str | None = None) -> datasets.Dataset:
     """`dataset` with an `image` column of the files below `data_dir` whose id is the row's `image_id`.
 
-    `source` is "cityscapes" or "folder" (guessed if None). Raises `InputError` naming the first ids without a file.
+    `source` is "cityscapes" or "folder" (guessed if None). Pixels are `mbps_dataset.to_rgb` of a row's image. Raises
+    `InputError` naming the first ids without a file, or a file that is no PNG, JPEG or WebP: `datasets` would hand it to
+    whatever reader of Pillow's takes it.
     """
     root = Path(data_dir).expanduser()
     name = source or ("cityscapes" if (root / "leftImg8bit").is_dir() else "folder")
@@ -26,13 +30,19 @@ def attach_images(dataset: datasets.Dataset, data_dir: str | Path, *, source: st
     paths = {
         f.image_id: str(f.path) for split in opened.splits() for f in opened.frames(split) if isinstance(f, FileFrame)
     }
-    missing = [image_id for image_id in dataset["image_id"] if image_id not in paths]
+    wanted = dataset["image_id"]
+    missing = [image_id for image_id in wanted if image_id not in paths]
     if missing:
         raise InputError(
             f"{root}: no image for {len(missing)} of {len(dataset)} rows, e.g. {', '.join(missing[:3])}; "
             "give the folder the labels were made from."
         )
+    column = [paths[image_id] for image_id in wanted]
+    for path in column:
+        check_file(Path(path), path)
+        with open(path, "rb") as stream:
+            if not is_photograph(stream.read(HEAD_BYTES)):
+                raise InputError(f"{path}: not a PNG, JPEG or WebP image; convert it or take it out of the folder.")
     without = dataset.remove_columns("image") if "image" in dataset.column_names else dataset
-    column = [paths[image_id] for image_id in dataset["image_id"]]
     joined = without.add_column("image", column).cast_column("image", datasets.Image())
     return joined.select_columns(["image_id", "image", *(c for c in without.column_names if c != "image_id")])

@@ -9,6 +9,7 @@ needed for scoring and naming only.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources.files import FileFrame
 from mbps_dataset.sources.frame import Source
+from mbps_dataset.sources.membership import find_files, readable
 
 
 _FOLDERS = {"train": "train", "validation": "val", "test": "test"}
@@ -79,9 +81,13 @@ class CityscapesSource(Source):
         self.has_truth = any(f.label_path for frames in self._splits.values() for f in frames)
 
     def _find(self, image_folder: Path, folder: str) -> tuple[CityscapesFrame, ...]:
-        frames = []
-        for path in sorted(image_folder.glob(f"*/*{_IMAGE_SUFFIX}")):
-            image_id, city = path.name[: -len(_IMAGE_SUFFIX)], path.parent.name
+        if not image_folder.is_dir():
+            return ()
+        frames, found = [], find_files(image_folder, [_IMAGE_SUFFIX])
+        for path in sorted((*found.paths, *found.not_utf8)):
+            if path.parent.parent != image_folder:
+                continue
+            image_id, city = readable(path.name[: -len(_IMAGE_SUFFIX)]), path.parent.name
             truth = self.root / "gtFine" / folder / city / f"{image_id}_gtFine_labelIds.png"
             instance = truth.with_name(f"{image_id}_gtFine_instanceIds.png")
             frames.append(
@@ -95,7 +101,13 @@ class CityscapesSource(Source):
                     city=city,
                 )
             )
-        return tuple(frames)
+        times = Counter(frame.image_id for frame in frames)
+        if twice := [frame for frame in frames if times[frame.image_id] > 1]:
+            raise InputError(
+                f"{twice[0].image_id}: {times[twice[0].image_id]} images have this name ({twice[0].path}, {twice[1].path}); "
+                "names of the tree begin with their city."
+            )
+        return tuple(sorted(frames, key=lambda frame: frame.image_id))
 
     def splits(self) -> tuple[str, ...]:
         return tuple(self._splits)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mbps_dataset
 from mbps_dataset.errors import InputError
 from mbps_dataset.hub.attach import attach_images
+from mbps_dataset.sources import FolderSource
 
 
 def rows(*ids: str) -> datasets.Dataset:
@@ -38,3 +40,17 @@ def test_rows_without_a_file_are_named(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="no image for 2 of 3 rows, e.g. x, y"):
         attach_images(rows("a", "x", "y"), tmp_path)
+
+
+def test_files_that_another_reader_would_take_are_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    with pytest.raises(InputError, match="a.png: not a PNG, JPEG or WebP image; convert it"):
+        attach_images(rows("a"), tmp_path)
+
+
+def test_joined_pictures_are_those_that_were_labelled(tmp_path):
+    values = np.linspace(0, 65535, 40 * 60).reshape(40, 60).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.PNG")
+    joined = attach_images(rows("a"), tmp_path)[0]["image"]
+    assert np.array_equal(mbps_dataset.to_rgb(joined)[..., 0], np.round(values / 257.0))
+    assert np.array_equal(mbps_dataset.to_rgb(joined), FolderSource(tmp_path).frames("train")[0].image())

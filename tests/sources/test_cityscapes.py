@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from mbps_dataset.errors import InputError
@@ -36,3 +39,32 @@ def test_missing_images_name_the_path(tmp_path):
         CityscapesSource(tmp_path)
     with pytest.raises(InputError, match="No split 'test': .*leftImg8bit/test holds no images"):
         CityscapesSource(cityscapes_tree(tmp_path)).frames("test")
+
+
+def test_what_systems_leave_in_the_tree_is_no_image(tmp_path):
+    root = cityscapes_tree(tmp_path)
+    for name in (
+        "train/aachen/._aachen_000002_000019",
+        "train/.old/ulm_000009_000019",
+        "train/__MACOSX/ulm_000008_000019",
+    ):
+        save(root / f"leftImg8bit/{name}_leftImg8bit.png", PHOTO)
+    save(root / "leftImg8bit/train/ulm/ulm_000003_000019_leftImg8bit.PNG", PHOTO)
+    found = [frame.image_id for frame in CityscapesSource(root).frames("train")]
+    assert found == ["aachen_000002_000019", "ulm_000001_000019", "ulm_000003_000019"]
+
+
+def test_two_images_of_one_name_are_an_error(tmp_path):
+    root = cityscapes_tree(tmp_path)
+    save(root / "leftImg8bit/train/ulm/aachen_000002_000019_leftImg8bit.png", PHOTO)
+    with pytest.raises(InputError, match="aachen_000002_000019: 2 images have this name .*begin with their city"):
+        CityscapesSource(root)
+
+
+def test_a_name_that_is_not_utf8_is_a_frame_that_says_so(tmp_path):
+    root = cityscapes_tree(tmp_path)
+    save(Path(os.fsdecode(os.fsencode(root) + b"/leftImg8bit/train/ulm/\xfflm_leftImg8bit.png")), PHOTO)
+    frame = CityscapesSource(root).frames("train")[0]
+    assert frame.image_id == "\\xfflm"
+    with pytest.raises(InputError, match="its name is not UTF-8"):
+        frame.digest()
