@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import opened_image
+from mbps_dataset.image_files import MAX_PIXELS, opened_image
 from mbps_dataset.numpy_files import read_npy
 from mbps_dataset.sources.files import read_map
 from mbps_dataset.sources.float_maps import read_flo_values, read_pfm_values
@@ -197,6 +197,8 @@ def _array(path: str | Path) -> NDArray[np.float32]:
         raise InputError(f"{path}: cannot be read as one numpy array ({error}); save it with numpy.save.") from None
     if array.dtype.kind not in "fiu":
         raise InputError(f"{path}: expected an array of numbers, but got {array.dtype}.")
+    if array.size > 2 * MAX_PIXELS:  # flow has two numbers a pixel
+        raise InputError(f"{path}: {list(array.shape)} is more than {MAX_PIXELS:,} pixels; scale it down.")
     return array.astype(np.float32)
 
 

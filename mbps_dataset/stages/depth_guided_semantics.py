@@ -4,7 +4,8 @@
     fused    = alpha · low + (1 − alpha) · high   of log-probabilities
 
 `high` comes from overlapping windows of the whole resolution, `low` from the image at half size together with its mirror
-image. What is decided here, as the reference code does unless said otherwise:
+image; scores of any two sizes of another network serve as well (`fuse_resolutions`). What is decided here, as the
+reference code does unless said otherwise:
 
 * codes are averaged over the mirror image and enlarged to pixels (bilinear), and only then scored; windows are averaged as
   **log**-probabilities;

@@ -144,6 +144,13 @@ def test_arrays_that_hold_no_such_map_are_refused_by_name(tmp_path, files, kind,
         files(tmp_path, kind, ["a"]).read("a")
 
 
+def test_arrays_of_too_many_pixels_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mbps_dataset.sources.flow_files.MAX_PIXELS", 20)
+    np.save(tmp_path / "a.npy", FLOW)
+    with pytest.raises(InputError, match=r"a.npy: \[2, 5, 6\] is more than 20 pixels; scale it down"):
+        FlowFiles(tmp_path, "npy", ["a"]).read("a")
+
+
 def test_files_that_cannot_be_read_are_one_line(tmp_path):
     (tmp_path / "a.npy").write_bytes(b"nothing")
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
