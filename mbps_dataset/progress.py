@@ -44,7 +44,7 @@ class ProgressBar:
         self.title, self.total, self.done = title, total, done
         self._show, self._bar, self._began_with, self._start = show, None, done, 0.0
         if show and sys.stderr.isatty():
-            self._bar = _Bar(total=total, initial=done, desc=f"{title:>16}", unit=unit, disable=False)
+            self._bar = _Bar(total=total, initial=done, desc=f"{title:>27}", unit=unit, disable=False)
 
     def update(self, seconds: float = 0.0) -> None:
         """One more item, which took so many seconds; the first one sets the clock."""
