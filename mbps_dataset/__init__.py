@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from mbps_dataset.image_files import to_rgb
     from mbps_dataset.named_recipes import get_recipe
     from mbps_dataset.recipe import Recipe
-    from mbps_dataset.records import decode
+    from mbps_dataset.records import decode, renumber_segments
 
-__all__ = ["MBPSConfig", "MBPSPseudo", "Recipe", "__version__", "attach_images", "decode", "get_recipe", "to_rgb"]
+__all__ = ["MBPSConfig", "MBPSPseudo", "Recipe", "__version__", "attach_images", "decode", "get_recipe", "renumber_segments", "to_rgb"]
 
 _HOMES = {
     "attach_images": "mbps_dataset.hub.attach",
@@ -32,6 +32,7 @@ _HOMES = {
     "Recipe": "mbps_dataset.recipe",
     "get_recipe": "mbps_dataset.named_recipes",
     "decode": "mbps_dataset.records",
+    "renumber_segments": "mbps_dataset.records",
     "to_rgb": "mbps_dataset.image_files",
 }
 

@@ -247,6 +247,40 @@ def decode(row: Any) -> DecodedRow:
     )
 
 
+def renumber_segments(row: Any, *, most: int = 255) -> tuple[NDArray[np.unsignedinteger], dict[int, int]]:
+    """A row's segments as transformers' processors take them: a map [H, W] with ids 1, 2, … and the class of each id.
+
+    The processors resize maps as 8-bit pictures, so ids above 255 stop them, also where an image has few segments. Ids are
+    given by falling area in the map, 0 stays void; of more than `most` segments the smallest become void, which training
+    ignores. The map is uint8, above 255 ids uint16 (for ``do_resize=False``, where processors take any id).
+
+    `row` is what `decode` takes, or gives. Raises `InputError` if it lacks `panoptic` or `segments_info`, if an id of the
+    map is not listed, and for `most` outside 1 to 65535.
+
+    >>> row = {"panoptic": np.array([[300, 300, 7, 0]]),
+    ...        "segments_info": [{"id": 7, "category_id": 13}, {"id": 300, "category_id": 0}]}
+    >>> ids, class_of = renumber_segments(row)
+    >>> ids.tolist(), class_of
+    ([[1, 1, 2, 0]], {1: 0, 2: 13})
+    """
+    if not 1 <= most <= 65_535:
+        raise InputError(f"Expected `most` to be 1 to 65535, but got {most}.")
+    held = {"panoptic": row.panoptic, "segments_info": row.segments} if isinstance(row, DecodedRow) else as_row(row)
+    name = row.image_id if isinstance(row, DecodedRow) else str(held.get("image_id", "image"))
+    if held.get("panoptic") is None or held.get("segments_info") is None:
+        raise InputError(f"{name}: renumbering segments needs the columns `panoptic` and `segments_info`.")
+    ids = _in(held["panoptic"], name, np.uint16)
+    listed = {int(each["id"]): int(each["category_id"]) for each in segment_entries(held["segments_info"], name)}
+    areas = np.bincount(ids.ravel(), minlength=1)
+    present = np.flatnonzero(areas[1:]) + 1
+    if unlisted := sorted(set(present.tolist()) - set(listed)):
+        raise InputError(f"{name}: segment id {unlisted[0]} is in the map but not in `segments_info`; list it.")
+    kept = present[np.argsort(-areas[present], kind="stable")][:most]
+    table = np.zeros(len(areas), np.uint8 if len(kept) <= 255 else np.uint16)
+    table[kept] = np.arange(1, len(kept) + 1)
+    return table[ids], {number: listed[k] for number, k in enumerate(kept.tolist(), 1)}
+
+
 def decode_depth(column: Any, scale: float, image_id: str = "image") -> NDArray[np.float32]:
     """Column `depth` as float32 [H, W] in the units of the depth source, 0 = unknown; `scale` is `depth_scale`."""
     return id_map(column, image_id).astype(np.float32) * np.float32(scale)

@@ -124,10 +124,11 @@ def check_mask2former(names, built):
     batch = names["batch"]
     for row, masks, classes in zip(rows, batch["mask_labels"], batch["class_labels"]):
         assert masks.shape == (len(classes), 128, 256) and set(masks.unique().tolist()) == {0.0, 1.0}
-        kept = [s["category_id"] for s in sorted(row.segments, key=lambda s: s["id"])]
+        by_area = sorted(row.segments, key=lambda s: (-s["area"], s["id"]))
+        kept = [s["category_id"] for s in by_area]
         if row.panoptic.shape == (128, 256):  # nothing was resized away: every segment, its class and its pixels
             assert classes.tolist() == kept
-            assert masks.flatten(1).sum(1).tolist() == [s["area"] for s in sorted(row.segments, key=lambda s: s["id"])]
+            assert masks.flatten(1).sum(1).tolist() == [s["area"] for s in by_area]
             assert np.array_equal(masks.sum(0).numpy() == 0, row.panoptic == 0)
         else:
             assert not Counter(classes.tolist()) - Counter(kept)

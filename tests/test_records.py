@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -168,3 +169,66 @@ def test_bytes_of_another_format_never_reach_its_reader(column):
     row[column] = {"bytes": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n", "path": None}
     with pytest.raises(InputError, match="a: not a PNG"):
         records.decode(row)
+
+
+def many_segments(count: int, first: int = 1) -> dict:
+    """A row of `count` segments of 2, 3, … pixels with ids from `first`, and one line of void."""
+    ids = np.repeat(np.arange(count), np.arange(2, count + 2)) + first
+    panoptic = np.concatenate([ids, np.zeros(-len(ids) % 64 + 64, int)]).reshape(-1, 64).astype(np.uint16)
+    return {"image_id": "a", "panoptic": panoptic,
+            "segments_info": [{"id": first + k, "category_id": k % 7} for k in range(count)]}  # fmt: skip
+
+
+def test_segments_are_numbered_by_falling_area():
+    row = many_segments(3, first=298)
+    ids, class_of = records.renumber_segments(row)
+    assert ids.dtype == np.uint8 and class_of == {1: 2, 2: 1, 3: 0}
+    assert np.array_equal(ids, np.choose(np.maximum(row["panoptic"].astype(int) - 297, 0), [0, 3, 2, 1]))
+    whole = records.decode(encode(labelled()))
+    ids, class_of = records.renumber_segments(whole)
+    assert np.array_equal(np.array([255, *(class_of[k] for k in sorted(class_of))])[ids], whole.semantic)
+
+
+def test_of_more_segments_than_fit_the_smallest_become_void():
+    row = many_segments(300)
+    ids, class_of = records.renumber_segments(row)
+    assert ids.dtype == np.uint8 and len(class_of) == ids.max() == 255
+    assert np.array_equal(ids == 0, row["panoptic"] <= 45)  # 0 and the 45 smallest
+    ids, class_of = records.renumber_segments(row, most=65_535)
+    assert ids.dtype == np.uint16 and len(class_of) == 300 and np.array_equal(ids == 0, row["panoptic"] == 0)
+    ids, class_of = records.renumber_segments({"panoptic": np.zeros((2, 2), np.uint16), "segments_info": []})
+    assert not ids.any() and class_of == {}
+
+
+@pytest.mark.parametrize("name", ["Mask2Former", "MaskFormer", "OneFormer"])
+def test_renumbered_segments_go_through_the_processors(name, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    ids, class_of = records.renumber_segments(many_segments(300, first=400))
+    ids = np.pad(ids, ((0, -len(ids) % 64), (0, 0)))  # the processors make sides multiples of 32
+    height, width = ids.shape[0] // 2, ids.shape[1] // 2
+    options, inputs = {"size": {"height": height, "width": width}, "ignore_index": 0}, {}
+    if name == "OneFormer":
+        (tmp_path / "classes.json").write_text(json.dumps({k: {"name": f"c{k}", "isthing": 1} for k in range(7)}))
+        options |= {"repo_path": str(tmp_path), "class_info_file": "classes.json", "num_text": 300}
+        inputs = {"task_inputs": ["panoptic"]}
+    processor = getattr(transformers, f"{name}ImageProcessorPil")(**options)
+    batch = processor(images=[np.zeros((*ids.shape, 3), np.uint8)], segmentation_maps=[ids],
+                      instance_id_to_semantic_id=[class_of], return_tensors="pt", **inputs)  # fmt: skip
+    small = np.asarray(Image.fromarray(ids).resize((width, height), Image.Resampling.NEAREST))
+    left = np.unique(small[small > 0])
+    assert len(left) > 200 and batch["class_labels"][0].tolist() == [class_of[k] for k in left.tolist()]
+    assert np.array_equal(batch["mask_labels"][0].numpy(), small == left[:, None, None])
+
+
+def test_renumbering_says_what_it_lacks():
+    row = many_segments(3)
+    for missing in ("panoptic", "segments_info"):
+        with pytest.raises(
+            InputError, match="a: renumbering segments needs the columns `panoptic` and `segments_info`"
+        ):
+            records.renumber_segments({key: value for key, value in row.items() if key != missing})
+    with pytest.raises(InputError, match="a: segment id 3 is in the map but not in `segments_info`; list it"):
+        records.renumber_segments(row | {"segments_info": row["segments_info"][:2]})
+    for most in (0, 65_536):
+        with pytest.raises(InputError, match=f"Expected `most` to be 1 to 65535, but got {most}"):
+            records.renumber_segments(row, most=most)
