@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mbps_dataset.errors import RecipeError
 from mbps_dataset.json_documents import read_json
-from mbps_dataset.names import shown
+from mbps_dataset.names import did_you_mean, shown
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.stage_settings import (
     ClustersSettings,
@@ -106,6 +106,7 @@ def get_recipe(name_or_path: str) -> Recipe:
     if not name_or_path.lower().endswith(".json"):
         raise RecipeError(
             f"Unknown recipe {shown(name_or_path)}; known are {', '.join(RECIPES)}, or a path to a recipe .json."
+            + did_you_mean(name_or_path, RECIPES)
         )
     how = "write one with `mbps info --recipe NAME --json`."
     place = name_or_path if name_or_path.isprintable() else shown(name_or_path)

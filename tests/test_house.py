@@ -31,8 +31,6 @@ TESTED_WITH = {
     "ablation/subject": "ablation/test_run",
     "ablation/view": "ablation/test_run",
     "commands/export": "formats/test_importing",
-    "commands/info": "test_cli",
-    "commands/preview": "test_cli",
     "commands/push": "hub/test_publish",
     "commands/resume": "end_to_end/test_resume",
     "formats/cityscapes": "formats/test_peers",

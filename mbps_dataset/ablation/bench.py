@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from mbps_dataset import taxonomy
 from mbps_dataset.ablation.results import Measurement
@@ -31,6 +30,7 @@ from mbps_dataset.labelling.stage_depth import DEPTH
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES
 from mbps_dataset.labelling.workers import Job, WorkerPool, default_workers, fill_store
 from mbps_dataset.metrics import OverlapTable, PanopticQuality
+from mbps_dataset.progress import ProgressBar, followed
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame, Source
@@ -127,7 +127,7 @@ class Bench:
         tables: dict[Variant, list[tuple[OverlapTable, int]]] = {variant: [] for variant in variants}
         keys = {variant: self._key(variant) for variant in variants}
         todo = len(self.frames) * len(variants)
-        with tqdm(total=todo, desc=f"{'measuring':>16}", unit="row·img", disable=not self.progress) as bar:
+        with ProgressBar("measuring", todo, unit="row·img", show=self.progress) as bar:
             for frame in self.frames:
                 view = View(self, frame)
                 for variant in variants:
@@ -227,7 +227,7 @@ class Bench:
         )
 
     def _bar(self, frames: Iterable[Frame], title: str) -> Iterable[Frame]:
-        return tqdm(frames, desc=f"{title:>16}", unit="img", disable=not self.progress)
+        return followed(frames, title, show=self.progress)
 
 
 def _names(calibration: Calibration, assignment: dict[int, int] | None) -> dict[int, int]:
