@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.image_files import decode_map
 from mbps_dataset.json_documents import read_regular
 from mbps_dataset.names import shown
+from mbps_dataset.numpy_files import read_npz
 from mbps_dataset.sources.detection_records import Reader, Shape, finite_score, reader_of_one_image
 from mbps_dataset.sources.images import read_bytes
 from mbps_dataset.sources.membership import find_files
@@ -66,9 +66,10 @@ def _name(of_masks: Path, folder: Path) -> str:
 def _npz_reader(path: Path) -> Reader:
     def read(shape: Shape, min_score: float) -> Instances:
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in _ARRAYS if name in archive.files}
-        except (OSError, ValueError, EOFError, MemoryError, AttributeError, zipfile.BadZipFile) as error:
+            arrays = read_npz(path, *_ARRAYS)
+        except KeyError:
+            arrays = {}
+        except (OSError, ValueError) as error:
             raise InputError(f"{path.name} cannot be read ({error})") from error
         if "masks" not in arrays:
             raise InputError(f"{path.name} has no array `masks`")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +132,15 @@ def test_arrays_that_are_no_masks_or_scores_are_refused(
 ) -> None:
     np.savez(tmp_path / "p0.npz", **({"masks": mask(0)[None]} | arrays))
     with pytest.raises(InputError, match=message):
+        read_detections(tmp_path, ["p0"]).instances("p0", SHAPE)
+
+
+def test_a_header_that_promises_more_than_there_is_costs_no_memory(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|b1", "fortran_order": False, "shape": (10**9, *SHAPE)})
+    with zipfile.ZipFile(tmp_path / "p0.npz", "w") as archive:
+        archive.writestr("masks.npy", header.getvalue())
+    with pytest.raises(InputError, match=rf"{NPZ} cannot be read .*600,000,000,000 bytes, but 0 follow"):
         read_detections(tmp_path, ["p0"]).instances("p0", SHAPE)
 
 
