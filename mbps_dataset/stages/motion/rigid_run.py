@@ -90,8 +90,9 @@ class RigidRun:
     reason: str | None = None
 
 
-def observe(flow: SceneFlow) -> Observations:
-    """Every pixel of a scene flow as observations, [H · W] in raster order."""
+def observe(flow: SceneFlow, *, sigmas: tuple[float, ...] | None = None) -> Observations:
+    """Every pixel of a scene flow as observations, [H · W] in raster order; `sigmas` in place of the flow's own, in pixels
+    (flow x, flow y, disparity)."""
     height, width = flow.reliable.shape
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height))).reshape(2, -1)
     return Observations(
@@ -100,7 +101,7 @@ def observe(flow: SceneFlow) -> Observations:
         flow.flow.reshape(2, -1).astype(np.float32),
         pixels.astype(np.float32),
         flow.reliable.ravel(),
-        np.array([*flow.sigma_flow, flow.sigma_disparity], dtype=np.float32),
+        np.array(sigmas or (*flow.sigma_flow, flow.sigma_disparity), dtype=np.float32),
         flow.intrinsics.astype(np.float32),
         flow.baseline,
     )
