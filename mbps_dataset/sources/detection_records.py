@@ -18,12 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from mbps_dataset.errors import InputError
 from mbps_dataset.json_documents import read_json
 from mbps_dataset.names import shown
-from mbps_dataset.sources.mask_encoding import decode_segmentation
+from mbps_dataset.sources.mask_encoding import segmentation_pixels
 from mbps_dataset.stages.instances import Instances
 
 
@@ -33,6 +31,9 @@ Reader = Callable[[Shape, float], Instances]
 
 MOST_BYTES = 4_000_000_000
 """Of a JSON file; results of CutLER on ImageNet have some 2 GB."""
+
+MOST_COVERED = 500
+"""How often the masks of an image may cover it in all; what detectors and SAM give covers it some ten times (ours)."""
 
 _SCORES = ("score", "predicted_iou")
 
@@ -159,14 +160,19 @@ def _reader(records: list[tuple[int, dict[str, Any]]]) -> Reader:
     """Reader of annotations of one image, each with its place in the file."""
 
     def read(shape: Shape, min_score: float) -> Instances:
-        parts = [Instances.empty(shape)]
+        parts, covered = [Instances.empty(shape)], 0
         for index, record in records:
             number = record.get("id")
             with _naming(f"annotation {index}" + (f" (id {shown(number)})" if number is not None else "")):
                 score = finite_score(next((record[key] for key in _SCORES if record.get(key) is not None), None))
                 if score >= min_score:
-                    mask = decode_segmentation(record["segmentation"], shape)
-                    parts.append(Instances.from_pixels(shape, [np.flatnonzero(mask)], scores=[score]))
+                    pixels = segmentation_pixels(record["segmentation"], shape)
+                    covered += len(pixels)
+                    if covered > MOST_COVERED * shape[0] * shape[1]:
+                        raise InputError(
+                            f"up to here the masks cover the image {MOST_COVERED} times, and that is the most"
+                        )
+                    parts.append(Instances.from_pixels(shape, [pixels], scores=[score]))
         return Instances.concatenate(parts)
 
     return read

@@ -38,13 +38,33 @@ def decode_segmentation(segmentation: Any, shape: tuple[int, int]) -> NDArray[np
     Raises `InputError` if it is neither (a mask as rows of zeros and ones is none), is damaged, is out of all proportion
     to the image, or its size is not `shape` (H, W).
     """
+    return _of_runs(_runs(segmentation, shape), shape)
+
+
+def segmentation_pixels(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Flat indices y · W + x of the mask that `decode_segmentation` gives, ascending; small masks of large images cost little.
+
+    Raises `InputError` as `decode_segmentation` does.
+    """
+    lengths = _runs(segmentation, shape)
+    inside = lengths[1::2]
+    if inside.sum() > shape[0] * shape[1] // 16:
+        return np.flatnonzero(_of_runs(lengths, shape))
+    begins = np.cumsum(lengths)[: 2 * len(inside)][0::2]
+    pixels = np.repeat(begins - np.cumsum(inside) + inside, inside) + np.arange(inside.sum())
+    column, row = np.divmod(pixels, shape[0])
+    return np.sort(row * shape[1] + column)
+
+
+def _runs(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.integer]:
+    """Alternating run lengths in COCO's order, background first, that fill the image. Raises `InputError`."""
     if isinstance(segmentation, dict) and {"size", "counts"} <= segmentation.keys():
         size = _size(segmentation["size"])
         if size != tuple(shape):
             raise InputError(f"the mask is {size[0]} x {size[1]} (H x W), but the image is {shape[0]} x {shape[1]}")
-        return decode_run_lengths(segmentation["counts"], shape)
+        return _checked_counts(segmentation["counts"], shape)
     if isinstance(segmentation, (list, tuple)):
-        return fill_polygons([_corners(part) for part in _polygons(segmentation, shape)], shape)
+        return _runs_of_polygons([_corners(part) for part in _polygons(segmentation, shape)], shape)
     raise InputError("the segmentation is neither run lengths (`size` and `counts`) nor a list of polygons")
 
 
@@ -59,6 +79,10 @@ def decode_run_lengths(counts: str | bytes | Sequence[int], shape: tuple[int, in
 
     Raises `InputError` if they are no whole numbers from 0, are damaged, or do not fill H · W pixels.
     """
+    return _of_runs(_checked_counts(counts, shape), shape)
+
+
+def _checked_counts(counts: Any, shape: tuple[int, int]) -> NDArray[np.integer]:
     pixels = shape[0] * shape[1]
     lengths: NDArray[np.integer]
     if isinstance(counts, (str, bytes)):
@@ -71,7 +95,7 @@ def decode_run_lengths(counts: str | bytes | Sequence[int], shape: tuple[int, in
     if (lengths < 0).any() or (lengths > pixels).any() or lengths.sum() != pixels:
         total = sum(lengths.tolist())  # in Python, where nothing overflows
         raise InputError(f"the run lengths do not fill a {shape[0]} x {shape[1]} mask (sum {total})")
-    return _of_runs(lengths, shape)
+    return lengths
 
 
 def _whole_numbers(counts: Sequence[Any]) -> NDArray[np.integer]:
@@ -174,9 +198,13 @@ def fill_polygons(polygons: Sequence[NDArray[np.float64]], shape: tuple[int, int
 
     Raises `InputError` if the outlines cross the pixel columns out of all proportion to the image.
     """
+    return _of_runs(_runs_of_polygons(polygons, shape), shape)
+
+
+def _runs_of_polygons(polygons: Sequence[NDArray[np.float64]], shape: tuple[int, int]) -> NDArray[np.int64]:
     pixels = shape[0] * shape[1]
     if not polygons:
-        return np.zeros(shape, dtype=bool)
+        return np.array([pixels])
     # Truncation, not rounding down: that is what the original's integer conversion does.
     grid = [np.trunc(corners * _ENLARGED + 0.5).astype(np.int64) for corners in polygons]
     starts, ends = np.concatenate(grid), np.concatenate([np.roll(corners, -1, axis=0) for corners in grid])
@@ -184,7 +212,7 @@ def fill_polygons(polygons: Sequence[NDArray[np.float64]], shape: tuple[int, int
     edge, toggled = _crossings(starts, ends, shape)
     # An outline is closed, so it crosses each column an even number of times, and pairs stay within a polygon.
     toggled = np.sort(polygon[edge] * (pixels + 1) + toggled) % (pixels + 1)
-    return _of_runs(_union(toggled[0::2], toggled[1::2], pixels), shape)
+    return _union(toggled[0::2], toggled[1::2], pixels)
 
 
 def _union(begins: NDArray[np.int64], ends: NDArray[np.int64], pixels: int) -> NDArray[np.int64]:

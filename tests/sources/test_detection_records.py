@@ -137,6 +137,15 @@ def test_what_is_wrong_is_told_with_file_image_and_annotation(
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
+def test_masks_that_cover_the_image_over_and_over_are_refused(tmp_path: Path) -> None:
+    whole = {"image_id": "p0", "segmentation": {"size": [20, 30], "counts": [0, 600]}}
+    found = read_detections(write(tmp_path / "r.json", [whole] * 500), ["p0"])
+    assert len(found.instances("p0", SHAPE)) == 500
+    found = read_detections(write(tmp_path / "r.json", [whole] * 501), ["p0"])
+    with pytest.raises(InputError, match="image p0: annotation 500: up to here the masks cover the image 500 times"):
+        found.instances("p0", SHAPE)
+
+
 IMAGES = [{"id": 1, "file_name": "p0.png"}]
 
 

@@ -10,7 +10,12 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.sources.mask_encoding import decode_run_lengths, decode_segmentation, fill_polygons
+from mbps_dataset.sources.mask_encoding import (
+    decode_run_lengths,
+    decode_segmentation,
+    fill_polygons,
+    segmentation_pixels,
+)
 from tests.examples import examples
 
 
@@ -35,6 +40,16 @@ def test_decodes_what_pycocotools_compresses(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(decode_run_lengths(encoded["counts"], mask.shape), mask)
     text = {"size": list(mask.shape), "counts": encoded["counts"].decode()}
     np.testing.assert_array_equal(decode_segmentation(text, mask.shape), mask)
+    np.testing.assert_array_equal(segmentation_pixels(text, mask.shape), np.flatnonzero(mask))
+
+
+@pytest.mark.parametrize("side", [0, 1, 3, 9, 30])
+def test_pixels_of_small_and_large_masks_are_in_reading_order(side: int) -> None:
+    mask = np.zeros((30, 40), bool)
+    mask[: side + 1, 5 : 5 + side], mask[-1, -1] = True, side > 0
+    text = {"size": [30, 40], "counts": runs_of(mask)}
+    np.testing.assert_array_equal(segmentation_pixels(text, mask.shape), np.flatnonzero(mask))
+    assert segmentation_pixels([], mask.shape).size == 0
 
 
 @examples(50)
