@@ -146,7 +146,7 @@ def validate(labelled: LabelledImage, class_count: int) -> None:
     for column in ("depth", "instance", "panoptic"):
         if getattr(labelled, column).shape != shape:
             raise ValueError(f"{name}: {column} is {getattr(labelled, column).shape}, but semantic is {shape}.")
-    areas = np.bincount(labelled.panoptic.ravel())
+    areas = _areas(labelled.panoptic)
     listed = {int(segment["id"]) for segment in labelled.segments}
     present = set(np.flatnonzero(areas).tolist()) - {0}
     if listed != present:
@@ -160,6 +160,14 @@ def validate(labelled: LabelledImage, class_count: int) -> None:
             raise ValueError(
                 f"{name}: segment {segment['id']} says area {segment['area']}, not {areas[segment['id']]}."
             )
+
+
+def _areas(ids: InstanceMap) -> NDArray[np.int64]:
+    """Pixels of each id, in strips, since `bincount` makes a 64-bit copy of what it counts."""
+    areas = np.zeros(int(ids.max(initial=0)) + 1, dtype=np.int64)
+    for top in range(0, len(ids), 256):
+        areas += np.bincount(ids[top : top + 256].ravel(), minlength=len(areas))
+    return areas
 
 
 def encode_semantic(semantic: SemanticMap, class_count: int, palette: NDArray[np.uint8]) -> bytes:

@@ -67,6 +67,8 @@ def depth_map(visit: Visit, height: int, width: int) -> NDArray[np.float32]:
     """Un-normalised depth float32 [height, width], clipped; 0 (unknown) where the image bottom was cropped."""
     predicted, _ = clipped_depth(visit)
     seen = height - round(height * visit.recipe.depth.ego_crop)
+    if seen == height and predicted.shape != (height, width):
+        return depth.resize(predicted, height, width)  # not copied: large pictures fill the memory
     full = np.zeros((height, width), dtype=np.float32)
     full[:seen] = depth.resize(predicted, seen, width)
     return full

@@ -104,6 +104,7 @@ def label(visit: Visit) -> LabelledImage:
         objects(visit, *working_hw),
     )
     output_hw = (height, width) if recipe.output.size == "image" else working_hw
+    del visit.image  # of a large picture a good part of the memory; decoded again if it is asked for
     panoptic = panoptic.resized(*output_hw)
     return LabelledImage(
         image_id=visit.frame.image_id,

@@ -100,7 +100,7 @@ class Panoptic:
                 "or use `segment_map`, which is 32-bit."
             )
         values = [int(k) if segment.isthing else 0 for segment, k in zip(self.segments, things)]
-        return self._view(0, values).astype(np.uint16)
+        return np.array([0, *values], dtype=np.uint16)[self.segment_map]
 
     def report_map(
         self, void: int = REPORT_VOID, *, overflow: Literal["raise", "share"] = "raise"
