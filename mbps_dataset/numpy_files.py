@@ -11,6 +11,7 @@ import math
 import os
 import stat
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,7 +57,7 @@ def read_npz(path: str | os.PathLike[str], *names: str) -> dict[str, NDArray[Any
                 if f"{name}.npy" in sizes:
                     with archive.open(f"{name}.npy") as stream:
                         found[name] = _read_array(stream, sizes[f"{name}.npy"])
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zipfile.zlib.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise ValueError(f"no readable .npz: {error}") from None
     if not found:
         held = ", ".join(sorted(name.removesuffix(".npy") for name in sizes)[:6]) or "nothing"

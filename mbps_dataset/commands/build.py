@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbps_dataset.commands.calling import program
+from mbps_dataset.errors import InputError
 from mbps_dataset.named_recipes import RECIPES, get_recipe
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.settings import as_typed
@@ -115,6 +116,7 @@ def work(label_set: Labelling, output: Path, arguments: argparse.Namespace, *, o
     """Build here, or through an executor; print what came of it and return the exit status."""
     from mbps_dataset.labelset.build import build
 
+    _require_device(label_set.device)
     label_set.run.contents  # noqa: B018 - missing weights are reported before anything is written
     if label_set.source.name == "cityscapes" and label_set.recipe.output.with_images:
         print(
@@ -144,6 +146,17 @@ def work(label_set: Labelling, output: Path, arguments: argparse.Namespace, *, o
         print(f"Jobs are submitted; `{program()} info {output}` says how far they are.")
         return 0
     return report(done, label_set.recipe.name)
+
+
+def _require_device(device: str) -> None:
+    """Raises `InputError` for a GPU that is not there, before anything is written."""
+    import torch
+
+    wanted = torch.device(device)
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {device!r}: this machine has {torch.cuda.device_count()} CUDA devices; give --device cpu."
+        )
 
 
 def report(result: BuildResult, recipe: str) -> int:

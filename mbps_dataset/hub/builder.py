@@ -25,6 +25,7 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.calibration import class_names
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.named_recipes import RECIPES, get_recipe
+from mbps_dataset.names import shown
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import features
 from mbps_dataset.sources import Source, open_source
@@ -40,9 +41,10 @@ def default_store_path() -> Path:
 class MBPSConfig(datasets.BuilderConfig):
     """Configuration of `MBPSPseudo`; `name` is a recipe.
 
-    `recipe_file` is a recipe .json to take instead, whose name then names the configuration; `source` "scenes", "cityscapes" or "folder" (guessed from `data_dir` if None) with `source_options`; `settings` as
-    on the command line (``["instances.grad_threshold=0.2"]``); `splits` to build (default all); `limit` images a split;
-    `store` folder of stage results; `workers` processes; `device` of torch.
+    `recipe_file` is a recipe .json to take instead, whose name then names the configuration; `source` "scenes",
+    "cityscapes" or "folder" (guessed from `data_dir` if None) with `source_options`; `settings` as on the command line
+    (``["instances.grad_threshold=0.2"]``); `splits` to build (default all); `limit` images a split; `store` folder of
+    stage results; `workers` processes; `device` of torch.
     """
 
     version: datasets.Version | str | None = __version__
@@ -79,7 +81,12 @@ class MBPSConfig(datasets.BuilderConfig):
                     f"The recipe {self.name!r} needs images: pass data_dir=FOLDER (a Cityscapes tree or any folder of "
                     "photographs), or source='scenes'."
                 )
-            name = "cityscapes" if (Path(self.data_dir).expanduser() / "leftImg8bit").is_dir() else "folder"
+            try:
+                tree = (Path(self.data_dir).expanduser() / "leftImg8bit").is_dir()
+            except (OSError, RuntimeError, ValueError) as error:  # too long; the home of a user who does not exist
+                reason = getattr(error, "strerror", None) or error
+                raise InputError(f"data_dir {shown(self.data_dir)} is no path ({reason}); give a folder.") from None
+            name = "cityscapes" if tree else "folder"
         return open_source(name, data_dir=self.data_dir, **(self.source_options or {}))
 
     def open_label_set(self) -> Labelling:

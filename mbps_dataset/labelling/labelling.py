@@ -23,6 +23,7 @@ from mbps_dataset.labelling.road import STAGE_VERSIONS, before_calibration, stag
 from mbps_dataset.labelling.stage import Run, Stage
 from mbps_dataset.labelling.stage_row import ROW, row_of
 from mbps_dataset.labelling.workers import FATAL, Job, WorkerPool, default_workers, fill_store, why
+from mbps_dataset.names import shown
 from mbps_dataset.progress import followed
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import FORMAT_VERSION
@@ -36,7 +37,7 @@ class Labelling:
     """A recipe applied to some splits of a source.
 
     `limit` keeps the first images of each split; `splits` defaults to all of the source's. Raises `InputError` for an
-    unknown split.
+    unknown split or a device that is none.
     """
 
     recipe: Recipe
@@ -52,6 +53,10 @@ class Labelling:
         self.splits = tuple(self.splits) or self.source.splits()
         if self.limit is not None and self.limit < 1:
             raise InputError(f"limit must be at least 1, but is {self.limit}.")
+        try:
+            torch.device(self.device)
+        except (RuntimeError, TypeError):
+            raise InputError(f"device {shown(self.device)} is none of torch's; give cpu, cuda, or cuda:1.") from None
         self.run = Run(self.recipe, self.store, self.device, self.source)
         for split in self.splits:
             self.frames(split)

@@ -64,7 +64,7 @@ class BuildOrder:
             order = cls(**given | {"recipe": recipe, "splits": tuple(document["splits"])})
         except (KeyError, TypeError, AttributeError, RecipeError):
             return None
-        return order if order.is_possible() else None
+        return order if isinstance(document["splits"], list) and order.is_possible() else None
 
     def is_possible(self) -> bool:
         """Whether the parts have the types and names they must have; a note is not always what was written."""

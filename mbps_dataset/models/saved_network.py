@@ -68,7 +68,7 @@ class HubNetwork(torch.nn.Module, PyTorchModelHubMixin):
         cls: type[Network], pretrained_model_name_or_path: str | os.PathLike[str], **more: Any
     ) -> Network:
         """As `huggingface_hub.ModelHubMixin.from_pretrained`: a folder or a Hub id. Raises `WeightsError`."""
-        if os.path.isfile(os.path.join(pretrained_model_name_or_path, CONFIG_FILE)):
+        if os.path.isdir(pretrained_model_name_or_path):
             read_config(pretrained_model_name_or_path)  # the mixin assumes that it can be read
         return super().from_pretrained(os.fspath(pretrained_model_name_or_path), **more)
 
@@ -127,7 +127,7 @@ def read_config(folder: str | os.PathLike[str], name: str = CONFIG_FILE) -> dict
     try:
         content = read_json(path, most_bytes=_MOST_BYTES, nan=True)
     except FileNotFoundError:
-        raise WeightsError(f"{folder} holds no {name}; give a folder or Hub id of a whole network.") from None
+        raise WeightsError(f"{folder} has no {name}; give a folder or Hub id of a whole network.") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions.") from None
     except ValueError as error:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mbps_dataset import cli
 from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.named_recipes import get_recipe
 from tests.tiny import tiny_settings, write_depth
 
 
@@ -91,3 +94,32 @@ def test_a_redirected_build_says_a_line_per_stage_and_tenth(inputs, tmp_path, ca
         lines = [line for line in told.err.splitlines() if line.startswith(f"{stage}: ")]
         assert [line.split(",")[0] for line in lines] == [f"{stage}: {k} of 5" for k in range(6)]
     assert "\r" not in told.err and "Look at it:  mbps preview" in told.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--source", "scenes", "--device", "foo"], "device 'foo' is none of torch's; give cpu, cuda, or cuda:1."),
+        (["--source", "scenes", "--device", "cuda:99"], "device 'cuda:99': this machine has "),
+        (["--data-dir", "~nobody-of-that-name/x"], "is no path (Could not determine home directory.); give a folder."),
+        (["--data-dir", "x" * 5000], "is no path ("),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_nothing_is_written(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["build", "--limit", "1", *arguments]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and message in said and len(said) < 500
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_file_in_another_folder_is_built_under_its_name(inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = get_recipe("demo").with_settings(tiny_settings(inputs, 2)).with_absolute_paths()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/recipe.json").write_text(json.dumps(recipe.to_json() | {"name": "my-recipe"}))
+    asked = ["build", "--recipe", "deep/recipe.json", "--data-dir", str(inputs / "photos"), "--workers", "1"]
+    assert cli.main(asked) == 0
+    document = json.loads((tmp_path / "build/my-recipe/labelset.json").read_text())
+    assert document["recipe"]["name"] == "my-recipe" and document["counts"]["train"]["rows"] >= 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["build", "deep"]

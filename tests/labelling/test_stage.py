@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +14,7 @@ from mbps_dataset.labelling.stage import Run, one_thread
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import FolderSource
 from mbps_dataset.store import Store
-from tests.tiny import tiny_label_set, tiny_settings
+from tests.tiny import tiny_label_set, tiny_settings, write_photographs
 
 
 STORED = (CODES, PSEUDO_CLASSES, DEPTH, SALIENCY)
@@ -105,3 +108,25 @@ def test_images_that_cannot_be_read_are_not_visited(tmp_path):
 def test_a_scale_is_needed():
     with pytest.raises(RecipeError, match="semantics.scales must name at least one size"):
         get_recipe("demo").with_settings(["semantics.scales="])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_result_that_is_not_finite_is_said_and_not_kept(value, tmp_path):
+    source = FolderSource(write_one(tmp_path / "photos"))
+    frame = source.frames("train")[0]
+
+    def compute(_):
+        return {"depth": np.array([[1.0, value]], np.float32), "size": np.array([1, 2])}
+
+    stage = replace(DEPTH, compute=compute)
+    run = Run(get_recipe("demo"), Store(tmp_path / "store"))
+    with pytest.raises(
+        InputError, match=r"photo_000: 1 of the 2 numbers of depth \(depth\) are NaN or infinite; check"
+    ):
+        run.visit(frame).result(stage)
+    assert not run.holds(stage, frame)
+
+
+def write_one(folder):
+    write_photographs(folder, 1)
+    return folder

@@ -8,11 +8,13 @@ import shutil
 
 import pytest
 
+from mbps_dataset import cli
 from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.order import BuildOrder, claim
 from mbps_dataset.sources import FolderSource, ScenesSource
+from mbps_dataset.store import Store
 from tests.tiny import tiny_label_set, tiny_settings
 
 
@@ -140,3 +142,49 @@ def test_a_folder_is_named_as_it_was_typed_and_is_the_same_by_any_name(begun, in
     (tmp_path / "link").unlink()
     with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path / 'link/photos'))} does not exist"):
         order.open(output)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"splits": ["../../x"]}, {"splits": []}, {"splits": "train"}, {"splits": [1]}, {"splits": None},
+        {"recipe": [1]}, {"recipe": {"name": "../x"}}, {"source": []}, {"source": {}}, {"source": {"name": ["folder"]}},
+        {"limit": "3"}, {"limit": 0}, {"limit": True}, {"shards": -1}, {"shards": 1.5}, {"device": 0}, {"contents": [1]},
+    ],
+)  # fmt: skip
+def test_a_note_of_another_form_is_none_though_its_checksum_fits(begun, changed):
+    output, _ = begun
+    store = Store(output / "stages")
+    document = store.get_json("build.json")
+    store.put_json("build.json", document | changed)
+    assert BuildOrder.read(output) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"name": "nowhere"}, "Unknown source 'nowhere'; known are"),
+        ({"name": "folder", "more": 1}, "The source 'folder' takes no 'more'"),
+        ({"name": "folder"}, "The source 'folder' needs 'data_dir'"),
+        ({"name": "folder", "data_dir": 5}, "The source 'folder' cannot be opened with {'data_dir': 5}"),
+        ({"name": "scenes", "train": "x"}, "The source 'scenes' cannot be opened with {'train': 'x'}"),
+        ({"name": "scenes", "train": 10**12}, "Asked for 1000000000000 scenes of a split; there are 1000000"),
+    ],
+)
+def test_a_source_that_cannot_be_is_one_line_in_every_command_that_opens_it(begun, source, message, capsys):
+    output, _ = begun
+    store = Store(output / "stages")
+    store.put_json("build.json", store.get_json("build.json") | {"source": source})
+    for command in ("resume", "info"):
+        assert cli.main([command, str(output)]) == 1
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and message in said
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format_version": "2.0.0"}', '{"format_version": "1.0.0"'])
+def test_what_is_neither_an_order_nor_a_set_cannot_be_resumed(content, tmp_path, capsys):
+    (tmp_path / "labelset.json").write_text(content)
+    assert cli.main(["resume", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "does not say what it is to hold" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["labelset.json"]

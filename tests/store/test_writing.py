@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mbps_dataset.errors import StoreError
-from mbps_dataset.store import holds_bytes, remove_abandoned, replacing, write_atomically, write_json
+from mbps_dataset.store import holds_bytes, remove_abandoned, replacing, scratch_folder, write_atomically, write_json
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -59,3 +59,30 @@ def test_json_is_readable_and_ends_its_last_line(tmp_path):
     write_json(tmp_path / "a.json", {"name": "Zürich", "n": [1]})
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
     assert json.loads(text) == {"name": "Zürich", "n": [1]} and "Zürich" in text and text.endswith("}\n")
+
+
+def test_a_scratch_folder_is_gone_however_its_block_ends(tmp_path):
+    with scratch_folder(tmp_path, "copies") as folder:
+        (folder / "a").write_text("x")
+        assert folder.parent == tmp_path and folder.name.startswith(".copies-")
+    with pytest.raises(KeyboardInterrupt), scratch_folder(tmp_path, "copies") as folder:
+        (folder / "a").write_text("x")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_and_what_is_in_use_stays(tmp_path):
+    (tmp_path / ".copies-killed").mkdir()
+    (tmp_path / ".copies-killed/lock").write_text("")  # a lock that nobody holds
+    for name, age in ((".copies-old", 7200), (".copies-new", 0), (".other-old", 7200)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    with scratch_folder(tmp_path, "copies") as first, scratch_folder(tmp_path, "copies") as second:
+        kept = {first.name, second.name, ".copies-new", ".other-old"}
+        assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_a_scratch_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file: cannot be written"), scratch_folder(tmp_path / "file", "copies"):
+        pass
