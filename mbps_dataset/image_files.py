@@ -30,8 +30,8 @@ from mbps_dataset.json_documents import read_regular
 
 MIN_SIDE_PX = 32
 MAX_ASPECT = 6.0
-MAX_PIXELS = 16_777_216
-"""Of a picture, 4096 x 4096: a worker, 460 MB when it has loaded its libraries, takes 14 bytes a pixel on the way to the
+MAX_PIXELS = 16_000_000
+"""Of a picture: a worker, 460 MB when it has loaded its libraries, takes 14 bytes a pixel on the way to the
 row (measured), and stays under 700 MB beside what its networks need."""
 MAX_WEBP_PIXELS = 10_000_000
 """Of a WebP file, whose decoder holds four copies of the picture."""

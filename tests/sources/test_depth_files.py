@@ -200,7 +200,7 @@ def test_a_pipe_is_no_depth(tmp_path, kind):
 
 def test_depth_without_a_pixel_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((0, 5)))
-    with pytest.raises(InputError, match=r"a.npy: \(0, 5\) has no pixel, or more than 16,777,216"):
+    with pytest.raises(InputError, match=r"a.npy: \(0, 5\) has no pixel, or more than 16,000,000"):
         read_npy(tmp_path / "a.npy")
 
 
