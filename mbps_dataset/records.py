@@ -148,6 +148,8 @@ def validate(labelled: LabelledImage, class_count: int) -> None:
             raise ValueError(f"{name}: {column} is {getattr(labelled, column).shape}, but semantic is {shape}.")
     areas = _areas(labelled.panoptic)
     listed = {int(segment["id"]) for segment in labelled.segments}
+    if len(listed) < len(labelled.segments):
+        raise ValueError(f"{name}: segments_info lists an id twice.")
     present = set(np.flatnonzero(areas).tolist()) - {0}
     if listed != present:
         raise ValueError(f"{name}: segments_info lists ids {sorted(listed ^ present)[:5]} that the map lacks, or not.")

@@ -138,6 +138,8 @@ def test_wrong_category_and_area_are_refused():
     wrong = [dict(segment, area=1) for segment in record.segments]
     with pytest.raises(ValueError, match="says area 1, not"):
         encode(replace(record, segments=wrong))
+    with pytest.raises(ValueError, match="a: segments_info lists an id twice"):
+        encode(replace(record, segments=[*record.segments, record.segments[0]]))
 
 
 def test_ids_beyond_sixteen_bits_are_refused():

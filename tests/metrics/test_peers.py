@@ -98,9 +98,13 @@ def test_pycocotools_on_overlapping_masks_with_crowds(seed: int) -> None:
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
     metric, truth, results = MaskAveragePrecision(), [], []
-    for image in range(1, 4):
+    for image in range(1, 6):
         true = boxes(rng, 7)
         pred = np.concatenate([shifted(rng, true[:5]), boxes(rng, 4)])
+        true, pred = (
+            true[: 0 if image == 4 else 7],
+            pred[: 0 if image == 5 else 9],
+        )  # one without truth, one without masks
         crowd = rng.random(len(true)) < 0.2
         scores = rng.permutation(len(pred)) / len(pred) * 0.9 + image / 100
         metric.update_masks(pred, scores, true, true_crowd=crowd)
@@ -112,7 +116,7 @@ def test_pycocotools_on_overlapping_masks_with_crowds(seed: int) -> None:
                             "segmentation": encoded(mask_api, mask)})  # fmt: skip
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
-        coco.dataset = {"images": [{"id": k, "height": 120, "width": 160} for k in range(1, 4)],
+        coco.dataset = {"images": [{"id": k, "height": 120, "width": 160} for k in range(1, 6)],
                         "categories": [{"id": 1, "name": "object"}], "annotations": truth}  # fmt: skip
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes(results), "segm")

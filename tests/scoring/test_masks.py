@@ -117,6 +117,8 @@ def test_what_cannot_be_asked_for_is_said(built, tmp_path):
     clusters = tmp_path / "clusters"
     clusters.mkdir()
     Image.new("L", (8, 8)).save(clusters / "a.png")
-    with pytest.raises(InputError, match="Which pseudo-classes are things is not known of .*clusters; give --pseudo-things"):
+    with pytest.raises(
+        InputError, match="Which pseudo-classes are things is not known of .*clusters; give --pseudo-things"
+    ):
         score(clusters, clusters, matching="hungarian", masks=True)
     assert main(["eval", str(built.root), "--detections", str(clusters)]) == 1
