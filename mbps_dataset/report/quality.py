@@ -29,7 +29,9 @@ def split_quality(
     if found is None and not originals.has_truth:
         return None
     if found is None:
-        found = score(built.root, truth, splits=(split,), source=originals.source, progress=progress).to_dict()
+        found = score(
+            built.root, truth, splits=(split,), missing="skip", source=originals.source, progress=progress
+        ).to_dict()
     for key in ("per_class", "assignment", "semantic_assignment"):
         found[key] = {int(class_id): value for class_id, value in found[key].items()}
     return found
