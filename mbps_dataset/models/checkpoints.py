@@ -145,7 +145,7 @@ def require_match(
 
 
 def require_finite(state: Mapping[str, torch.Tensor], *, source: str) -> None:
-    """Raise `WeightsError` naming `source` and the first tensor that is not finite floating-point numbers in float32.
+    """Raises `WeightsError` naming `source` and the first tensor that is not finite floating-point numbers in float32.
 
     Counters (whole numbers without a dimension, as batch normalisation has them) are left alone.
     """

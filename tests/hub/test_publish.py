@@ -5,24 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from types import SimpleNamespace
-from unittest.mock import Mock
 
 import datasets
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import yaml
-from huggingface_hub.errors import RevisionNotFoundError
 from PIL import Image
 
 from mbps_dataset.cli import main
-from mbps_dataset.errors import PublishError
-from mbps_dataset.hub.publish import DatasetRepository
 from mbps_dataset.records import features
 from mbps_dataset.taxonomy import NAMES_19
 from tests.hub.client import TOKEN, Client, card_of, entries, labels
@@ -389,78 +381,3 @@ def test_a_new_repository_is_private_unless_it_is_asked_to_be_public(hub, client
     assert told["status"] == 0 and not hub.repositories["me/shown"].private and "private" not in told["out"]
     assert client.push(built, "me/shown", "v1.1.0")["status"] == 0  # what is there stays as it is
     assert not hub.repositories["me/shown"].private
-
-
-class ForgetfulHub:
-    """A Hub that accepts a tag; `targets` are the commits that it then says the tag is on, one a question."""
-
-    def __init__(self, *targets: str | None) -> None:
-        self.targets = list(targets)
-
-    def create_tag(self, *_, **__) -> None:
-        pass
-
-    def repo_info(self, *_, **__):
-        target = self.targets.pop(0)
-        if target is None:
-            raise RevisionNotFoundError("no such revision", response=Mock(status_code=404))
-        return SimpleNamespace(sha=target)
-
-
-@pytest.mark.parametrize(
-    ("targets", "message"),
-    [
-        (
-            (None,) * 4,
-            "accepted the tag v1, but it is not there; your labels are on main as commit aaaaaaa. Run the same",
-        ),
-        (
-            ("b" * 40,) * 4,
-            "accepted the tag v1, but it is on commit bbbbbbb; your labels are on main as commit aaaaaaa",
-        ),
-    ],
-)
-def test_a_tag_that_was_accepted_but_is_not_there_is_no_release(targets, message):
-    waits = []
-    repository = DatasetRepository("me/x", api=ForgetfulHub(*targets), wait=waits.append)
-    with pytest.raises(PublishError, match=message):
-        repository.tag("v1", "a" * 40, "message")
-    assert waits == [1, 2, 4]
-
-
-def test_a_tag_may_take_a_moment_to_be_seen():
-    waits = []
-    DatasetRepository("me/x", api=ForgetfulHub(None, "a" * 40), wait=waits.append).tag("v1", "a" * 40, "message")
-    assert waits == [1]
-
-
-PUSH_THAT_HANGS = """
-import os, sys, time
-from mbps_dataset.hub import publish
-def hang(*_, **__):
-    print("sending", flush=True)
-    time.sleep(60)
-publish.DatasetRepository.look = lambda *_, **__: publish.RepositoryState()
-publish.DatasetRepository.create = hang
-from mbps_dataset.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
-def test_a_push_that_is_ended_leaves_nothing_behind(number, tmp_path):
-    """Whatever can be caught removes the copies at once; after a kill (-9) the next push does."""
-    built = make_label_set(tmp_path / "set")
-    before = sorted(built.root.rglob("*"))
-    arguments = ["push", str(built.root), "me/x", "--tag", "v1"]
-    process = subprocess.Popen([sys.executable, "-c", PUSH_THAT_HANGS, *arguments], stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True)  # fmt: skip
-    assert process.stdout.readline() == "sending\n"
-    assert list(built.root.glob(".release-*/*.parquet"))
-    process.send_signal(number)
-    process.wait(timeout=30)
-    assert process.returncode != 0
-    if number == signal.SIGKILL:
-        assert list(built.root.glob(".release-*/*.parquet"))
-        assert main([*arguments, "--dry-run"]) == 0
-    assert sorted(built.root.rglob("*")) == before
