@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mbps_dataset.stages.motion.kabsch import align_rigidly
 from mbps_dataset.stages.motion.likelihood import Observations, residuals
-from mbps_dataset.stages.motion.pose import Projections, refine_pose, reprojection_errors
+from mbps_dataset.stages.motion.pose import Projections, projections_of, refine_pose, reprojection_errors
 
 
 CANDIDATES = 200
@@ -84,20 +84,6 @@ def _robust_cost(transform: NDArray[np.float64], judged: Projections) -> float:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         squared = np.square(reprojection_errors(transform, judged)).sum(axis=0)
     return float(np.fmin(squared, (2 * _TUKEY) ** 2).sum())
-
-
-def projections_of(observed: Observations) -> Projections:
-    """Flow and disparity of t + 1 as targets for a pose; points at z = 0 must not be among them."""
-    focal = float(observed.intrinsics[0, 0])
-    disparity = focal * observed.baseline / observed.points_t1[:, 2].astype(np.float64)
-    targets = np.concatenate([(observed.pixels + observed.flow).astype(np.float64), disparity[None]])
-    return Projections(
-        observed.points_t.astype(np.float64),
-        targets,
-        observed.sigmas.astype(np.float64),
-        observed.intrinsics.astype(np.float64),
-        observed.baseline,
-    )
 
 
 def unexplained(transform: NDArray[np.floating], observed: Observations) -> NDArray[np.float32]:

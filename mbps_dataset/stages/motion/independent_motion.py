@@ -211,7 +211,8 @@ def _objects(
     settings: IndependentMotionSettings,
 ) -> MovingObjects:
     """Step 5, and numbers by falling size of the largest part."""
-    labels = np.zeros(static.shape, dtype=np.int32)
+    shape = static.shape[0], static.shape[1]
+    labels = np.zeros(shape, dtype=np.int32)
     for number, (_, pixels) in enumerate(objects, start=1):
         labels.ravel()[np.concatenate(pixels)] = number
     for number, (part, _) in enumerate(objects, start=1):

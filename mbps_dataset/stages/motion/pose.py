@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from mbps_dataset.stages.motion.likelihood import Observations
+
 
 FEWEST_POINTS = 4
 _SMALLEST_STEP = 1e-10
@@ -48,13 +50,29 @@ class Projections:
         return Projections(self.points[chosen], self.targets[:, chosen], self.sigmas, self.intrinsics, self.baseline)
 
 
+def projections_of(observed: Observations, *, with_disparity: bool = True) -> Projections:
+    """Where observed points went: flow and, `with_disparity`, the disparity of t + 1, each with its standard deviation.
+
+    Points of t + 1 at z = 0 must not be among them. Without disparity both standard deviations of flow are 1, as in CUPS.
+    """
+    targets = (observed.pixels + observed.flow).astype(np.float64)
+    camera = observed.intrinsics.astype(np.float64)
+    points = observed.points_t.astype(np.float64)
+    if not with_disparity:
+        return Projections(points, targets, np.ones(2), camera)
+    disparity = camera[0, 0] * observed.baseline / observed.points_t1[:, 2].astype(np.float64)
+    sigmas = observed.sigmas.astype(np.float64)
+    return Projections(points, np.concatenate([targets, disparity[None]]), sigmas, camera, observed.baseline)
+
+
 def refine_pose(
     projections: Projections, start: NDArray[np.floating], *, robust: float | None = None, iterations: int = 50,
-    reference: bool = False,
+    turns: bool = True, reference: bool = False,
 ) -> PoseFit:  # fmt: skip
     """The pose of least reprojection error near `start` [4, 4].
 
-    `robust` is the c of Tukey's biweight in standard deviations, none for plain least squares. With fewer than 4 points, or
+    `robust` is the c of Tukey's biweight in standard deviations, none for plain least squares; without `turns` the rotation
+    is kept and only the shift is fitted. With fewer than 4 points, or
     points that do not determine a pose, the start comes back with a reason; with `reference`, fewer than 4 points give
     the identity, as in CUPS.
     """
@@ -62,16 +80,18 @@ def refine_pose(
         kept = np.eye(4) if reference else np.asarray(start, dtype=np.float64)
         return PoseFit(kept, f"{len(projections.points)} points, but a pose needs {FEWEST_POINTS}")
     transform, damping = np.asarray(start, dtype=np.float64), 1e-3
+    free = slice(0 if turns else 3, 6)
     errors, jacobian = _system(transform, projections)
     for _ in range(iterations):
-        weights = _weights(errors, robust)
-        cost = _cost(errors, robust)
-        normal = np.einsum("rni,n,rnj->ij", jacobian, weights, jacobian, optimize=True)
-        slope = np.einsum("rni,n,rn->i", jacobian, weights, errors, optimize=True)
-        if not np.isfinite(normal).all() or np.linalg.matrix_rank(normal, tol=1e-9 * np.trace(normal)) < 6:
+        cost, slopes = _cost(errors, robust), jacobian[..., free]
+        weighted = slopes * _weights(errors, robust)[:, None]
+        normal = np.einsum("rni,rnj->ij", weighted, slopes, optimize=True)
+        slope = np.einsum("rni,rn->i", weighted, errors, optimize=True)
+        if not np.isfinite(normal).all() or np.linalg.matrix_rank(normal, tol=1e-9 * np.trace(normal)) < len(normal):
             return PoseFit(np.asarray(start, dtype=np.float64), "the points do not determine a pose")
         while True:
-            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), slope)
+            step = np.zeros(6)
+            step[free] = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), slope)
             trial = _exponential(step) @ transform
             new_errors, new_jacobian = _system(trial, projections)
             if _cost(new_errors, robust) <= cost or damping > 1e8:

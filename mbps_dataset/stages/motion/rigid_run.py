@@ -14,13 +14,13 @@ As measured on the reference code: a round without a cluster is used up; the sec
 proposals ends the rounds; soft inliers are those of the end of an object's own round. Every step is in `RigidRun.events`.
 
 With `RigidMotionSettings.reference` all of that is as published. Otherwise (ours) the first motion is not split, since the
-background is wherever its motion explains the image, and its pieces would be found as objects; and an object must move
-against the background by at least one pixel.
+background is wherever its motion explains the image, and its pieces would be found as objects; poses are refined by flow
+and disparity, robustly, and one that turns too much, as a plane seen from the front may, by its shift alone; and an object must move against the background by at least one pixel.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ from mbps_dataset.stages.motion.grid import WorkingGrid, working_grid
 from mbps_dataset.stages.motion.kabsch import align_rigidly
 from mbps_dataset.stages.motion.likelihood import HARD_INLIER, Likelihood, Observations, motion_likelihood, residuals
 from mbps_dataset.stages.motion.moving_regions import moving_regions
-from mbps_dataset.stages.motion.pose import Projections, refine_pose
+from mbps_dataset.stages.motion.pose import projections_of, refine_pose
 from mbps_dataset.stages.motion.proposals import PairRelations, pair_relations, propose_clusters
 from mbps_dataset.stages.motion.rigid_settings import RigidMotionSettings
 from mbps_dataset.stages.motion.rotation_test import half_rotation, turns_plausibly
@@ -41,6 +41,8 @@ from mbps_dataset.stages.motion.split import Neighbours, neighbours, split_spati
 
 
 Event = tuple[object, ...]
+
+LEAST_SPREAD_PX = 0.2
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,30 @@ def cluster_rigid_motions(scene: ClusteringScene, draws: Draws, settings: RigidM
     return _Run(scene, draws, settings).result()
 
 
+def refine_robustly(transform: NDArray[np.float32], seen: Observations, *, turns: bool = True) -> NDArray[np.float32]:
+    """The pose near `transform` by flow and disparity, float32 [4, 4]; without `turns` its rotation is kept.
+
+    A hard inlier may be a neighbour that is off by four pixels. So residuals are judged by their own spread, 1.4826 times
+    the median of their absolute values but at least 0.2 px, with Tukey's biweight at four of these, twice.
+    """
+    for _ in range(2 if len(seen) else 0):
+        errors = np.abs(residuals(transform, seen)[0])
+        spread = np.maximum(1.4826 * np.median(errors, axis=1), LEAST_SPREAD_PX).astype(np.float32)
+        projections = projections_of(replace(seen, sigmas=spread))
+        transform = refine_pose(projections, transform, robust=4.0, turns=turns).transform.astype(np.float32)
+    return transform
+
+
+def with_rotation_of(
+    background: NDArray[np.float32], transform: NDArray[np.float32], points: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The motion that turns like `background` and takes the middle of `points` [N, 3] where `transform` takes it."""
+    middle = points.mean(axis=0)
+    out = background.copy()
+    out[:3, 3] = transform[:3, :3] @ middle + transform[:3, 3] - background[:3, :3] @ middle
+    return out
+
+
 @dataclass
 class _Run:
     scene: ClusteringScene
@@ -197,17 +223,24 @@ class _Run:
         if not chosen:
             return bodies
         hard = likelihood.hard[list(chosen)]
-        refined = np.stack([self._refined(t, inliers) for t, inliers in zip(bodies.transforms, hard)])
+        refined = np.stack([self._refined(t, inliers, earlier) for t, inliers in zip(bodies.transforms, hard)])
         self.events.append(("refine", len(chosen), hard.sum(axis=1).tolist()))
         likelihood = self._joint(refined, bodies.assigned)
         return Bodies(refined, likelihood.hard & points.reliable, likelihood.soft)
 
-    def _refined(self, transform: NDArray[np.float32], inliers: NDArray[np.bool_]) -> NDArray[np.float32]:
-        points = self.scene.points
-        targets = (points.pixels + points.flow)[:, inliers].astype(np.float64)
-        places = points.points_t[inliers].astype(np.float64)
-        projections = Projections(places, targets, np.ones(2), points.intrinsics.astype(np.float64))
-        return refine_pose(projections, transform, reference=self.settings.reference).transform.astype(np.float32)
+    def _refined(
+        self, transform: NDArray[np.float32], inliers: NDArray[np.bool_], earlier: Bodies
+    ) -> NDArray[np.float32]:
+        seen = self.scene.points.at(inliers & self.scene.points.reliable)
+        if self.settings.reference:
+            projections = projections_of(seen, with_disparity=False)
+            return refine_pose(projections, transform, reference=True).transform.astype(np.float32)
+        refined = refine_robustly(transform, seen)
+        if len(earlier.soft) and len(seen):
+            background = earlier.transforms[0]
+            if not turns_plausibly(background, refined, largest=self.settings.largest_half_angle):
+                return refine_robustly(with_rotation_of(background, refined, seen.points_t), seen, turns=False)
+        return refined
 
     def _regions(self, bodies: Bodies) -> RigidRun:
         settings, grid = self.settings, self.scene.grid
