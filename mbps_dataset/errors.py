@@ -1,13 +1,29 @@
-"""Errors a user can do something about. Each message says what is wrong, with which file or key, and what to do."""
+"""Errors a user can do something about. Each message says what is wrong, with which file or key, and what to do.
+
+Names of files, and what files hold, stand in messages; whoever chose them could break a line of a log, or send commands
+to a terminal. So what is no visible character is written as Python writes it, ``\\n`` or ``\\x1b``.
+"""
 
 from __future__ import annotations
 
+import re
 
-class InputError(ValueError):
+
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+class _OneLine(ValueError):
+    """An error whose message is one line of visible characters."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_INVISIBLE.sub(lambda found: repr(found[0])[1:-1], message))
+
+
+class InputError(_OneLine):
     """An image, label map or folder that cannot be used."""
 
 
-class RecipeError(ValueError):
+class RecipeError(_OneLine):
     """A recipe or setting that does not exist or is out of range."""
 
 
@@ -15,7 +31,7 @@ class WeightsError(ValueError):
     """A checkpoint that is missing, unsafe to read, or does not fit the network."""
 
 
-class CalibrationError(ValueError):
+class CalibrationError(_OneLine):
     """Numbers over the whole set cannot be taken, for instance because ground truth is missing."""
 
 

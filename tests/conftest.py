@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if TYPE_CHECKING:
     from mbps_dataset.labelling.labelling import Labelling
     from mbps_dataset.labelset.folder import LabelSetFolder
+    from tests.end_to_end.fuzz_guard import Guard
 
 CHECKOUT = Path(__file__).parents[1]
 SMALL_SCENES = {"train": 3, "validation": 2, "height": 128, "width": 256}
@@ -107,3 +109,13 @@ def evaluate_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(evaluate.config, "HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.syspath_prepend(str(tmp_path / "modules"))
     return str(tmp_path / "cache")
+
+
+@pytest.fixture(scope="session")
+def fuzz_guard(tmp_path_factory) -> Iterator[Guard]:
+    """The process that reads mangled files, shared by the tests of this process."""
+    from tests.end_to_end.fuzz_guard import Guard
+
+    guard = Guard(tmp_path_factory.mktemp("fuzz"))
+    yield guard
+    guard.close()

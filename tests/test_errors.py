@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mbps_dataset
+from mbps_dataset.errors import CalibrationError, InputError, RecipeError
 
 
 ROOT = Path(mbps_dataset.__file__).parents[1]
@@ -19,6 +21,13 @@ OTHER_WAYS = re.compile(
     r"\bErrors: |^\s*Raises:|\b[Rr]aises [A-Z]\w*Error\b|(?:^|\. )Raise `|\bRaises? `\w+Error` (?:when|whenever|on) ",
     re.MULTILINE,
 )
+
+
+@pytest.mark.parametrize("kind", [InputError, RecipeError, CalibrationError])
+def test_messages_are_one_line_of_visible_characters(kind: type[ValueError]) -> None:
+    """The name of a file may hold a line break, a colour for the terminal, or a turn of the writing direction."""
+    assert str(kind("a\nb\x1b[31m\u202egnp.ü🚗\x85: no file.")) == r"a\nb\x1b[31m\u202egnp.ü🚗\x85: no file."
+    assert str(pickle.loads(pickle.dumps(kind("a\nb")))) == r"a\nb"
 
 
 def docstrings() -> Iterator[tuple[str, str]]:
