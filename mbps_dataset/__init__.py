@@ -18,8 +18,8 @@ from mbps_dataset.hub.registration import register
 if TYPE_CHECKING:
     from mbps_dataset.hub.attach import attach_images
     from mbps_dataset.hub.builder import MBPSConfig, MBPSPseudo
-    from mbps_dataset.image_files import to_rgb
     from mbps_dataset.named_recipes import get_recipe
+    from mbps_dataset.reading.image_files import to_rgb
     from mbps_dataset.recipe import Recipe
     from mbps_dataset.records import decode, renumber_segments
 
@@ -33,7 +33,7 @@ _HOMES = {
     "get_recipe": "mbps_dataset.named_recipes",
     "decode": "mbps_dataset.records",
     "renumber_segments": "mbps_dataset.records",
-    "to_rgb": "mbps_dataset.image_files",
+    "to_rgb": "mbps_dataset.reading.image_files",
 }
 
 register()

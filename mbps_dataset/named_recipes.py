@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mbps_dataset.errors import RecipeError
-from mbps_dataset.json_documents import read_json
-from mbps_dataset.names import did_you_mean, shown
+from mbps_dataset.reading.json_documents import read_json
+from mbps_dataset.reading.names import did_you_mean, shown
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.stage_settings import (
     ClustersSettings,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import RecipeError
-from mbps_dataset.names import did_you_mean, fault_of_name, shown
+from mbps_dataset.reading.names import did_you_mean, fault_of_name, shown
 from mbps_dataset.settings import check_text, parse_setting
 from mbps_dataset.stage_settings import (
     CalibrationSettings,
@@ -40,7 +40,7 @@ _MOST_SCALES = 16
 class Recipe:
     """Everything that decides the labels, and nothing else.
 
-    `name` names folders too (see `mbps_dataset.names`); `supervision` says for every component what it saw in training,
+    `name` names folders too (see `mbps_dataset.reading.names`); `supervision` says for every component what it saw in training,
     and is copied into ``labelset.json`` and the card. Raises `RecipeError` for a name that is none, and for settings that
     contradict each other.
     """

@@ -2,7 +2,8 @@
 
 Every map is encoded to PNG bytes here, once, and handed to `datasets` as ready bytes: left to itself, `datasets` writes
 16-bit and float arrays as raw TIFF, and writes other bytes when streaming than when not (measured on datasets 5.2).
-Ids are never converted on the way: consumers must not ``.convert("L")`` the palette image `semantic`.
+Maps of ids are palette images where the ids fit 8 bits, so that viewers show them in colour; pixels are the ids, and
+consumers must not ``.convert("L")`` or ``.convert("RGB")`` them.
 
 Void is 255 in `semantic` (65535 in the 16-bit form, used above 254 classes) and 0 in `instance` and `panoptic`, so that
 ``Mask2FormerImageProcessor(ignore_index=0)`` takes `panoptic` and `segments_info` as they are.
@@ -19,16 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from mbps_dataset import taxonomy
 from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
 from mbps_dataset.errors import InputError
-from mbps_dataset.formatted_rows import as_row, id_map, picture, segment_entries
+from mbps_dataset.reading.formatted_rows import as_row, id_map, picture, segment_entries
+from mbps_dataset.reading.names import shown
 
 
 if TYPE_CHECKING:
     from datasets import Features
 
-FORMAT_VERSION = "1.0.0"
-"""Version of the columns; a release that changes their meaning raises the first number."""
+FORMAT_VERSION = "1.1.0"
+"""Version of the columns; a release that changes their meaning raises the first number.
+
+1.1: `instance` and `panoptic` are palette images where ids fit 8 bits, and `preview` may follow.
+"""
 
 DEPTH_LEVELS = 20_480
 """Least number of steps between 0 and the farthest depth of an image: 256 a metre at 80 m."""
@@ -87,8 +93,8 @@ class DecodedRow:
         return table[self.panoptic]
 
 
-def features(class_names: Sequence[str], *, with_image: bool = True) -> Features:
-    """The columns of a label set with these classes."""
+def features(class_names: Sequence[str], *, with_image: bool = True, with_preview: bool = False) -> Features:
+    """The columns of a label set with these classes, the last one `preview` if asked for."""
     from datasets import ClassLabel, Features, Image, List, Value  # here: reading rows needs none of it
 
     columns: dict[str, Any] = {"image_id": Value("string")}
@@ -111,6 +117,8 @@ def features(class_names: Sequence[str], *, with_image: bool = True) -> Features
             }
         ),
     }
+    if with_preview:
+        columns["preview"] = Image()
     return Features(columns)
 
 
@@ -175,19 +183,38 @@ def _areas(ids: InstanceMap) -> NDArray[np.int64]:
 def encode_semantic(semantic: SemanticMap, class_count: int, palette: NDArray[np.uint8]) -> bytes:
     """PNG of a class map: 8-bit palette up to 254 classes, else 16-bit greyscale. Void is 255 or 65535."""
     if class_count > 254:
-        return encode_ids(semantic)
-    image = PILImage.fromarray(semantic.astype(np.uint8))
+        return _png(PILImage.fromarray(semantic.astype(np.uint16)), level=9)
     colours = np.zeros((256, 3), dtype=np.uint8)
     colours[: len(palette)] = palette
+    return _palette_png(semantic, colours)
+
+
+def encode_ids(ids: InstanceMap) -> bytes:
+    """PNG of ids: 8-bit in the colours of `taxonomy.id_palette` up to 255, else 16-bit greyscale.
+
+    Raises `ValueError` below 0 and beyond 65535.
+    """
+    if ids.size and (ids.min() < 0 or ids.max() > 65_535):
+        raise ValueError(f"Ids must fit 16 bits, but go from {ids.min()} to {ids.max()}.")
+    largest = int(ids.max(initial=0))
+    if largest > 255:
+        return _png(PILImage.fromarray(ids.astype(np.uint16)), level=9)
+    # of 16 colours or fewer Pillow makes less than 8 bits a pixel, which not every reader takes
+    return _palette_png(ids, taxonomy.id_palette(max(largest, 16) + 1))
+
+
+def _palette_png(ids: NDArray[np.integer], colours: NDArray[np.uint8]) -> bytes:
+    image = PILImage.fromarray(ids.astype(np.uint8))
     image.putpalette(colours.tobytes())
     return _png(image, level=9)
 
 
-def encode_ids(ids: InstanceMap) -> bytes:
-    """16-bit greyscale PNG of ids. Raises `ValueError` beyond 65535."""
-    if ids.size and (ids.min() < 0 or ids.max() > 65_535):
-        raise ValueError(f"Ids must fit 16 bits, but go from {ids.min()} to {ids.max()}.")
-    return _png(PILImage.fromarray(ids.astype(np.uint16)), level=9)
+def shows_ids(image: PILImage.Image) -> bool:
+    """Whether this is a picture as `encode_ids` writes in 8 bits: its palette indices are ids, not its colours."""
+    if image.mode != "P":
+        return False
+    colours = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+    return len(colours) > 16 and np.array_equal(colours, taxonomy.id_palette(len(colours)))
 
 
 def encode_depth(depth: DepthMap) -> tuple[bytes, float]:
@@ -292,8 +319,17 @@ def renumber_segments(row: Any, *, most: int = 255) -> tuple[NDArray[np.unsigned
 
 
 def decode_depth(column: Any, scale: float, image_id: str = "image") -> NDArray[np.float32]:
-    """Column `depth` as float32 [H, W] in the units of the depth source, 0 = unknown; `scale` is `depth_scale`."""
-    return id_map(column, image_id).astype(np.float32) * np.float32(scale)
+    """Column `depth` as float32 [H, W] in the units of the depth source, 0 = unknown; `scale` is `depth_scale`.
+
+    Raises `InputError` for a damaged map, and a scale that is no positive number.
+    """
+    try:
+        step = np.float32(0 if isinstance(scale, (str, bytes)) else scale)
+    except (TypeError, ValueError, OverflowError):
+        step = np.float32(0)
+    if step.ndim or not 0 < step < np.inf:
+        raise InputError(f"{image_id}: `depth_scale` is {shown(scale)}, but must be a positive number.")
+    return id_map(column, image_id).astype(np.float32) * step
 
 
 def _in(column: Any, image_id: str, smallest: type[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:

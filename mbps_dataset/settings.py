@@ -14,7 +14,7 @@ from dataclasses import field, fields
 from typing import Any
 
 from mbps_dataset.errors import RecipeError
-from mbps_dataset.names import shown
+from mbps_dataset.reading.names import shown
 
 
 LARGEST = 2**63 - 1

@@ -254,4 +254,7 @@ class OutputSettings(Settings, prefix="output."):
         "image", "label maps at image size, or at the working size of instances", choices=("image", "working")
     )
     with_images: bool = setting(True, "put the original image files in the `image` column")
+    with_preview: bool = setting(
+        True, "put a small picture of the labels, without the photo, in a last column `preview`, for the eye"
+    )
     rows_per_shard: int = setting(64, "rows of one Parquet file", at_least=1)

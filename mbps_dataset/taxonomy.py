@@ -120,6 +120,14 @@ def pseudo_class_palette(count: int) -> NDArray[np.uint8]:
     return _calm_colours()[np.arange(count) % 256]
 
 
+def id_palette(count: int) -> NDArray[np.uint8]:
+    """`count` colours for ids from 0, which is black and means none: [count, 3] uint8, the same for an id in every map.
+
+    From 1 they are those of `pseudo_class_palette`; any two ids in a row are at least 11 apart in CIE Lab.
+    """
+    return np.concatenate([np.zeros((1, 3), np.uint8), pseudo_class_palette(max(count - 1, 0))])[:count]
+
+
 @cache
 def _calm_colours() -> NDArray[np.uint8]:
     """256 colours, each the one farthest from those before it (and from black and white, which mean other things)."""

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mbps_dataset import records, taxonomy
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import decode_image
+from mbps_dataset.reading.image_files import decode_image
 from mbps_dataset.records import LabelledImage
 from tests.examples import examples
 
@@ -54,6 +54,12 @@ def check(decoded: records.DecodedRow, record: LabelledImage) -> None:
 def test_row_decodes_to_what_was_encoded():
     record = labelled()
     check(records.decode(encode(record)), record)
+
+
+@pytest.mark.parametrize("scale", ["0.5", -1.0, 0, float("nan"), float("inf"), [], {}, [0.5, 1.0]])
+def test_depth_needs_a_scale_that_is_a_positive_number(scale):
+    with pytest.raises(InputError, match="a: `depth_scale` is .*, but must be a positive number"):
+        records.decode(encode(labelled()) | {"depth_scale": scale})
 
 
 @pytest.mark.parametrize("route", ["map", "parquet", "undecoded", "label-only"])

@@ -30,11 +30,11 @@ from mbps_dataset.labelling.stage_depth import DEPTH
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES
 from mbps_dataset.labelling.workers import Job, WorkerPool, default_workers, fill_store
 from mbps_dataset.metrics import OverlapTable, PanopticQuality
-from mbps_dataset.progress import ProgressBar, followed
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame, Source
 from mbps_dataset.store import Store, digest_of
+from mbps_dataset.store.progress import ProgressBar, followed
 
 
 VERSION = 2

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import InstanceMap, SemanticMap
 from mbps_dataset.errors import InputError
-from mbps_dataset.json_documents import read_json
 from mbps_dataset.labelset.document_form import fault_of_document
-from mbps_dataset.names import fault_of_name, shown
+from mbps_dataset.reading.json_documents import read_json
+from mbps_dataset.reading.names import fault_of_name, shown
 
 
 MARKER = "mbps_export.json"

@@ -39,9 +39,9 @@ from mbps_dataset.labelset import card
 from mbps_dataset.labelset.document import count_segments
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.parquet_files import write_rows
-from mbps_dataset.progress import ProgressBar
 from mbps_dataset.records import LabelledImage, encode, features
 from mbps_dataset.store import file_digest
+from mbps_dataset.store.progress import ProgressBar
 
 
 CHANGED = "labels: changed outside of mbps-dataset after they were exported, perhaps by hand"

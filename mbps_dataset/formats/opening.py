@@ -69,7 +69,7 @@ def _download(repo_id: str, recipe: str | None, revision: str | None) -> Path:
     """Fetch one recipe of a release into the cache of `huggingface_hub`; what is there is not fetched again."""
     from huggingface_hub import HfApi, snapshot_download
 
-    from mbps_dataset.hub_errors import persistently
+    from mbps_dataset.reading.hub_errors import persistently
 
     what = f"Cannot read {repo_id}" + (f" at {revision}" if revision else "")
     info = persistently(lambda: HfApi().dataset_info(repo_id, revision=revision), what, attempts=3)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.formatted_rows import segment_entries
+from mbps_dataset.reading.formatted_rows import segment_entries
 
 
 @dataclass(frozen=True)

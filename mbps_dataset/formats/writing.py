@@ -13,7 +13,7 @@ from mbps_dataset.formats.layouts import FORMATS, label_digest
 from mbps_dataset.formats.opening import describe, label_rows
 from mbps_dataset.formats.target import whole_folder
 from mbps_dataset.labelset.folder import LabelSetFolder
-from mbps_dataset.progress import ProgressBar
+from mbps_dataset.store.progress import ProgressBar
 
 
 @dataclass(frozen=True)

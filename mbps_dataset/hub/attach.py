@@ -11,7 +11,7 @@ from pathlib import Path
 import datasets
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import HEAD_BYTES, is_photograph
+from mbps_dataset.reading.image_files import HEAD_BYTES, is_photograph
 from mbps_dataset.sources import open_source
 from mbps_dataset.sources.files import FileFrame
 from mbps_dataset.sources.images import check_file

@@ -25,7 +25,7 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.calibration import class_names
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.named_recipes import RECIPES, get_recipe
-from mbps_dataset.names import shown
+from mbps_dataset.reading.names import shown
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import features
 from mbps_dataset.sources import Source, open_source

@@ -31,7 +31,7 @@ from mbps_dataset._version import __version__
 from mbps_dataset.errors import PublishError
 from mbps_dataset.hub.release import Release, ReleaseFile
 from mbps_dataset.hub.release_card import recipe_body, repository_card, split_card
-from mbps_dataset.hub_errors import persistently
+from mbps_dataset.reading.hub_errors import persistently
 
 
 _PAUSES_FOR_A_TAG = (1.0, 2.0, 4.0)

@@ -23,13 +23,13 @@ from mbps_dataset.labelling.road import STAGE_VERSIONS, before_calibration, stag
 from mbps_dataset.labelling.stage import Run, Stage
 from mbps_dataset.labelling.stage_row import ROW, row_of
 from mbps_dataset.labelling.workers import FATAL, Job, WorkerPool, default_workers, fill_store, why
-from mbps_dataset.names import shown
-from mbps_dataset.progress import followed
+from mbps_dataset.reading.names import shown
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import FORMAT_VERSION
 from mbps_dataset.sources import Frame, Source
 from mbps_dataset.sources.images import DIGESTS
 from mbps_dataset.store import Failure, Store, digest_of
+from mbps_dataset.store.progress import followed
 
 
 @dataclass

@@ -33,11 +33,11 @@ from mbps_dataset.errors import CalibrationError, InputError, RecipeError, Store
 from mbps_dataset.labelling.calibration import Calibration
 from mbps_dataset.labelling.road import stage_named
 from mbps_dataset.labelling.stage import Run, Stage
-from mbps_dataset.progress import ProgressBar
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame, Source, open_source
 from mbps_dataset.store import Failure, Store
 from mbps_dataset.store.pace import Pace
+from mbps_dataset.store.progress import ProgressBar
 
 
 Event = Mapping[str, Any]

@@ -26,9 +26,9 @@ from mbps_dataset.labelset.document import count_segments, describe
 from mbps_dataset.labelset.document_file import intact_document, write_document
 from mbps_dataset.labelset.order import claim
 from mbps_dataset.labelset.shards import Shard, ShardNote, finished_note, plan, read_note, rows_digest, write_shard
-from mbps_dataset.progress import ProgressBar
 from mbps_dataset.records import features
 from mbps_dataset.store import Failure, holds_bytes, remove_abandoned, write_atomically
+from mbps_dataset.store.progress import ProgressBar
 
 
 STAGE_BYTES_PER_IMAGE = 1_200_000

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.json_documents import read_json
 from mbps_dataset.labelset.document_form import fault_of_document, kind_of
 from mbps_dataset.labelset.parquet_files import MEND
+from mbps_dataset.reading.json_documents import read_json
 from mbps_dataset.records import FORMAT_VERSION
 from mbps_dataset.store import digest_of, write_json
 

@@ -1,7 +1,7 @@
 """What form a ``labelset.json`` has: every key that some reader relies on, with the kind of its value.
 
 One place, so that no reader meets what it does not expect: documents also come from a release on the Hub and from within
-an export, without a checksum. Names of splits and of the recipe become paths, so they follow `mbps_dataset.names`. Keys
+an export, without a checksum. Names of splits and of the recipe become paths, so they follow `mbps_dataset.reading.names`. Keys
 that are not listed are left alone: a later format of the same major number may have more.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any
 
-from mbps_dataset.names import fault_of_name, shown
+from mbps_dataset.reading.names import fault_of_name, shown
 
 
 class _Each:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError, RecipeError
-from mbps_dataset.json_documents import read_json
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset.document_file import intact_document
-from mbps_dataset.names import fault_of_name
+from mbps_dataset.reading.json_documents import read_json
+from mbps_dataset.reading.names import fault_of_name
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import open_source
 from mbps_dataset.store import Store, holds_bytes, write_atomically

@@ -31,7 +31,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mbps_dataset.errors import WeightsError
-from mbps_dataset.numpy_files import read_npy
+from mbps_dataset.reading.names import shown
+from mbps_dataset.reading.numpy_files import read_npy
 
 
 StateDict = dict[str, torch.Tensor]
@@ -55,7 +56,8 @@ def read_state_dict(path: PathLike) -> StateDict:
         try:
             return load_file(str(path))
         except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{path} is not a readable safetensors file ({error}); download it again.") from error
+            reason = shown(str(error), 200)[1:-1]
+            raise WeightsError(f"{path} is not a readable safetensors file ({reason}); download it again.") from error
     return _named_tensors(_read_torch(path), path)
 
 
@@ -192,8 +194,8 @@ def _read_torch(path: Path) -> Any:
             f"{path} needs pickle to be read, and pickle can run any code while it is read, so it is refused. {what}"
             "If you trust its origin, write its tensors alone with torch.save(module.state_dict(), …) where you got it."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # torch's reader raises whatever a damaged byte leads it to
+        first = shown(str(error).splitlines()[0], 200)[1:-1] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is damaged or no PyTorch checkpoint ({first}); download it again.") from error
 
 

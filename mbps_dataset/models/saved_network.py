@@ -22,9 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from mbps_dataset.errors import WeightsError
-from mbps_dataset.json_documents import read_json
 from mbps_dataset.models.checkpoints import StateDict, read_state_dict, require_match
-from mbps_dataset.names import shown
+from mbps_dataset.reading.json_documents import read_json
+from mbps_dataset.reading.names import shown
 from mbps_dataset.settings import validate
 from mbps_dataset.store import replacing
 

@@ -21,7 +21,6 @@ from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.calibration import evenly_spaced
 from mbps_dataset.labelset.folder import LabelSetFolder
-from mbps_dataset.progress import ProgressBar
 from mbps_dataset.records import DecodedRow
 from mbps_dataset.report import tables
 from mbps_dataset.report.colouring import Colouring, colouring_of
@@ -31,6 +30,7 @@ from mbps_dataset.report.quality import split_quality
 from mbps_dataset.report.statistics import SplitStatistics
 from mbps_dataset.sources import Truth
 from mbps_dataset.store import write_atomically
+from mbps_dataset.store.progress import ProgressBar
 
 
 PICTURE_WIDTH = 640

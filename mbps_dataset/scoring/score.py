@@ -14,11 +14,11 @@ from pathlib import Path
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.image_segmentation import Labels
 from mbps_dataset.formats.label_source import pair_images, pairs
-from mbps_dataset.progress import ProgressBar
 from mbps_dataset.scoring.masks import DetectedMasks
 from mbps_dataset.scoring.measures import Measures, Score, matching_of
 from mbps_dataset.scoring.sides import Sides, open_sides
 from mbps_dataset.sources import Source
+from mbps_dataset.store.progress import ProgressBar
 
 
 __all__ = ["Score", "score"]

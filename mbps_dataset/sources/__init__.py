@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from mbps_dataset.errors import InputError, RecipeError
-from mbps_dataset.names import shown
+from mbps_dataset.reading.names import shown
 from mbps_dataset.sources.cityscapes import CityscapesSource
 from mbps_dataset.sources.folder import FolderSource
 from mbps_dataset.sources.frame import Frame, Source, Truth

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mbps_dataset import numpy_files
 from mbps_dataset.arrays import DepthMap
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import MAX_PIXELS
-from mbps_dataset.json_documents import read_json
+from mbps_dataset.reading import numpy_files
+from mbps_dataset.reading.image_files import MAX_PIXELS
+from mbps_dataset.reading.json_documents import read_json
 from mbps_dataset.sources.files import read_map
 from mbps_dataset.sources.float_maps import read_pfm_values
 from mbps_dataset.sources.membership import FilesOfImages, file_id, find_files

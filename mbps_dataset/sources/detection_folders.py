@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import decode_map
-from mbps_dataset.json_documents import read_regular
-from mbps_dataset.names import shown
-from mbps_dataset.numpy_files import read_npz
+from mbps_dataset.reading.image_files import decode_map
+from mbps_dataset.reading.json_documents import read_regular
+from mbps_dataset.reading.names import shown
+from mbps_dataset.reading.numpy_files import read_npz
 from mbps_dataset.sources.detection_records import Reader, Shape, finite_score, reader_of_one_image
 from mbps_dataset.sources.images import read_bytes
 from mbps_dataset.sources.membership import find_files

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.json_documents import read_json
-from mbps_dataset.names import shown
+from mbps_dataset.reading.json_documents import read_json
+from mbps_dataset.reading.names import shown
 from mbps_dataset.sources.mask_encoding import segmentation_pixels
 from mbps_dataset.stages.instances import Instances
 

@@ -10,9 +10,14 @@ import numpy as np
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import MAX_FILE_BYTES, decode_image, decode_map
-from mbps_dataset.sources.frame import Frame, Truth
+from mbps_dataset.reading.image_files import MAX_FILE_BYTES, decode_image, decode_map
+from mbps_dataset.sources.camera import Camera
+from mbps_dataset.sources.frame import Frame, FrameHas, Truth
 from mbps_dataset.sources.images import DIGESTS, read_bytes
+
+
+MAX_CAMERA_BYTES = 100_000
+"""Of a camera or calibration file; they have about a thousand."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,40 @@ class FileFrame(Frame):
                 "give the label map of that image."
             )
         return Truth(label_ids=labels, instance_ids=instances)
+
+    def has(self) -> FrameHas:
+        return FrameHas(self.right_path() is not None, self.neighbour(1) is not None, self.camera_path() is not None)
+
+    def right_path(self) -> Path | None:
+        """The right eye's image file, if it exists."""
+        return None
+
+    def second_eye(self) -> RGBImage | None:
+        path = self.right_path()
+        return None if path is None else decode_image(read_bytes(path, str(path)), str(path))
+
+    def second_eye_digest(self) -> str | None:
+        path = self.right_path()
+        return None if path is None else DIGESTS.digest(path, at_most=MAX_FILE_BYTES)
+
+    def camera_path(self) -> Path | None:
+        """The file that the camera is read from, if it exists."""
+        return None
+
+    def read_camera(self, path: Path, image_hw: tuple[int, int]) -> Camera:
+        """The camera in the file that `camera_path` names. Raises `InputError` naming the file."""
+        raise NotImplementedError(f"{type(self).__name__} names camera files, but does not say how to read them.")
+
+    def camera(self) -> Camera | None:
+        path = self.camera_path()
+        if path is None:
+            return None
+        height, width = self.image().shape[:2]
+        return self.read_camera(path, (height, width))
+
+    def camera_digest(self) -> str | None:
+        path = self.camera_path()
+        return None if path is None else DIGESTS.digest(path, at_most=MAX_CAMERA_BYTES)
 
 
 def read_map(path: Path) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import MAX_PIXELS
+from mbps_dataset.reading.image_files import MAX_PIXELS
 from mbps_dataset.sources.images import read_bytes
 
 

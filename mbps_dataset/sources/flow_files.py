@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import MAX_PIXELS, opened_image
-from mbps_dataset.numpy_files import read_npy
+from mbps_dataset.reading.image_files import MAX_PIXELS, opened_image
+from mbps_dataset.reading.numpy_files import read_npy
 from mbps_dataset.sources.files import read_map
 from mbps_dataset.sources.float_maps import read_flo_values, read_pfm_values
 from mbps_dataset.sources.images import read_bytes

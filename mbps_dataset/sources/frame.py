@@ -9,13 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.arrays import DepthMap, RGBImage
-from mbps_dataset.image_files import decode_image
+from mbps_dataset.reading.image_files import decode_image
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,22 @@ class Truth:
     """Ground truth of one image, in Cityscapes' encoding.
 
     `label_ids` uint8 [H, W], 0–33; `instance_ids` int32 [H, W]: ``label_id`` where there is no instance,
-    ``label_id * 1000 + k`` for the k-th instance; `depth_m` float32 [H, W] metres (0 = unknown) or None.
+    ``label_id * 1000 + k`` for the k-th instance; `depth_m` float32 [H, W] metres (0 = unknown) or None; `moving_ids` those
+    of the instance ids whose objects move by themselves, or None where that is not known.
     """
 
     label_ids: NDArray[np.uint8]
     instance_ids: NDArray[np.int32]
     depth_m: DepthMap | None = None
+    moving_ids: frozenset[int] | None = None
+
+
+class FrameHas(NamedTuple):
+    """What a frame has beside its image, as far as can be told without reading a file."""
+
+    second_eye: bool = False
+    next_frame: bool = False
+    camera: bool = False
 
 
 class Frame(ABC):
@@ -36,6 +46,7 @@ class Frame(ABC):
 
     `image_id` is unique within the source and split, and may hold any character; `image_bytes` are the bytes of an
     image file exactly as they exist (or would be written); `digest` identifies those bytes without reading them twice.
+    The image is the left eye's where there are two. What `has` says is there may still turn out to be unreadable.
     """
 
     image_id: str
@@ -54,6 +65,34 @@ class Frame(ABC):
 
     def truth(self) -> Truth | None:
         """Ground truth, or None if the source has none for this image. Raises `InputError` if it is unusable."""
+        return None
+
+    def has(self) -> FrameHas:
+        """What there is beside the image; looks for files, and reads none."""
+        return FrameHas()
+
+    def second_eye(self) -> RGBImage | None:
+        """What the right eye saw at the same moment, uint8 [H, W, 3], or None. Raises `InputError` if it is unusable."""
+        return None
+
+    def second_eye_digest(self) -> str | None:
+        """As `digest`, of the right eye's image; None where there is none."""
+        return None
+
+    def neighbour(self, offset: int) -> Frame | None:
+        """The frame `offset` steps later in the same sequence (earlier if negative), or None where the sequence ends."""
+        return None
+
+    def next_frame(self) -> Frame | None:
+        """The frame that follows in the same sequence, or None at its end."""
+        return self.neighbour(1)
+
+    def camera(self) -> Camera | None:
+        """The camera in pixels of this image, or None if it is not known. Raises `InputError` if its file is unusable."""
+        return None
+
+    def camera_digest(self) -> str | None:
+        """Hex digest that changes with what `camera` was read from; None where there is none."""
         return None
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import MAX_FILE_BYTES
-from mbps_dataset.json_documents import read_regular
+from mbps_dataset.reading.image_files import MAX_FILE_BYTES
+from mbps_dataset.reading.json_documents import read_regular
 from mbps_dataset.sources.membership import is_utf8, readable
 from mbps_dataset.store import file_digest
 

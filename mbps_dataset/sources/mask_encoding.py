@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.names import shown
+from mbps_dataset.reading.names import shown
 
 
 _ENLARGED = 5

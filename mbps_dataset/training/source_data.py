@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import decode_image
+from mbps_dataset.reading.image_files import decode_image
 from mbps_dataset.scenes import render_triplet
 from mbps_dataset.sources import CityscapesSource, Frame, ScenesSource, Source
 from mbps_dataset.sources.cityscapes import CityscapesFrame

@@ -17,9 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mbps_dataset.json_documents import read_regular
 from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.reading.json_documents import read_regular
 from mbps_dataset.sources import FolderSource
 from tests.tiny import tiny_label_set, tiny_settings
 

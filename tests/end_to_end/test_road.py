@@ -1,8 +1,9 @@
 """The road from an image to its row is short and runs one way, seen by following every call of one image.
 
 A hop is a step into another file of the package that the data passes: where the image is read, each stage and the
-equations it calls first, the row, its coding (resizing by neighbours is vocabulary). What lies inside the equations and networks, and what names and keeps
-results (keys, digests, the store), is no part of the road. A reversal is a call from a folder into one that stands
+equations it calls first, the row, its coding (resizing by neighbours is vocabulary). What lies inside the equations and
+networks, what finds files and judges settings before anything runs, and what names and keeps results (keys, digests, the
+store), is no part of the road. A reversal is a call from a folder into one that stands
 later in the order of imports; a network that was handed to an equation, and Python's own imports, are none.
 """
 
@@ -24,7 +25,10 @@ from tests.test_imports import LEVEL
 
 
 ROOT = str(Path(mbps_dataset.__file__).parent)
-BESIDE_THE_ROAD = ("store", "recipe", "settings", "taxonomy", "resizing", "labelling/contents", "models/networks")
+BESIDE_THE_ROAD = (
+    "store", "recipe", "settings", "taxonomy", "resizing", "reading", "sources/membership", "labelling/contents",
+    "labelling/fit", "models/networks", "models/saved_network",
+)  # fmt: skip
 INSIDE = ("stages", "models")
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.image_segmentation import Labels, as_labels, labels_from_segments, read_map
 from mbps_dataset.metrics import PanopticQuality
-from tests.test_formatted_rows import dataset
+from tests.reading.test_formatted_rows import dataset
 
 
 IDS = np.array([[0, 1, 1], [2, 2, 3]], np.int32)

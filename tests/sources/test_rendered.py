@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import decode_image
+from mbps_dataset.reading.image_files import decode_image
 from mbps_dataset.scenes import SceneSettings
 from mbps_dataset.sources import ScenesSource, open_source
 from mbps_dataset.sources.rendered import TRAINING_SEEDS, SceneFrame

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.errors import CalibrationError, WeightsError
-from mbps_dataset.json_documents import read_json
-from mbps_dataset.numpy_files import read_npz
+from mbps_dataset.reading.json_documents import read_json
+from mbps_dataset.reading.numpy_files import read_npz
 from mbps_dataset.taxonomy import NAMES_19, VOID
 
 

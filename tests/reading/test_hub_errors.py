@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from mbps_dataset.errors import PublishError
-from mbps_dataset.hub_errors import diagnose, one_line, persistently
+from mbps_dataset.reading.hub_errors import diagnose, one_line, persistently
 
 
 class Response:

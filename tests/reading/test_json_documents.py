@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbps_dataset.json_documents import parse_json, read_json
+from mbps_dataset.reading.json_documents import parse_json, read_json
 from tests.examples import examples
 
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mbps_dataset import numpy_files
-from mbps_dataset.numpy_files import read_npy, read_npz
+from mbps_dataset.reading import numpy_files
+from mbps_dataset.reading.numpy_files import read_npy, read_npz
 from tests.examples import examples
 
 
@@ -38,6 +38,8 @@ HEADERS = {
     "no magic": (b"hello, this is no array", "no .npy array: "),
     "nothing": (b"", "no .npy array: "),
     "a torn header": (header("(3,)")[:50], "no .npy array: "),
+    "brackets without end": (header("(" * 80), "no .npy array: "),
+    "brackets and zeros": (header("(((\0"), "no .npy array: "),
     "several arrays": (b"PK\x03\x04", "it holds several arrays"),
 }
 

@@ -25,7 +25,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
-from mbps_dataset.json_documents import read_regular
+from mbps_dataset.reading.json_documents import read_regular
 
 
 MIN_SIDE_PX = 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
-from mbps_dataset.progress import ProgressBar, followed
+from mbps_dataset.store.progress import ProgressBar, followed
 
 
 class Terminal(io.StringIO):
@@ -38,7 +38,7 @@ def test_few_items_get_a_line_each_and_resumed_ones_go_on(capsys):
 
 
 def test_time_left_is_that_of_this_run(capsys, monkeypatch):
-    monkeypatch.setattr("mbps_dataset.progress.time.monotonic", lambda: 7000.0)
+    monkeypatch.setattr("mbps_dataset.store.progress.time.monotonic", lambda: 7000.0)
     with ProgressBar("rows", 40, done=20) as bar:
         for _ in range(8):
             bar.update(seconds=100.0)  # only the first sets the clock: workers run side by side

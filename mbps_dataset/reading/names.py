@@ -49,7 +49,7 @@ def shown(value: object, limit: int = 60) -> str:
         value = value[:limit]
     elif isinstance(value, (list, tuple, dict, set)) and len(value) > limit:
         return f"a {type(value).__name__} of {len(value)} values"
-    text = repr(value)
+    text = repr(value).replace("\n", " ")  # arrays are shown in several lines
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

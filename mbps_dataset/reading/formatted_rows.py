@@ -8,7 +8,7 @@ feature; pandas and arrow give a table of one row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,9 @@ from PIL import Image
 
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import MAX_FILE_BYTES, decode_map, to_rgb
-from mbps_dataset.json_documents import read_regular
-from mbps_dataset.names import shown
+from mbps_dataset.reading.image_files import MAX_FILE_BYTES, decode_map, to_rgb
+from mbps_dataset.reading.json_documents import read_regular
+from mbps_dataset.reading.names import shown
 
 
 _WHOLE: dict[str, type[int]] = {"id": int, "category_id": int, "area": int, "isthing": bool, "iscrowd": int}
@@ -107,19 +107,24 @@ def segment_entries(segments: Any, name: str) -> list[dict[str, Any]]:
     Raises `InputError`, which begins with `name`, for anything else.
     """
     if isinstance(segments, Mapping):
-        lists = {key: list(values) for key, values in segments.items() if isinstance(values, Iterable)}
+        lists = {key: list(values) for key, values in segments.items() if _is_listing(values)}
         lengths = {len(values) for values in lists.values()}
         if len(lists) < len(segments) or len(lengths) > 1:
             raise InputError(
                 f"{name}: `segments_info` is a dict whose values are no lists of one length; give a list."
             )
         segments = [dict(zip(lists, values)) for values in zip(*lists.values())]
-    if not isinstance(segments, (list, tuple, np.ndarray)):
+    if not _is_listing(segments):
         raise InputError(f"{name}: `segments_info` must be a list of segments, but is {shown(segments, 40)}.")
     for segment in segments:
         if not isinstance(segment, Mapping):
             raise InputError(f"{name}: `segments_info` must hold dicts, but holds {shown(segment, 40)}.")
     return [{key: _plain(key, value) for key, value in segment.items()} for segment in segments]
+
+
+def _is_listing(value: Any) -> bool:
+    """Whether this is a list, tuple, array or tensor of values; those without a dimension hold one value only."""
+    return isinstance(value, (list, tuple)) or (hasattr(value, "tolist") and getattr(value, "ndim", 0) > 0)
 
 
 def _plain(key: str, value: Any) -> Any:

@@ -10,6 +10,7 @@ import errno
 import math
 import os
 import stat
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,11 +20,14 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mbps_dataset.names import shown
+from mbps_dataset.reading.names import shown
 
 
 MOST_BYTES = 1 << 30
 """Of one array in memory; the largest depth map of the data sets in use has 34 megabytes."""
+
+_OF_A_HEADER = (ValueError, EOFError, SyntaxError, RecursionError, MemoryError, TypeError, tokenize.TokenError)
+"""What numpy lets through of a damaged header, which it reads as Python text."""
 
 _PICKLE = "it holds Python objects, which need pickle; pickle can run any code while it is read, so it is refused"
 
@@ -76,7 +80,7 @@ def _read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
         if read_header is None:
             raise ValueError(f"version {version[0]}.{version[1]} of the .npy format is not read")
         shape, in_columns, dtype = read_header(stream)
-    except (ValueError, EOFError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
+    except _OF_A_HEADER as error:
         raise ValueError(f"no .npy array: {' '.join(str(error).split())[:200]}") from None
     if dtype.hasobject:
         raise ValueError(_PICKLE)

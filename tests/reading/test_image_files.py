@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mbps_dataset import image_files
 from mbps_dataset.errors import InputError
-from mbps_dataset.image_files import HEAD_BYTES, decode_image, decode_map, is_photograph, to_rgb
+from mbps_dataset.reading import image_files
+from mbps_dataset.reading.image_files import HEAD_BYTES, decode_image, decode_map, is_photograph, to_rgb
 from tests.examples import examples
 
 
@@ -242,7 +242,7 @@ PEAK = """
 import sys
 from pathlib import Path
 import numpy
-from mbps_dataset.image_files import decode_image
+from mbps_dataset.reading.image_files import decode_image
 
 def kilobytes(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))

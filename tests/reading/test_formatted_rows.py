@@ -15,7 +15,7 @@ from PIL import Image
 
 from mbps_dataset import records, taxonomy
 from mbps_dataset.errors import InputError
-from mbps_dataset.formatted_rows import as_row, id_map, picture, segment_entries
+from mbps_dataset.reading.formatted_rows import as_row, id_map, picture, segment_entries
 
 
 SIZE = (40, 64)
@@ -209,6 +209,8 @@ def test_no_segment_is_a_list_too(nothing: Any) -> None:
     [
         ({"id": [1, 2], "category_id": [0]}, "a: `segments_info` is a dict whose values are no lists of one length"),
         ({"id": 1, "category_id": 0}, "a: `segments_info` is a dict whose values are no lists of one length"),
+        ({"id": np.array(1)}, "a: `segments_info` is a dict whose values are no lists of one length"),
+        (np.array("[]"), "a: `segments_info` must be a list of segments, but is array"),
         ("[]", "a: `segments_info` must be a list of segments, but is '\\[\\]'"),
         (3, "a: `segments_info` must be a list of segments, but is 3"),
         ([3], "a: `segments_info` must hold dicts, but holds 3"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbps_dataset.names import LONGEST_NAME, fault_of_name, shown
+from mbps_dataset.reading.names import LONGEST_NAME, fault_of_name, shown
 from tests.examples import examples
 
 
@@ -57,4 +58,5 @@ def test_what_is_let_through_is_a_child_of_its_folder(name: str) -> None:
 
 def test_values_are_shown_on_one_short_line() -> None:
     assert shown("a\nb") == "'a\\nb'" and len(shown("x" * 10**6)) <= 60
+    assert shown(np.zeros((2, 1))) == "array([[0.],        [0.]])"
     assert shown(list(range(100))) == "a list of 100 values" and shown([1]) == "[1]"
