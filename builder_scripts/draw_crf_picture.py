@@ -13,7 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from mbps_dataset import taxonomy
-from mbps_dataset.report.pictures import contact_sheet, draw_classes
+from mbps_dataset.labelling.drawing import draw_classes
+from mbps_dataset.report.pictures import contact_sheet
 from mbps_dataset.scenes import SceneSettings, render
 from mbps_dataset.stages.crf import dense_crf
 

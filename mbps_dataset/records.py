@@ -183,7 +183,7 @@ def _areas(ids: InstanceMap) -> NDArray[np.int64]:
 def encode_semantic(semantic: SemanticMap, class_count: int, palette: NDArray[np.uint8]) -> bytes:
     """PNG of a class map: 8-bit palette up to 254 classes, else 16-bit greyscale. Void is 255 or 65535."""
     if class_count > 254:
-        return _png(PILImage.fromarray(semantic.astype(np.uint16)), level=9)
+        return _grey_png(semantic)
     colours = np.zeros((256, 3), dtype=np.uint8)
     colours[: len(palette)] = palette
     return _palette_png(semantic, colours)
@@ -194,13 +194,17 @@ def encode_ids(ids: InstanceMap) -> bytes:
 
     Raises `ValueError` below 0 and beyond 65535.
     """
-    if ids.size and (ids.min() < 0 or ids.max() > 65_535):
-        raise ValueError(f"Ids must fit 16 bits, but go from {ids.min()} to {ids.max()}.")
     largest = int(ids.max(initial=0))
-    if largest > 255:
-        return _png(PILImage.fromarray(ids.astype(np.uint16)), level=9)
+    if largest > 255 or ids.min(initial=0) < 0:
+        return _grey_png(ids)
     # of 16 colours or fewer Pillow makes less than 8 bits a pixel, which not every reader takes
     return _palette_png(ids, taxonomy.id_palette(max(largest, 16) + 1))
+
+
+def _grey_png(ids: NDArray[np.integer]) -> bytes:
+    if ids.size and (ids.min() < 0 or ids.max() > 65_535):
+        raise ValueError(f"Ids must fit 16 bits, but go from {ids.min()} to {ids.max()}.")
+    return _png(PILImage.fromarray(ids.astype(np.uint16)), level=9)
 
 
 def _palette_png(ids: NDArray[np.integer], colours: NDArray[np.uint8]) -> bytes:

@@ -31,7 +31,6 @@ TESTED_WITH = {
     "ablation/subject": "ablation/test_run",
     "ablation/view": "ablation/test_run",
     "commands/export": "formats/test_importing",
-    "commands/push": "hub/test_publish",
     "commands/resume": "end_to_end/test_resume",
     "formats/cityscapes": "formats/test_peers",
     "formats/coco_panoptic": "formats/test_peers",

@@ -1,6 +1,5 @@
 """Pictures of a label set: photo, semantics, depth, instances, panoptic, and truth where there is one.
 
-Every drawing is an RGB array of the image's size, so that pictures can be laid side by side or over each other.
 Which colour a class wears is decided in `mbps_dataset.report.colouring`; titles and a legend say it.
 """
 
@@ -15,76 +14,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mbps_dataset import taxonomy
-from mbps_dataset.arrays import DepthMap, InstanceMap, RGBImage, SemanticMap
+from mbps_dataset.arrays import RGBImage
+from mbps_dataset.labelling.drawing import (
+    VOID_COLOUR,
+    borders,
+    draw_classes,
+    draw_depth,
+    draw_instances,
+    draw_panoptic,
+)
 from mbps_dataset.records import DecodedRow
 from mbps_dataset.sources import Truth
-
-
-VOID_COLOUR = (20, 20, 20)
-_DEPTH_ANCHORS = np.array(
-    [(252, 255, 164), (251, 155, 6), (207, 68, 70), (120, 28, 109), (46, 10, 91), (0, 0, 4)], dtype=np.float64
-)
-"""Near to far: light yellow over red and violet to black (the end points of the usual inferno map)."""
-
-
-def draw_classes(semantic: SemanticMap, palette: NDArray[np.uint8], void: int) -> RGBImage:
-    """Class colours [H, W, 3]; void dark grey."""
-    table = np.zeros((max(len(palette), void) + 1, 3), dtype=np.uint8)
-    table[: len(palette)] = palette
-    table[void] = VOID_COLOUR
-    return table[semantic]
-
-
-def draw_depth(depth: DepthMap) -> RGBImage:
-    """Depth on a logarithmic scale, near = light, far = dark; unknown dark grey."""
-    known = depth > 0
-    if not known.any():
-        return np.full((*depth.shape, 3), VOID_COLOUR, dtype=np.uint8)
-    low, high = np.percentile(depth[known], (1, 99))
-    position = np.log(np.clip(depth, low, high) / low) / max(np.log(high / low), 1e-6)
-    position = np.clip(position, 0, 1) * (len(_DEPTH_ANCHORS) - 1)
-    below = np.minimum(position.astype(int), len(_DEPTH_ANCHORS) - 2)
-    share = (position - below)[..., None]
-    colours = _DEPTH_ANCHORS[below] * (1 - share) + _DEPTH_ANCHORS[below + 1] * share
-    return np.where(known[..., None], colours, VOID_COLOUR).astype(np.uint8)
-
-
-def borders(ids: InstanceMap) -> NDArray[np.bool_]:
-    """Pixels whose right or lower neighbour has another id: bool [H, W]."""
-    edge = np.zeros(ids.shape, dtype=bool)
-    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
-    edge[:-1] |= ids[:-1] != ids[1:]
-    return edge
-
-
-def draw_instances(image: RGBImage, instance: InstanceMap) -> RGBImage:
-    """Each instance in its own colour over the darkened photo, with a light outline."""
-    canvas = (image * 0.35).astype(np.uint8)
-    count = int(instance.max(initial=0))
-    colours = np.concatenate([np.zeros((1, 3), np.uint8), taxonomy.pseudo_class_palette(max(count, 1))])
-    inside = instance > 0
-    canvas[inside] = (0.35 * image[inside] + 0.65 * colours[instance[inside]]).astype(np.uint8)
-    canvas[borders(instance)] = (245, 245, 245)
-    return canvas
-
-
-def draw_panoptic(
-    panoptic: InstanceMap, segments: Sequence[Mapping[str, Any]], palette: NDArray[np.uint8]
-) -> RGBImage:
-    """Class colours with each thing in its own shade and outlined; void dark grey."""
-    table = np.full((int(panoptic.max(initial=0)) + 1, 3), VOID_COLOUR, dtype=np.uint8)
-    things = np.zeros(len(table), dtype=bool)
-    for segment in segments:
-        shade = 0.65 + 0.35 * ((segment["id"] * 0.618) % 1) if segment["isthing"] else 1.0
-        table[segment["id"]] = np.clip(palette[segment["category_id"]] * shade + 60 * (1 - shade), 0, 255)
-        things[segment["id"]] = segment["isthing"]
-    canvas = table[panoptic]
-    thing = things[panoptic]
-    near_thing = thing.copy()
-    near_thing[:, :-1] |= thing[:, 1:]
-    near_thing[:-1] |= thing[1:]
-    canvas[borders(panoptic) & near_thing] = (255, 255, 255)
-    return canvas
 
 
 def draw_truth(truth: Truth) -> RGBImage:

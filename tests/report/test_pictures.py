@@ -15,40 +15,6 @@ from mbps_dataset.report.page import write_preview
 from mbps_dataset.sources import Truth
 
 
-def test_classes_wear_their_colours_and_void_is_dark():
-    palette = taxonomy.class_palette(taxonomy.CLASSES_19)
-    picture = pictures.draw_classes(np.array([[0, 10, 255]], np.uint8), palette, 255)
-    assert picture.tolist() == [[[128, 64, 128], [70, 130, 180], list(pictures.VOID_COLOUR)]]
-
-
-def test_near_is_light_and_far_is_dark_and_unknown_is_neither():
-    depth = np.concatenate([np.zeros(5), np.geomspace(1, 80, 95)]).reshape(1, 100).astype(np.float32)
-    brightness = pictures.draw_depth(depth)[0].astype(int).sum(axis=1)
-    assert brightness[6] > brightness[50] > brightness[98]
-    assert brightness[0] == sum(pictures.VOID_COLOUR)
-    assert (pictures.draw_depth(np.zeros((2, 2), np.float32)) == pictures.VOID_COLOUR).all()
-
-
-def test_borders_separate_touching_instances():
-    ids = np.array([[1, 1, 2], [1, 1, 2]])
-    assert pictures.borders(ids).tolist() == [[False, True, False], [False, True, False]]
-
-
-def test_instances_of_a_class_look_different():
-    image = np.full((40, 60, 3), 128, np.uint8)
-    instance = np.zeros((40, 60), np.uint16)
-    instance[5:15, 5:25], instance[5:15, 30:50] = 1, 2
-    drawn = pictures.draw_instances(image, instance)
-    assert drawn[10, 10].tolist() != drawn[10, 40].tolist() != drawn[30, 30].tolist()
-    panoptic = np.where(instance > 0, instance + 1, 1)
-    segments = [{"id": 1, "category_id": 0, "isthing": False}] + [
-        {"id": k, "category_id": 13, "isthing": True} for k in (2, 3)
-    ]
-    drawn = pictures.draw_panoptic(panoptic, segments, taxonomy.class_palette(taxonomy.CLASSES_19))
-    assert drawn[10, 10].tolist() != drawn[10, 40].tolist()
-    assert drawn[30, 30].tolist() == [128, 64, 128]
-
-
 def test_contact_sheet_holds_mixed_sizes():
     landscape = {"photo": np.zeros((50, 100, 3), np.uint8), "truth": np.zeros((50, 100, 3), np.uint8)}
     portrait = {"photo": np.full((100, 50, 3), 255, np.uint8)}
