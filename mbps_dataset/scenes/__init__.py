@@ -14,6 +14,7 @@ from mbps_dataset.scenes.scene_settings import (
     RenderedView,
     SceneSettings,
 )
+from mbps_dataset.scenes.stereo_video import StereoVideoTruth, StereoVideoView, render_stereo_video, stereo_video_truth
 
 
 __all__ = [
@@ -23,6 +24,10 @@ __all__ = [
     "RenderedView",
     "Scene",
     "SceneSettings",
+    "StereoVideoTruth",
+    "StereoVideoView",
     "render",
+    "render_stereo_video",
     "render_triplet",
+    "stereo_video_truth",
 ]

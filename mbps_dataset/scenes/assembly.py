@@ -72,19 +72,20 @@ def _in_view(x: float, y: float, reach: float, screen: Screen) -> bool:
     return ahead > -reach and abs(across) - edge * ahead < reach * math.sqrt(1 + edge * edge)
 
 
-def assemble(plan: Plan, time: float, screen: Screen) -> tuple[Parts, Parts]:
-    """Faces and ellipsoids of everything that `screen` may show at `time`."""
+def assemble(plan: Plan, time: float, screen: Screen, *, moved_to: float | None = None) -> tuple[Parts, Parts]:
+    """Faces and ellipsoids of everything that `screen` may show at `time`; the same parts where they are at `moved_to`."""
     parts = PartsBuilder()
     add_ground(plan, parts)
     for thing in plan.things:
-        x, y = thing.at(time)
-        if not _in_view(x, y, _reach(thing), screen):
+        if not _in_view(*thing.at(time), _reach(thing), screen):
             continue
+        now = time if moved_to is None else moved_to
+        x, y = thing.at(now)
         moved = replace(thing, x=x, y=y)
         if thing.kind in _STILL:
             _STILL[thing.kind](moved, parts)
         else:
-            _ANIMATED[thing.kind](moved, parts, time)
+            _ANIMATED[thing.kind](moved, parts, now)
     return parts.gather()
 
 

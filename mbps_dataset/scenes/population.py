@@ -105,6 +105,18 @@ def draw_plan(seed: int, traffic: float) -> Plan:
     return plan
 
 
+def moving_ids(plan: Plan) -> frozenset[int]:
+    """Instance ids (``label_id * 1000 + k``) of the things that have a velocity; a rider and what is ridden are two."""
+    found = []
+    for thing in plan.things:
+        if thing.velocity != (0.0, 0.0):
+            ridden = {"cyclist": "bicycle", "motorcycle rider": "motorcycle"}.get(thing.kind)
+            label = PERSON if thing.kind == "person" else RIDER if ridden else VEHICLE_LABELS[thing.kind]
+            found.append(label * 1000 + thing.number)
+            found += [VEHICLE_LABELS[ridden] * 1000 + thing.second] if ridden else []
+    return frozenset(found)
+
+
 def _buildings(p: _Populator, side: Side) -> None:
     rng, plan = p.rng, p.plan
     line = side.line(plan.half_road) + side.setback

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from mbps_dataset.scenes.assembly import assemble, footprints
 from mbps_dataset.scenes.camera import intrinsics_of
+from mbps_dataset.scenes.correspondence import Correspondence, correspond
 from mbps_dataset.scenes.layout import Plan
-from mbps_dataset.scenes.population import draw_plan
+from mbps_dataset.scenes.population import draw_plan, moving_ids
 from mbps_dataset.scenes.primitives import Parts
 from mbps_dataset.scenes.projection import Projected, Screen, project_ellipsoids, project_faces
 from mbps_dataset.scenes.raster import Visible, rasterise
@@ -29,15 +30,16 @@ _Projection = tuple[Projected, Parts]
 
 @dataclass(frozen=True)
 class Scene:
-    """A street drawn from a seed, and the weather over it."""
+    """A street drawn from a seed, and the weather over it. Without `things_move` only the camera moves with time."""
 
     seed: int
     settings: SceneSettings
     plan: Plan
     weather: Weather
+    things_move: bool = True
 
     @classmethod
-    def draw(cls, seed: int, settings: SceneSettings = _DEFAULT) -> Scene:
+    def draw(cls, seed: int, settings: SceneSettings = _DEFAULT, *, things_move: bool = True) -> Scene:
         """The scene of `seed`; raises `ValueError` unless `seed` is a whole number from 0."""
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise ValueError(
@@ -45,12 +47,12 @@ class Scene:
             )
         weather = weather_of(int(seed))
         weather = replace(weather, haze=weather.haze * settings.haze)
-        return cls(int(seed), settings, draw_plan(int(seed), settings.traffic), weather)
+        return cls(int(seed), settings, draw_plan(int(seed), settings.traffic), weather, things_move)
 
     def view(self, time: float = 0.0, right: bool = False) -> RenderedView:
         """What the left (or the `right`) camera sees at `time`, in frames."""
         screen, visible, faces, ellipsoids = self._rasterised(time, right)
-        shadows = ShadowMap(footprints(self.plan, time), self.weather)
+        shadows = ShadowMap(footprints(self.plan, self._moment(time)), self.weather)
         shader = Shader(visible, faces, ellipsoids, self.weather, shadows, screen)
         rng = np.random.default_rng([self.seed, *_bits(time), int(right)])
         image = expose(shader.rows, visible.part.shape, self.weather, self.settings.noise, rng)
@@ -63,11 +65,36 @@ class Scene:
         _, visible, faces, ellipsoids = self._rasterised(time, right)
         return _truth(visible, faces, ellipsoids)
 
+    def moving_ids(self) -> frozenset[int]:
+        """Instance ids of what moves by itself, in view or not; nothing without `things_move`."""
+        return moving_ids(self.plan) if self.things_move else frozenset()
+
+    def correspondence(
+        self, time: float = 0.0, right: bool = False, *, other_time: float = 0.0, other_right: bool = False
+    ) -> Correspondence:
+        """Where the points that one camera sees at `time` lie in the picture of the other camera, or at another time."""
+        here, visible, (faces, face_parts), (ellipsoids, ellipsoid_parts) = self._rasterised(time, right)
+        there, seen_there, _, _ = self._rasterised(other_time, other_right)
+        parts = np.concatenate([faces.source, ellipsoids.source + len(face_parts.shape), [-1]])[visible.part]
+        moved = assemble(self.plan, self._moment(time), here, moved_to=self._moment(other_time))
+        return correspond(
+            here,
+            visible.inverse_depth,
+            parts,
+            ((face_parts, ellipsoid_parts), moved),
+            there,
+            seen_there.inverse_depth,
+        )
+
+    def _moment(self, time: float) -> float:
+        """The time at which things are where `time` finds them."""
+        return time if self.things_move else 0.0
+
     def _rasterised(self, time: float, right: bool) -> tuple[Screen, Visible, _Projection, _Projection]:
         """What is seen where: the camera, the part of every pixel, and the faces and ellipsoids behind the parts."""
         settings = self.settings
         screen = Screen(settings.height, settings.width, intrinsics_of(settings), self.plan.ego.pose(time, right))
-        face_parts, ellipsoid_parts = assemble(self.plan, time, screen)
+        face_parts, ellipsoid_parts = assemble(self.plan, self._moment(time), screen)
         faces, ellipsoids = project_faces(face_parts, screen), project_ellipsoids(ellipsoid_parts, screen)
         visible = rasterise(faces, face_parts, ellipsoids, ellipsoid_parts, screen)
         return screen, visible, (faces, face_parts), (ellipsoids, ellipsoid_parts)

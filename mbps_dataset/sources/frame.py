@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mbps_dataset.arrays import DepthMap, RGBImage
 from mbps_dataset.reading.image_files import decode_image
+from mbps_dataset.sources.camera import Camera
 
 
 @dataclass(frozen=True)
