@@ -15,7 +15,7 @@ FOLDERS = ("mbps_dataset", "eval", "builder_scripts", "tests")
 MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 400, 60
 
 ACROSS = {
-    "test_docs", "test_docstrings", "test_house", "test_imports", "test_safety", "test_vectors", "test_wheel",
+    "test_docs", "test_docstrings", "test_house", "test_imports", "test_refusals", "test_safety", "test_vectors", "test_wheel",
     "formats/test_peers", "formats/test_panopticapi_peer", "metrics/test_peers", "metrics/test_properties", "stages/instances/test_degenerate_inputs",
 }  # fmt: skip
 """Tests of more than one file, by what they have in common."""
