@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.models.networks import recipe_networks, weights_digest
+from mbps_dataset.models.networks import recipe_networks, require_networks, weights_digest
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources.detections import detections_digest
 from mbps_dataset.sources.images import DIGESTS
@@ -18,8 +18,9 @@ from mbps_dataset.sources.images import DIGESTS
 def recipe_contents(recipe: Recipe) -> dict[str, str]:
     """``{what: digest}`` of the networks a recipe runs and of the files it reads once for all images.
 
-    Raises `WeightsError` if a network is missing, `InputError` if a file is.
+    Raises `WeightsError` naming all networks that are missing, before one is downloaded; `InputError` if a file is.
     """
+    require_networks(recipe)
     contents = {}
     if recipe.instances.method == "detections":
         contents["detections"] = detections_digest(recipe.detections)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mbps_dataset.errors import WeightsError
+from mbps_dataset.models import hub_weights
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources.images import DIGESTS
 from mbps_dataset.stage_settings import CUT_METHODS
@@ -28,10 +29,22 @@ _SETTING = {
 _HOW = {
     "cause": "convert the published CAUSE and DINOv2 checkpoints once with `mbps convert cause`",
     "spidepth": "convert the published SPIdepth checkpoints once with `mbps convert spidepth`",
-    "depth_estimation": "give a folder or Hub id of a transformers depth-estimation network",
+    "depth_estimation": "give a folder or Hub id of a transformers depth-estimation network (`apple/DepthPro-hf`)",
     "attention": "give a folder or Hub id of a DINOv3 ViT (`facebook/dinov3-vitb16-pretrain-lvd1689m`)",
     "features": "give folders or Hub ids of DINO or DINOv2 ViTs (`facebook/dino-vitb8`), separated by commas",
 }
+_DEPTH_FILES = "take depth from files, --set depth.method=files --set depth.files=FOLDER"
+_ELSE = {
+    "cause": "train one on your images with `mbps train cause`",
+    "spidepth": f"train one on your images with `mbps train spidepth`, or {_DEPTH_FILES}",
+    "depth_estimation": _DEPTH_FILES,
+    "attention": "--set things.method=depth-split tells things apart without saliency",
+    "features": "--set cuts.weights=builtin-semantics takes the demo's network, and --set "
+    "instances.method=depth-gradient none",
+}
+"""What else works where a network cannot be had."""
+
+_WHERE = '"The networks" in docs/cityscapes.md has every source, licence, size and gate; the recipe `demo` needs none.'
 _BUILTIN_FEATURES = {"builtin-semantics": "cause", "builtin-saliency": "attention"}
 
 
@@ -41,24 +54,51 @@ def weights_folder(network: str, reference: str | None) -> Path:
 
     `reference` is "builtin", a folder, or a Hub id, which is downloaded once. Raises `WeightsError` saying what to do.
     """
+    try:
+        place = _place(network, reference)
+        return place if isinstance(place, Path) else hub_weights.download(place)
+    except WeightsError as error:
+        raise WeightsError(f"{_fault(network, reference, error)} {_WHERE}") from None
+
+
+def require_networks(recipe: Recipe) -> None:
+    """Raises `WeightsError` naming every network of a recipe that cannot be had, a line each, before one is downloaded."""
+    faults = []
+    for network, reference in recipe_networks(recipe).items():
+        try:
+            place = _place(network, reference)
+            _require_tensors(network, place) if isinstance(place, Path) else hub_weights.require_access(place)
+        except WeightsError as error:
+            faults.append(_fault(network, reference, error))
+    if len(faults) == 1:
+        raise WeightsError(f"{faults[0]} {_WHERE}")
+    if faults:
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        raise WeightsError(f"{len(faults)} networks of the recipe {recipe.name} are missing:\n{lines}\n{_WHERE}")
+
+
+def _place(network: str, reference: str | None) -> Path | str:
+    """The folder of a network, or the Hub id to download. Raises `WeightsError` with a clause for `_fault`."""
     kind = _kind(network)
     if reference is None:
-        raise WeightsError(
-            f"This recipe needs weights for {kind}: pass --set {_SETTING[kind]}=FOLDER_OR_HUB_ID; "
-            f"{_HOW[kind]}. The recipe `demo` needs none."
-        )
+        raise WeightsError(f"is not set: pass --set {_SETTING[kind]}=FOLDER_OR_HUB_ID; {_HOW[kind]}")
     if kind == "features" and reference in _BUILTIN_FEATURES:
         return WEIGHTS_ROOT / _BUILTIN_FEATURES[reference]
     if reference == "builtin" and kind != "features":
         return WEIGHTS_ROOT / network
     if (path := _folder(reference)) is not None:
         return path
-    if reference.count("/") != 1 or reference.startswith((".", "/", "~")):
+    if not hub_weights.is_hub_id(reference):
         builtin = f", nor {' or '.join(_BUILTIN_FEATURES)}" if kind == "features" else ""
-        raise WeightsError(
-            f"{_SETTING[kind]}: {reference[:200]} is neither a folder nor a Hub id (org/name){builtin}."
-        )
-    return _download(network, reference)
+        raise WeightsError(f"is neither a folder nor a Hub id (org/name){builtin}; {_HOW[kind]}")
+    return hub_weights.cached(reference) or reference
+
+
+def _fault(network: str, reference: str | None, error: WeightsError) -> str:
+    """What is wrong with a network, after the setting that names it, and what else works, as sentences."""
+    kind = _kind(network)
+    subject = _SETTING[kind] if reference is None else f"{_SETTING[kind]}: {reference[:200]}"
+    return f"{subject} {error}. Or {_ELSE[kind]}."
 
 
 def _folder(reference: str) -> Path | None:
@@ -74,31 +114,22 @@ def _kind(network: str) -> str:
     return network.partition("_")[0] if network.startswith("features") else network
 
 
-def _download(network: str, hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    patterns = ["*.json", "*.safetensors"]
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=patterns, local_files_only=True))
-    except (LocalEntryNotFoundError, OSError, ValueError):
-        pass
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"{_SETTING[_kind(network)]}: {hub_id[:200]} cannot be downloaded ({reason[:300]})."
-        ) from None
-
-
 def weights_digest(network: str, reference: str | None) -> str:
     """Hex digest over the files of a weights folder; follows content, not paths. Raises `WeightsError`."""
     folder = weights_folder(network, reference)
+    try:
+        files = _require_tensors(network, folder)
+    except WeightsError as error:
+        raise WeightsError(f"{_fault(network, str(folder), error)} {_WHERE}") from None
+    return digest_of([(path.name, DIGESTS.digest(path)) for path in files])
+
+
+def _require_tensors(network: str, folder: Path) -> list[Path]:
+    """The files of a network that count. Raises `WeightsError` if there is no tensor among them."""
     files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json")) if folder.is_dir() else []
     if not any(path.suffix == ".safetensors" for path in files):
-        raise WeightsError(f"{folder} holds no .safetensors file; {_HOW[_kind(network)]}.")
-    return digest_of([(path.name, DIGESTS.digest(path)) for path in files])
+        raise WeightsError(f"holds no .safetensors file; {_HOW[_kind(network)]}")
+    return files
 
 
 def recipe_networks(recipe: Recipe) -> dict[str, str | None]:

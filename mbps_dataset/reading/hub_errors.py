@@ -11,14 +11,15 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 from huggingface_hub import get_token
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled
 
 from mbps_dataset.errors import PublishError
+from mbps_dataset.reading.names import did_you_mean
 
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,56 @@ def diagnose(error: BaseException) -> Trouble | None:
     if isinstance(error, ValueError):
         return Trouble(one_line(str(error)), passing=False)
     return None
+
+
+def page_of(hub_id: str) -> str:
+    """The page of a network on the Hub: there its terms are accepted, whatever mirror serves its files."""
+    return f"https://huggingface.co/{hub_id}"
+
+
+def why_no_network(error: BaseException, hub_id: str, known: Iterable[str] = ()) -> str:
+    """Why a network could not be read from the Hub and what to do: one line that goes on after its id, without full stop.
+
+    `known` are ids that a mistyped one may have meant.
+    """
+    for link in _causes(error):
+        if isinstance(link, OfflineModeIsEnabled):
+            return (
+                "is no folder here and has not been downloaded, and HF_HUB_OFFLINE keeps this process off the Hub: unset it, or fetch it where "
+                f"there is a network with `hf download {hub_id} --local-dir FOLDER` and give that folder"
+            )
+        response = getattr(link, "response", None)
+        if isinstance(link, HfHubHTTPError) and response is not None:
+            return _refused(link, response.status_code, response.headers.get("X-Error-Code"), hub_id, known)
+        if isinstance(link, (ConnectionError, TimeoutError)) or _is_transport(link):
+            return (
+                f"is no folder here and has not been downloaded, and the Hub cannot be reached ({type(link).__name__}): check the network and "
+                "run the same command again, or give a folder that holds it"
+            )
+    return f"cannot be downloaded ({one_line(str(error)) or type(error).__name__})"
+
+
+def _refused(error: HfHubHTTPError, status: int, code: str | None, hub_id: str, known: Iterable[str]) -> str:
+    page, token = page_of(hub_id), get_token() is not None
+    said = f": {one_line(error.server_message)}" if error.server_message else ""
+    if isinstance(error, GatedRepoError) and not token:
+        return f"is gated: accept its terms at {page}, then run `hf auth login` or set HF_TOKEN"
+    if isinstance(error, GatedRepoError):
+        return (
+            f"is gated, and your token gives no access: accept its terms at {page} with the account of the token, whose "
+            f"settings must allow gated repositories ({status}{said})"
+        )
+    if isinstance(error, EntryNotFoundError):
+        return f"holds no config.json and safetensors ({page})"
+    if status == 404 or code == "RepoNotFound" or (status == 401 and not token):
+        private = "it is private to another account" if token else "it is private, which needs `hf auth login`"
+        spelling = did_you_mean(hub_id, known).removesuffix("?").replace("Did you mean", "did you mean")
+        return f"is no folder here, and the Hub knows no such network, or {private}; {spelling.strip() or 'check its spelling'}"
+    if status == 401:
+        return f"was refused with your token, which is wrong or has expired ({status}{said}): run `hf auth login` again, or unset HF_TOKEN"
+    if status in PASSING_STATUS:
+        return f"cannot be downloaded now (the Hub answered {status}{said}): run the same command again later"
+    return f"was refused by the Hub ({status}{said}): see {page}"
 
 
 def one_line(message: str, limit: int = 300) -> str:

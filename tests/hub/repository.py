@@ -47,6 +47,7 @@ class Repository:
     """One repository; a new one holds an empty first commit on main, as on the Hub."""
 
     private: bool = False
+    gated: bool = False
     commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, tuple[str, str | None]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A Hub on loopback, in memory, for tests: what pushing, tagging and loading datasets needs, and faults on request.
+"""A Hub on loopback, in memory, for tests: what pushing, tagging and loading needs, gates, and faults on request.
 
 Only the standard library. It speaks the endpoints that `huggingface_hub` and `datasets` use without Xet
 (``HF_HUB_DISABLE_XET=1``): repositories, preupload, LFS batch and upload, commits, tags, branches, trees and files.
@@ -61,12 +61,16 @@ class Request:
 
 
 class Hub:
-    """The server. `requests` lists (method, path, status) of all that was asked; `faults` are consumed in order."""
+    """The server. `requests` lists (method, path, status) of all that was asked; `faults` are consumed in order.
+
+    `granted` names the gated repositories whose terms have been accepted.
+    """
 
     def __init__(self, tokens: dict[str, tuple[str, ...]]) -> None:
         """`tokens` maps each valid token to the owners it may write for."""
         self.tokens = tokens
         self.repositories: dict[str, Repository] = {}
+        self.granted: set[str] = set()
         self.large_files: dict[str, bytes] = {}
         self.requests: list[tuple[str, str, int | str]] = []
         self.faults: list[Fault] = []
@@ -103,6 +107,7 @@ class Hub:
                 for method, pattern, action, public in _ROUTES:
                     match = re.fullmatch(pattern, request.path)
                     if match and method == request.method:
+                        self._check_credentials(request)
                         if not public:
                             self._check_token(request, match.groupdict())
                         return action(self, request, **{k: unquote(v) for k, v in match.groupdict().items() if v})
@@ -117,6 +122,11 @@ class Hub:
     def _owners(self, request: Request) -> tuple[str, ...] | None:
         header = request.headers.get("Authorization", "")
         return self.tokens.get(header.removeprefix("Bearer ")) if header else None
+
+    def _check_credentials(self, request: Request) -> None:
+        """A token that is unknown or has expired is refused even where none is needed."""
+        if request.headers.get("Authorization") and self._owners(request) is None:
+            raise Refused(401, "Invalid credentials in Authorization header")
 
     def _check_token(self, request: Request, parts: dict[str, str]) -> None:
         owners = self._owners(request)
@@ -231,7 +241,10 @@ def _branch(hub: Hub, request: Request, repo: str, revision: str) -> Reply:
 
 
 def _resolve(hub: Hub, request: Request, repo: str, revision: str, path: str) -> Reply:
-    commit = hub.repository(request, repo).at(revision)
+    found = hub.repository(request, repo)
+    if found.gated and repo not in hub.granted:  # the page and the list of files stay public
+        raise Refused(403 if hub._owners(request) else 401, f"Access to {repo} is restricted.", "GatedRepo")
+    commit = found.at(revision)
     if path not in commit.files:
         refused = Refused(404, f"{path} does not exist on {revision}", "EntryNotFound")
         raise refused
@@ -248,7 +261,8 @@ def _resolve(hub: Hub, request: Request, repo: str, revision: str, path: str) ->
 
 
 _REPO, _REV = r"(?P<repo>[^/]+/[^/]+)", r"(?P<revision>[^/]+)"
-_API = rf"/api/datasets/{_REPO}"
+_API = rf"/api/(?:datasets|models)/{_REPO}"
+_RESOLVE = rf"(?:/datasets)?/{_REPO}/resolve/{_REV}/(?P<path>.+)"
 _ROUTES = (
     ("POST", "/api/repos/create", _create, False),
     ("POST", "/api/validate-yaml", _validate_yaml, True),
@@ -268,8 +282,8 @@ _ROUTES = (
     ("POST", rf"{_API}/branch/{_REV}", _branch, False),
     ("POST", rf"/datasets/{_REPO}\.git/info/lfs/objects/batch", _batch, False),
     ("PUT", r"/large/(?P<oid>[0-9a-f]{64})", _put_large, True),
-    ("GET", rf"/datasets/{_REPO}/resolve/{_REV}/(?P<path>.+)", _resolve, True),
-    ("HEAD", rf"/datasets/{_REPO}/resolve/{_REV}/(?P<path>.+)", _resolve, True),
+    ("GET", _RESOLVE, _resolve, True),
+    ("HEAD", _RESOLVE, _resolve, True),
 )
 
 

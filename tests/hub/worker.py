@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -17,8 +18,11 @@ import traceback
 import numpy as np
 
 
-def mbps(arguments: list[str]) -> dict:
-    """Run the command line; everything it prints and logs comes back, and how long it would have slept."""
+def mbps(arguments: list[str], token: str | None = None) -> dict:
+    """Run the command line; everything it prints and logs comes back, and how long it would have slept.
+
+    `token` takes the place of the process's own; "" is none.
+    """
     from mbps_dataset.cli import main
 
     out, err, log, waits = io.StringIO(), io.StringIO(), io.StringIO(), []
@@ -28,11 +32,13 @@ def mbps(arguments: list[str]) -> dict:
         logger.addHandler(recorder)
     logging.getLogger().setLevel(logging.DEBUG)
     real_sleep, time.sleep = time.sleep, waits.append
+    own_token = os.environ["HF_TOKEN"]
+    os.environ["HF_TOKEN"] = own_token if token is None else token
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = main(arguments)
     finally:
-        time.sleep = real_sleep
+        time.sleep, os.environ["HF_TOKEN"] = real_sleep, own_token
         for logger in loggers:
             logger.removeHandler(recorder)
     return {"status": status, "out": out.getvalue(), "err": err.getvalue(), "log": log.getvalue(), "waits": waits}

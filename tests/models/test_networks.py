@@ -40,10 +40,13 @@ def test_digest_follows_content_not_place(tmp_path):
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        (None, "needs weights for cause: pass --set semantics.weights=.*mbps convert cause"),
+        (
+            None,
+            "semantics.weights is not set: pass --set semantics.weights=.*mbps convert cause.*Or train one on your",
+        ),
         ("/no/such/folder", "neither a folder nor a Hub id"),
         ("nonsense", "neither a folder nor a Hub id"),
-        ("org/name", "org/name cannot be downloaded"),
+        ("org/name", "semantics.weights: org/name is no folder here and has not been downloaded"),
     ],
 )
 def test_missing_weights_say_what_to_do(reference, message):
@@ -60,6 +63,16 @@ def test_a_recipe_names_only_the_networks_it_runs():
     assert networks.recipe_networks(changed)["depth_estimation"] == "apple/DepthPro-hf"
 
 
+def test_all_networks_that_are_missing_are_told_together(tmp_path):
+    with pytest.raises(WeightsError) as said:
+        networks.require_networks(get_recipe("mbps").with_settings([f"depth.weights={tmp_path}"]))
+    first, *lines, last = str(said.value).split("\n")
+    assert first == "3 networks of the recipe mbps are missing:" and last.startswith('"The networks" in docs/')
+    assert [line.split()[0] for line in lines] == ["semantics.weights", "depth.weights:", "saliency.weights"]
+    assert f"depth.weights: {tmp_path} holds no .safetensors file; convert the published SPIdepth" in lines[1]
+    networks.require_networks(get_recipe("demo"))
+
+
 def test_networks_of_cuts_are_named_where_a_recipe_cuts():
     demo = get_recipe("demo")
     changed = demo.with_settings(["instances.method=maskcut"])
@@ -67,7 +80,10 @@ def test_networks_of_cuts_are_named_where_a_recipe_cuts():
     changed = demo.with_settings(["instances.method=votecut"])
     assert networks.recipe_networks(changed)["features_2"] == "builtin-saliency"
     for settings, message in (
-        (["cuts.weights="], "needs weights for features: pass --set cuts.weights="),
+        (
+            ["cuts.weights="],
+            "cuts.weights is not set: pass --set cuts.weights=.*Or --set cuts.weights=builtin-semantics takes",
+        ),
         (["cuts.weights=builtin"], "builtin is neither a folder nor a Hub id .*nor builtin-semantics or"),
     ):
         wrong = networks.recipe_networks(changed.with_settings(settings))["features_1"]
