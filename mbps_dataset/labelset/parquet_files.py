@@ -116,7 +116,7 @@ def _opened(path: Path, columns: Sequence[str] | None = None) -> Iterator[parque
             if missing := sorted(set(columns or ()) - set(opened.schema_arrow.names)):
                 raise InputError(f"{path}: has no column {missing[0]!r}, only {', '.join(opened.schema_arrow.names)}.")
             yield opened
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"{path}: damaged or not there ({' '.join(str(error).split())}); {MEND}") from error
 
 

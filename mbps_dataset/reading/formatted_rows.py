@@ -141,4 +141,6 @@ def _read(path: Any, name: str) -> bytes:
     try:
         return read_regular(str(path), MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
-        raise InputError(f"{name}: {path} cannot be read ({error}); load the data set again.") from error
+        reason = getattr(error, "strerror", None) or error
+        where = shown(str(path), 200)[1:-1]
+        raise InputError(f"{name}: {where} cannot be read ({reason}); load the data set again.") from error

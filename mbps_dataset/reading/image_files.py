@@ -26,6 +26,7 @@ from PIL import Image, UnidentifiedImageError
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
 from mbps_dataset.reading.json_documents import read_regular
+from mbps_dataset.reading.names import shown
 
 
 MIN_SIDE_PX = 32
@@ -100,7 +101,10 @@ def _read(path: str, name: str) -> bytes:
     try:
         return read_regular(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
-        raise InputError(f"{name}: {path} cannot be read ({error}); give the folder of the images again.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{name}: {shown(path, 200)[1:-1]} cannot be read ({reason}); give the folder of the images again."
+        ) from None
 
 
 def is_photograph(head: bytes) -> bool:
@@ -113,7 +117,7 @@ def decode_map(data: bytes, name: str) -> NDArray[np.integer]:
     with opened_image(data, name, ("PNG",), "not a PNG file") as image:
         if image.mode not in MAP_MODES:
             raise InputError(f"{name}: a label map has one channel, but this is {image.mode}; give the id map.")
-        return np.array(image)
+        return np.array(image, dtype=np.uint8 if image.mode == "1" else None)
 
 
 @contextmanager

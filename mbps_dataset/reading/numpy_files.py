@@ -84,6 +84,8 @@ def _read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
         raise ValueError(f"no .npy array: {' '.join(str(error).split())[:200]}") from None
     if dtype.hasobject:
         raise ValueError(_PICKLE)
+    if not dtype.itemsize:
+        raise ValueError(f"no .npy array of numbers: its values, {shown(str(dtype))[1:-1]}, take no bytes")
     if any(side < 0 for side in shape):
         raise ValueError(f"no .npy array: its header says a shape of {shown(list(shape))}")
     count = math.prod(shape)
@@ -101,5 +103,5 @@ def _read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
         raise ValueError(
             f"its header says {shown(list(shape))} of {shown(str(dtype))[1:-1]}, {wanted:,} bytes, but {len(data):,} follow"
         )
-    flat = np.frombuffer(data, dtype=dtype, count=count) if dtype.itemsize else np.zeros(count, dtype)
+    flat = np.frombuffer(data, dtype=dtype, count=count)
     return flat.reshape(shape, order="F" if in_columns else "C").copy()

@@ -65,19 +65,20 @@ def _changed(draw: st.DrawFn, document: Any) -> Any:
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
         holder, key = value, draw(st.sampled_from(keys))
         value = value[key]
+    odd = odd_values().map(copy.deepcopy)  # what is drawn may be changed again
     if holder is None:
-        return draw(odd_values())
+        return draw(odd)
     action = draw(st.sampled_from(["replace", "replace", "remove", "twice", "rename", "retype"]))
     if action == "remove":
         del holder[key]
     elif action == "twice" and isinstance(holder, dict):
-        holder[f"{key}{TWICE}"] = draw(st.one_of(st.just(copy.deepcopy(value)), odd_values()))
+        holder[f"{key}{TWICE}"] = draw(st.one_of(st.just(copy.deepcopy(value)), odd))
     elif action == "twice":
         holder.append(copy.deepcopy(value))
     elif action == "rename" and isinstance(holder, dict):
         holder[draw(st.sampled_from(NAMES))] = holder.pop(key)
     else:
-        holder[key] = draw(odd_values()) if action == "replace" else draw(st.sampled_from(_retyped(value)))
+        holder[key] = draw(odd) if action == "replace" else draw(st.sampled_from(_retyped(value)))
     return document
 
 

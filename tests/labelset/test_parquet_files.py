@@ -109,6 +109,15 @@ def test_a_page_that_was_damaged_is_one_line(file: Path) -> None:
         list(read_rows(file))
 
 
+def test_text_that_is_no_utf8_is_one_line(tmp_path: Path) -> None:
+    """pyarrow hands a damaged text on, and Python finds it."""
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"image_id": pyarrow.array([b"\xff_0"]).view(pyarrow.string())}), path)
+    for read in (lambda: list(read_rows(path)), lambda: read_row(path, 0)):
+        with pytest.raises(InputError, match="a.parquet: damaged or not there .*can't decode byte 0xff"):
+            read()
+
+
 def test_one_group_at_a_time_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are taken from their source group by group, not all at once."""
     taken, written = [], []

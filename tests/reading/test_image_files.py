@@ -159,6 +159,8 @@ def test_maps_keep_their_numbers():
     palette = Image.fromarray((ids % 256).astype(np.uint8))
     palette.putpalette(list(range(256)) * 3)
     assert np.array_equal(decode_map(encoded(palette), "x"), ids % 256)
+    one_bit = decode_map(encoded(Image.fromarray(ids % 2 == 1)), "x")
+    assert one_bit.dtype == np.uint8 and np.array_equal(one_bit, ids % 2 == 1)
 
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\nshowpage\n%%EOF\n"

@@ -38,6 +38,7 @@ HEADERS = {
     "no magic": (b"hello, this is no array", "no .npy array: "),
     "nothing": (b"", "no .npy array: "),
     "a torn header": (header("(3,)")[:50], "no .npy array: "),
+    "values of no bytes": (header("(30, 1000000, 30, 30, 30)", "'|V0'"), "its values, |V0, take no bytes"),
     "brackets without end": (header("(" * 80), "no .npy array: "),
     "brackets and zeros": (header("(((\0"), "no .npy array: "),
     "several arrays": (b"PK\x03\x04", "it holds several arrays"),
