@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from mbps_dataset.arrays import RGBImage
-from mbps_dataset.sources import Frame, Source, Truth
+from mbps_dataset.sources import Camera, Frame, Source, Truth
+from mbps_dataset.sources.frame import FrameHas
 
 
 MOST_KEPT = 64
@@ -37,6 +38,24 @@ class KeptFrame(Frame):
         if self._truth is None:
             self._truth = self._frame.truth()
         return self._truth
+
+    def has(self) -> FrameHas:
+        return self._frame.has()
+
+    def second_eye(self) -> RGBImage | None:
+        return self._frame.second_eye()
+
+    def second_eye_digest(self) -> str | None:
+        return self._frame.second_eye_digest()
+
+    def neighbour(self, offset: int) -> Frame | None:
+        return self._frame.neighbour(offset)
+
+    def camera(self) -> Camera | None:
+        return self._frame.camera()
+
+    def camera_digest(self) -> str | None:
+        return self._frame.camera_digest()
 
 
 class KeptScenes(Source):

@@ -6,6 +6,7 @@ the same scene agree wherever they see the same point. Nothing here is learned o
 
 from __future__ import annotations
 
+from mbps_dataset.scenes.camera import intrinsics_of
 from mbps_dataset.scenes.render import Scene, render, render_triplet
 from mbps_dataset.scenes.scene_settings import (
     APPEARANCE_VERSION,
@@ -26,6 +27,7 @@ __all__ = [
     "SceneSettings",
     "StereoVideoTruth",
     "StereoVideoView",
+    "intrinsics_of",
     "render",
     "render_stereo_video",
     "render_triplet",

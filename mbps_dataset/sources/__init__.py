@@ -1,4 +1,4 @@
-"""Where images come from: a Cityscapes tree, any folder of photographs, or rendered scenes."""
+"""Where images come from: a Cityscapes tree, KITTI, any folder of photographs or of stereo video, or rendered scenes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,32 @@ from typing import Any
 
 from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.reading.names import shown
+from mbps_dataset.sources.camera import Camera
 from mbps_dataset.sources.cityscapes import CityscapesSource
 from mbps_dataset.sources.folder import FolderSource
 from mbps_dataset.sources.frame import Frame, Source, Truth
+from mbps_dataset.sources.kitti import KittiSource
 from mbps_dataset.sources.rendered import ScenesSource
+from mbps_dataset.sources.stereo_folder import StereoFolderSource
 
 
-__all__ = ["SOURCES", "CityscapesSource", "FolderSource", "Frame", "ScenesSource", "Source", "Truth", "open_source"]
+__all__ = [
+    "SOURCES",
+    "Camera",
+    "CityscapesSource",
+    "FolderSource",
+    "Frame",
+    "KittiSource",
+    "ScenesSource",
+    "Source",
+    "StereoFolderSource",
+    "Truth",
+    "open_source",
+]
 
-SOURCES: dict[str, type[Source]] = {cls.name: cls for cls in (ScenesSource, CityscapesSource, FolderSource)}
+SOURCES: dict[str, type[Source]] = {
+    cls.name: cls for cls in (ScenesSource, CityscapesSource, FolderSource, KittiSource, StereoFolderSource)
+}
 
 
 def open_source(name: str, **arguments: Any) -> Source:

@@ -1,9 +1,14 @@
 """The standard Cityscapes tree.
 
 ``leftImg8bit/{split}/{city}/{city}_{sequence}_{frame}_leftImg8bit.png`` with, beside it and all optional, ``gtFine``,
-``rightImg8bit``, ``camera`` and ``leftImg8bit_sequence``. The split folder ``val`` is called ``validation`` here, as
-the Hugging Face tools do; both names are accepted. Images without ``gtFine`` are labelled all the same: ground truth is
-needed for scoring and naming only.
+``rightImg8bit``, ``camera``, ``leftImg8bit_sequence`` and ``rightImg8bit_sequence``. The split folder ``val`` is called
+``validation`` here, as the Hugging Face tools do; both names are accepted. Images without ``gtFine`` are labelled all the
+same: ground truth is needed for scoring and naming only. With ``sequence`` all frames of ``leftImg8bit_sequence`` are
+listed in place of every thirtieth (CUPS labels all of the training split).
+
+A frame's camera file is its own, or the nearest of the same sequence up to 20 frames away (CUPS' code). It is of the
+original size, 2048x1024, and does not say so: what it means for resized images is checked by its principal point, which
+must lie within the middle 40 % of the image.
 """
 
 from __future__ import annotations
@@ -16,13 +21,19 @@ from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.sources.files import FileFrame
+from mbps_dataset.reading.json_documents import read_json
+from mbps_dataset.sources.camera import Camera
+from mbps_dataset.sources.files import MAX_CAMERA_BYTES, FileFrame
 from mbps_dataset.sources.frame import Source
 from mbps_dataset.sources.membership import find_files, readable
 
 
 _FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 _IMAGE_SUFFIX = "_leftImg8bit.png"
+_CAMERA_SUFFIX = "_camera.json"
+
+CAMERA_WITHIN_FRAMES = 20
+"""Frames between an image and the camera file that serves for it (CUPS' code)."""
 
 
 @dataclass(frozen=True)
@@ -39,35 +50,81 @@ class CityscapesFrame(FileFrame):
         return path if path.is_file() else None
 
     def right_path(self) -> Path | None:
-        """The right-hand stereo image."""
-        return self.companion("rightImg8bit", "_rightImg8bit.png")
+        """The right-hand stereo image, of the pairs or of the sequences."""
+        pair = self.companion("rightImg8bit", "_rightImg8bit.png")
+        return pair or self.companion("rightImg8bit_sequence", "_rightImg8bit.png")
 
     def camera_path(self) -> Path | None:
-        """The camera file (JSON with intrinsic and extrinsic)."""
-        return self.companion("camera", "_camera.json")
+        """The camera file (JSON with intrinsic and extrinsic), the nearest of the sequence where it has none of its own."""
+        own = self.companion("camera", _CAMERA_SUFFIX)
+        folder = self.root / "camera" / self.folder / self.city
+        if own is not None or not folder.is_dir():
+            return own
+        sequence, number = self.image_id.rsplit("_", 1)
+        near = {}
+        for path in find_files(folder, [_CAMERA_SUFFIX]).paths:
+            its_sequence, _, its_number = path.name.removesuffix(_CAMERA_SUFFIX).rpartition("_")
+            if its_sequence == sequence and its_number.isdecimal() and number.isdecimal():
+                near[abs(int(its_number) - int(number)), path.name] = path
+        return near[min(near)] if near and min(near)[0] <= CAMERA_WITHIN_FRAMES else None
+
+    def read_camera(self, path: Path, image_hw: tuple[int, int]) -> Camera:
+        return read_camera(path, image_hw)
 
     def neighbour_path(self, offset: int) -> Path | None:
         """The frame `offset` steps later in ``leftImg8bit_sequence``."""
-        city, sequence, number = self.image_id.rsplit("_", 2)
-        name = f"{city}_{sequence}_{int(number) + offset:06d}{_IMAGE_SUFFIX}"
-        path = self.root / "leftImg8bit_sequence" / self.folder / self.city / name
+        name = self._neighbour_id(offset)
+        if name is None:
+            return None
+        path = self.root / "leftImg8bit_sequence" / self.folder / self.city / f"{name}{_IMAGE_SUFFIX}"
         return path if path.is_file() else None
+
+    def neighbour(self, offset: int) -> CityscapesFrame | None:
+        path, image_id = self.neighbour_path(offset), self._neighbour_id(offset)
+        if path is None or image_id is None:
+            return None
+        return CityscapesFrame(image_id, path, root=self.root, folder=self.folder, city=self.city)
+
+    def _neighbour_id(self, offset: int) -> str | None:
+        sequence, _, number = self.image_id.rpartition("_")
+        return f"{sequence}_{int(number) + offset:06d}" if number.isdecimal() else None
+
+
+def read_camera(path: Path, image_hw: tuple[int, int]) -> Camera:
+    """The camera in a Cityscapes camera file, in pixels of an image of `image_hw`. Raises `InputError` naming the file."""
+    try:
+        document = read_json(path, most_bytes=MAX_CAMERA_BYTES)
+        inner, baseline = document["intrinsic"], float(document["extrinsic"]["baseline"])
+        fx, fy, u0, v0 = (float(inner[name]) for name in ("fx", "fy", "u0", "v0"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a Cityscapes camera file ({error!r}); copy it again.") from None
+    try:
+        camera = Camera(fx, fy, u0, v0, baseline, image_hw)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    height, width = image_hw
+    if not (0.3 * width <= u0 <= 0.7 * width and 0.3 * height <= v0 <= 0.7 * height):
+        raise InputError(
+            f"{path}: its principal point ({u0:g}, {v0:g}) is not near the middle of an image of {width}x{height}; give "
+            "images of the size that the camera file is of (Cityscapes: 2048x1024)."
+        )
+    return camera
 
 
 class CityscapesSource(Source):
-    """Images of a Cityscapes tree at `data_dir`.
+    """Images of a Cityscapes tree at `data_dir`; with `sequence` all those of ``leftImg8bit_sequence``.
 
     Raises `InputError` naming the folder that was looked for if there are no images.
     """
 
     name = "cityscapes"
 
-    def __init__(self, data_dir: str | Path) -> None:
-        self.root = Path(data_dir).expanduser()
-        images = self.root / "leftImg8bit"
+    def __init__(self, data_dir: str | Path, sequence: bool = False) -> None:
+        self.root, self.sequence = Path(data_dir).expanduser(), sequence
+        self._images = images = self.root / ("leftImg8bit_sequence" if sequence else "leftImg8bit")
         if not images.is_dir():
             raise InputError(
-                f"{images} does not exist; `data_dir` must be the folder that holds leftImg8bit "
+                f"{images} does not exist; `data_dir` must be the folder that holds {images.name} "
                 "(and gtFine, if you have it)."
             )
         self._splits = {
@@ -76,7 +133,7 @@ class CityscapesSource(Source):
         if not self._splits:
             raise InputError(
                 f"No image matches {images}/{{train,val,test}}/*/*{_IMAGE_SUFFIX}; "
-                "unpack leftImg8bit_trainvaltest.zip there."
+                f"unpack {images.name}_trainvaltest.zip there."
             )
         self.has_truth = any(f.label_path for frames in self._splits.values() for f in frames)
 
@@ -115,9 +172,10 @@ class CityscapesSource(Source):
     def frames(self, split: str) -> Sequence[CityscapesFrame]:
         split = "validation" if split == "val" else split
         if split not in self._splits:
-            looked_for = self.root / "leftImg8bit" / _FOLDERS.get(split, split)
+            looked_for = self._images / _FOLDERS.get(split, split)
             raise InputError(f"No split {split!r}: {looked_for} holds no images. There is {', '.join(self._splits)}.")
         return self._splits[split]
 
     def describe(self) -> dict[str, Any]:
-        return {"name": self.name, "data_dir": os.path.abspath(self.root)}
+        chosen = {"sequence": True} if self.sequence else {}
+        return {"name": self.name, "data_dir": os.path.abspath(self.root), **chosen}

@@ -38,6 +38,10 @@ class FileFrame(Frame):
     def digest(self) -> str:
         return DIGESTS.digest(self.path, at_most=MAX_FILE_BYTES)
 
+    @property
+    def has_truth(self) -> bool:
+        return self.label_path is not None
+
     def truth(self) -> Truth | None:
         if self.label_path is None:
             return None

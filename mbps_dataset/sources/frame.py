@@ -64,6 +64,11 @@ class Frame(ABC):
         """Decoded, upright image: uint8 [H, W, 3]. Raises `InputError` naming the image if it cannot be decoded."""
         return decode_image(self.image_bytes(), self.image_id)
 
+    @property
+    def has_truth(self) -> bool:
+        """Whether `truth` gives any; frames that can tell without reading it do."""
+        return self.truth() is not None
+
     def truth(self) -> Truth | None:
         """Ground truth, or None if the source has none for this image. Raises `InputError` if it is unusable."""
         return None
