@@ -84,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.labelset.build import estimate
 
     label_set, output = open_label_set(arguments)
+    label_set.require_truth()
     if arguments.dry_run:
         print_recipe(label_set.recipe)
         plan = estimate(label_set, output)

@@ -13,13 +13,42 @@ from mbps_dataset.errors import CalibrationError
 from mbps_dataset.labelling.stage import Run
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES, class_map
 from mbps_dataset.models.cause.centroids import read_cluster_names
+from mbps_dataset.recipe import Recipe
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame
 from mbps_dataset.stages import naming
 
 
+_FROM_TRUTH = ("hungarian", "majority")
+
 Names = tuple[int, ...]
 """Class of each pseudo-class: a train id 0-18, or 255 for none."""
+
+
+_WITHOUT = {
+    "folder": "give label maps with --truth-dir DIR",
+    "cityscapes": "put gtFine beside leftImg8bit",
+    "scenes": "take rendered scenes",
+}
+"""How images of each source get ground truth."""
+
+
+def require_truth(recipe: Recipe, source: str, frames: Iterable[Frame]) -> None:
+    """Raises `CalibrationError` if clusters are to be named from ground truth and no frame has any.
+
+    Nothing is decoded, so that this can be told before anything runs.
+    """
+    if recipe.naming.method in _FROM_TRUTH and not any(frame.has_truth for frame in frames):
+        raise CalibrationError(_no_truth(recipe, source))
+
+
+def _no_truth(recipe: Recipe, source: str) -> str:
+    things = " --set things.method=depth-split" if recipe.things.method == "cityscapes" else ""
+    return (
+        f"The recipe {recipe.name} names clusters from ground truth (naming.method={recipe.naming.method}), but no image of "
+        f"the source {source} has any: leave them unnamed with --set naming.method=none{things}, name them from a file with "
+        f"--set naming.method=file --set naming.file=NAMES.json (cluster_to_class: train ids 0-18 or 255), or {_WITHOUT.get(source, 'take images that have it')}."
+    )
 
 
 def name_clusters(run: Run, frames: Iterable[Frame]) -> tuple[Names | None, tuple[str, ...]]:
@@ -38,10 +67,7 @@ def name_clusters(run: Run, frames: Iterable[Frame]) -> tuple[Names | None, tupl
     classes, table = (27, taxonomy.LABEL_ID_TO_27) if hungarian else (19, taxonomy.LABEL_ID_TO_TRAIN_ID)
     counts, with_truth = _count_pairs(run, frames, classes, table)
     if not with_truth:
-        raise CalibrationError(
-            f"naming.method is {settings.method!r}, but no image has ground truth; add gtFine, give names with "
-            "--set naming.method=file --set naming.file=…, or leave clusters unnamed with --set naming.method=none."
-        )
+        raise CalibrationError(_no_truth(run.recipe, "" if run.source is None else run.source.name))
     named = naming.name_by_hungarian(counts) if hungarian else naming.name_by_majority(counts)
     return named, (f"cluster names: {settings.method} against {with_truth} label maps",)
 

@@ -19,6 +19,7 @@ from mbps_dataset._version import __version__
 from mbps_dataset.errors import InputError, StoreError
 from mbps_dataset.labelling import whole_set
 from mbps_dataset.labelling.calibration import Calibration, class_names, evenly_spaced
+from mbps_dataset.labelling.cluster_naming import require_truth
 from mbps_dataset.labelling.road import STAGE_VERSIONS, before_calibration, stages_of
 from mbps_dataset.labelling.stage import Run, Stage
 from mbps_dataset.labelling.stage_row import ROW, row_of
@@ -111,6 +112,10 @@ class Labelling:
         """The frames at `calibration_indices`."""
         frames = self.frames(self.splits[0])
         return [frames[i] for i in self.calibration_indices()]
+
+    def require_truth(self) -> None:
+        """Raises `CalibrationError` if the recipe names clusters from ground truth that its images do not have."""
+        require_truth(self.recipe, self.source.name, self.calibration_frames())
 
     def stored_run(self) -> Run | None:
         """The run with its calibration, if that has been taken."""

@@ -117,8 +117,9 @@ def claim(output: Path, label_set: Labelling, shards: int | None, overwrite: boo
 
     What is there is continued: without `shards`, in as many as it was begun with. Raises `RecipeError` for another
     recipe, `InputError` for other images, fewer splits, another number of shards, or a folder of something else; none of
-    them with `overwrite`.
+    them with `overwrite`. Raises `CalibrationError` if its clusters cannot be named, before anything is written.
     """
+    label_set.require_truth()
     store = Store(output / "stages")
     if not overwrite:
         _refuse_other_things(output)
