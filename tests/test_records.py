@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from datasets import Dataset
+from datasets import Dataset, load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -90,10 +90,91 @@ def test_semantic_is_a_palette_image_whose_pixels_are_ids():
     assert tuple(image.getpalette()[:3]) == tuple(taxonomy.pseudo_class_palette(5)[0])
 
 
+@pytest.mark.parametrize(("largest", "mode"), [(0, "P"), (1, "P"), (255, "P"), (256, "I;16"), (65_535, "I;16")])
+def test_ids_are_pixels_of_a_palette_image_where_they_fit(largest, mode):
+    ids = np.array([[0, largest], [largest // 2, largest]])
+    data = records.encode_ids(ids)
+    image = Image.open(io.BytesIO(data))
+    assert image.mode == mode and np.array_equal(np.array(image), ids)
+    assert records.shows_ids(image) == (mode == "P")
+    if mode == "P":
+        assert data[24:26] == bytes([8, 3])  # bits a pixel, and colours from a palette
+        shown = np.array(image.convert("RGB"))
+        assert shown[0, 0].tolist() == [0, 0, 0]
+        assert np.array_equal(shown, taxonomy.id_palette(256)[ids])
+
+
+def test_other_palette_images_do_not_show_ids():
+    values = np.array([[0, 1, 2]], np.uint8)
+    classes = records.encode_semantic(values, 19, taxonomy.class_palette(taxonomy.CLASSES_19))
+    coloured = Image.fromarray(taxonomy.id_palette(3)[values]).quantize(3)
+    for image in (Image.open(io.BytesIO(classes)), Image.fromarray(values), coloured):
+        assert not records.shows_ids(image)
+
+
+def many_ids() -> LabelledImage:
+    """300 segments, whose ids need 16 bits."""
+    panoptic = np.arange(1, 301).reshape(12, 25)
+    segments = [{"id": k, "category_id": 0, "isthing": True, "area": 1, "score": 1.0,
+                 "bbox": [(k - 1) % 25, (k - 1) // 25, 1, 1]} for k in range(1, 301)]  # fmt: skip
+    empty = np.zeros((12, 25))
+    return LabelledImage("many", None, empty.astype(np.uint8), empty.astype(np.float32), panoptic, panoptic, segments)
+
+
+def read_by_pillow(row: dict) -> dict:
+    """What `datasets` decodes, as any consumer reads it."""
+    return {"read": [np.array(row[name]).tolist() for name in ("semantic", "instance", "panoptic")]}
+
+
+@pytest.mark.parametrize("route", ["map", "processes", "streaming", "written again"])
+def test_consumers_of_datasets_read_ids_of_either_form(route, tmp_path):
+    made = [replace(labelled(), image=None), many_ids()]
+    columns = records.features([f"c{k}" for k in range(5)], with_image=False)
+    dataset = Dataset.from_list([encode(record) for record in made], features=columns)
+    if route == "streaming":
+        dataset.to_parquet(tmp_path / "x.parquet")
+        stream = load_dataset("parquet", data_files=str(tmp_path / "x.parquet"), split="train", streaming=True)
+        rows = list(stream.map(read_by_pillow))
+    elif route == "written again":  # columns that are returned are encoded by `datasets`
+        rows = list(dataset.map(lambda row: {"panoptic": row["panoptic"], **read_by_pillow(row)}))
+    else:
+        rows = list(dataset.map(read_by_pillow, num_proc=2 if route == "processes" else None))
+    for row, record in zip(rows, made, strict=True):
+        assert row["read"] == [getattr(record, name).tolist() for name in ("semantic", "instance", "panoptic")]
+        assert np.array_equal(records.decode(row).panoptic, record.panoptic)
+        assert records.decode(row).panoptic.dtype == np.uint16
+    assert [row["panoptic"].mode for row in rows] == ["P", "I;16"]
+
+
+@pytest.mark.parametrize("name", ["Mask2Former", "MaskFormer"])
+def test_processors_take_the_palette_image_as_it_is(name):
+    transformers = pytest.importorskip("transformers")
+    record = labelled()
+    row = Dataset.from_list([encode(record)], features=records.features([f"c{k}" for k in range(5)]))[0]
+    process = getattr(transformers, f"{name}ImageProcessor")(do_resize=False, ignore_index=0)
+    given = process(Image.fromarray(np.zeros((12, 20, 3), np.uint8)), segmentation_maps=row["panoptic"],
+                    instance_id_to_semantic_id={s["id"]: s["category_id"] for s in record.segments},
+                    return_tensors="pt")  # fmt: skip
+    masks, classes = given["mask_labels"][0].numpy() > 0, given["class_labels"][0].tolist()
+    assert sorted(classes) == [s["category_id"] for s in record.segments]
+    for mask, category in zip(masks, classes):
+        assert np.array_equal(mask[:12, :20], record.panoptic == category + 1)
+
+
+def test_a_row_with_a_preview_decodes_to_its_labels_only():
+    row = encode(labelled()) | {"preview": {"bytes": b"never read", "path": None}}
+    check(records.decode(row), labelled())
+    names = list(records.features(["a"], with_preview=True))
+    assert names == [*records.features(["a"]), "preview"]
+
+
 def test_more_than_254_classes_are_sixteen_bit():
     semantic = np.array([[0, 299], [255, 65535]], dtype=np.uint16)
     data = records.encode_semantic(semantic, 300, taxonomy.pseudo_class_palette(300))
     assert np.array_equal(np.array(Image.open(io.BytesIO(data))), semantic)
+    assert Image.open(io.BytesIO(records.encode_semantic(semantic[:1] // 2, 300, semantic))).mode == "I;16"
+    with pytest.raises(ValueError, match="must fit 16 bits, but go from 0 to 70000"):
+        records.encode_semantic(np.array([[0, 70_000]]), 300, semantic)
 
 
 @examples(60)
@@ -149,8 +230,9 @@ def test_wrong_category_and_area_are_refused():
 
 
 def test_ids_beyond_sixteen_bits_are_refused():
-    with pytest.raises(ValueError, match="must fit 16 bits"):
-        records.encode_ids(np.array([[70_000]]))
+    for wrong in (70_000, -1):
+        with pytest.raises(ValueError, match="must fit 16 bits"):
+            records.encode_ids(np.array([[wrong]]))
 
 
 @pytest.mark.parametrize("mode", ["I;16", "RGBA", "P", "LA"])

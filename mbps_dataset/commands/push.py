@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tag", required=True, help="name of the release, e.g. v1.0.0; must not exist yet")
     parser.add_argument("--with-images", action="store_true",
                         help="send the images too, where their licence allows it (default: labels only)")  # fmt: skip
+    parser.add_argument("--without-preview", action="store_true",
+                        help="leave out the column `preview`, small pictures of the labels for the Hub's viewer")  # fmt: skip
     seen = parser.add_mutually_exclusive_group()
     seen.add_argument(
         "--public", action="store_true", help="if the repository is made, make it public (default: private)"
@@ -59,7 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
     state = _look(repository, dry_run=arguments.dry_run)
     check_target(repository, state, arguments.tag, private=arguments.private, public=arguments.public)
     with _ending_tidily(), scratch_folder(_scratch_parent(built.root), "release") as scratch:
-        release = prepare(built, arguments.tag, scratch, with_images=arguments.with_images)
+        release = prepare(
+            built,
+            arguments.tag,
+            scratch,
+            with_images=arguments.with_images,
+            with_preview=not arguments.without_preview,
+        )
         if release.quality is None:
             print(f"The card will state no quality; to change that, first run: {program()} eval {built.root} --json "
                   f"{built.root / QUALITY_FILE}", file=sys.stderr)  # fmt: skip

@@ -11,7 +11,8 @@ Accepted by `as_labels`:
 Decisions:
 
 * a map that comes with ``segments_info`` holds colours if it is an image of 8 bits a channel: ``R + 256 G + 65536 B``
-  whatever its mode, since optimisers turn RGB into palettes or grey; any other map holds ids;
+  whatever its mode, since optimisers turn RGB into palettes or grey; any other map holds ids, and so do palette images in
+  the colours that our own rows give to ids;
 * map and list must agree, as for panopticapi: every id but 0 and -1, which mean void, is listed, every listed id is in
   the map, and none is listed twice, unless transformers fused segments of one class (``was_fused``) or painted an
   instance over all of another, which then is no segment;
@@ -41,6 +42,7 @@ from mbps_dataset.reading.formatted_rows import as_row, is_table
 from mbps_dataset.reading.image_files import MAX_FILE_BYTES, opened_image
 from mbps_dataset.reading.json_documents import read_regular
 from mbps_dataset.reading.numpy_files import read_npy, read_npz
+from mbps_dataset.records import shows_ids
 
 
 VOID = taxonomy.VOID
@@ -122,10 +124,11 @@ def read_map(value: Any, image_id: str) -> NDArray[np.integer]:
 def _read_segment_ids(value: Any, image_id: str, listed: Collection[int]) -> NDArray[np.integer]:
     """Like `read_map` for the map of segments that go with a list of ids: images of 8 bits a channel are colours.
 
-    A grey image whose colours are not listed, but whose values are, holds the ids themselves.
+    A grey image whose colours are not listed, but whose values are, holds the ids themselves; so does a palette image in
+    the colours of our own ids.
     """
     value = _loaded(value, image_id)
-    if not isinstance(value, Image.Image) or value.mode.startswith(("I", "F")):
+    if not isinstance(value, Image.Image) or value.mode.startswith(("I", "F")) or shows_ids(value):
         return _as_ids(value, image_id)
     ids = _colours(value)
     if value.mode == "L" and not _are_listed(ids, listed):
@@ -177,7 +180,7 @@ def _as_ids(value: Any, image_id: str) -> NDArray[np.integer]:
         return array.astype(np.int64)
     if array.dtype.kind not in "iub":
         raise InputError(f"image {image_id!r}: expected a map of integers, but got {array.dtype}.")
-    return array
+    return array.astype(np.uint8) if array.dtype.kind == "b" else array  # one bit: a number, no choice of pixels
 
 
 def _of_nothing(segments_info: Any, image_id: str, void: int, size_hw: tuple[int, int] | None) -> Labels:

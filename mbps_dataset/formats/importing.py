@@ -168,5 +168,5 @@ def _document(description: Description, files: dict[str, list[Path]], changed: b
     document["counts"] = {split: count_segments(paths, description.class_names) for split, paths in files.items()}
     document["digests"] = document.get("digests", {}) | {"rows": rows}
     document["files"] = digests
-    document["recipe"]["settings"]["output"]["with_images"] = False
+    document["recipe"]["settings"]["output"] |= {"with_images": False, "with_preview": False}
     return document

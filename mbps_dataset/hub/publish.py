@@ -31,6 +31,7 @@ from mbps_dataset._version import __version__
 from mbps_dataset.errors import PublishError
 from mbps_dataset.hub.release import Release, ReleaseFile
 from mbps_dataset.hub.release_card import recipe_body, repository_card, split_card
+from mbps_dataset.labelset.card import digests_in
 from mbps_dataset.reading.hub_errors import persistently
 
 
@@ -238,7 +239,7 @@ def _tag_message(release: Release, readme: str) -> str:
     """``sha256:IDENTITY RECIPE``, ours first, a line for each recipe whose entry states a digest."""
     lines = [f"sha256:{release.identity} {release.recipe}"]
     for entry in split_card(readme)[0]["configs"]:
-        digest = re.match(r"sha256:[0-9a-f]+", str(entry.get("description", "")))
+        digest = re.match(r"sha256:[0-9a-f]+", digests_in(entry.get("description")))
         if digest and entry["config_name"] != release.recipe:
             lines.append(f"{digest.group()} {entry['config_name']}")
     return "\n".join(lines)

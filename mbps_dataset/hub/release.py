@@ -1,6 +1,7 @@
 """What a release of a label set consists of: the files that go to the Hub, and nothing else of the folder.
 
-    RECIPE/SPLIT-*.parquet   the rows; without the `image` column unless the licence allows images and they are asked for
+    RECIPE/SPLIT-*.parquet   the rows; without the `image` column unless the licence allows images and they are asked for,
+                             and without `preview` if none is wanted
     RECIPE/labelset.json     provenance, without paths of this machine, with a checksum of every Parquet file
     RECIPE/preview.png       colour label maps drawn from the Parquet files above, so no photo enters unless it is there
     RECIPE/README.md         the recipe's card; the repository's own README.md is merged in `mbps_dataset.hub.release_card`
@@ -16,7 +17,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,10 @@ class Release:
     quality: str | None
 
 
-def prepare(built: LabelSetFolder, tag: str, scratch: Path, *, with_images: bool = False) -> Release:
-    """Gather a release; copies without images are written to `scratch`.
+def prepare(
+    built: LabelSetFolder, tag: str, scratch: Path, *, with_images: bool = False, with_preview: bool = True
+) -> Release:
+    """Gather a release; copies without images, or without the column `preview`, are written to `scratch`.
 
     Raises `PublishError` if the set is unfinished or damaged, if its recipe's name cannot name a folder, or if images
     are asked for that may not be redistributed; `StoreError` if `scratch` cannot be written.
@@ -83,7 +86,8 @@ def prepare(built: LabelSetFolder, tag: str, scratch: Path, *, with_images: bool
     data = _finished_files(built)
     if with_images:
         check_images_may_be_shown(built, [path for paths in data.values() for path in paths])
-    local = {split: [_publishable(path, scratch, with_images) for path in paths] for split, paths in data.items()}
+    dropped = [name for name, kept in (("image", with_images), ("preview", with_preview)) if not kept]
+    local = {split: [_publishable(path, scratch, dropped) for path in paths] for split, paths in data.items()}
     rows = [ReleaseFile.from_content(f"{recipe}/{path.name}", path) for paths in local.values() for path in paths]
     digest = hashlib.sha256("".join(f"{f.sha256}  {Path(f.path).name}\n" for f in rows).encode()).hexdigest()
     version = release_version(tag, built.document["package_version"])
@@ -94,6 +98,7 @@ def prepare(built: LabelSetFolder, tag: str, scratch: Path, *, with_images: bool
         "version": version,
         "digest": digest,
         "images": with_images,
+        "preview": all("preview" in read_schema(path).names for paths in local.values() for path in paths),
         "files": {Path(file.path).name: {"sha256": file.sha256, "bytes": file.size} for file in rows},
     }
     labelset = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
@@ -166,21 +171,23 @@ def _finished_files(built: LabelSetFolder) -> dict[str, list[Path]]:
     return found
 
 
-def _publishable(path: Path, scratch: Path, with_images: bool) -> Path:
-    if with_images or "image" not in read_schema(path).names:
+def _publishable(path: Path, scratch: Path, dropped: Collection[str]) -> Path:
+    """The file itself if it has none of the columns `dropped`, or a copy without them."""
+    if not set(dropped) & set(read_schema(path).names):
         return path
     target = scratch / path.name
-    write_without_images(path, target)
+    write_without(dropped, path, target)
     return target
 
 
-def write_without_images(source: Path, target: Path) -> None:
-    """Copy a Parquet file without its `image` column: same rows, row groups and bytes of every label.
+def write_without(dropped: Collection[str], source: Path, target: Path) -> None:
+    """Copy a Parquet file without the columns `dropped`: same rows, row groups and bytes of every label.
 
     The photos are not even read. One row group is in memory at a time. Raises `StoreError` if the disk is full.
     """
     columns = Features.from_arrow_schema(read_schema(source))
-    del columns["image"]
+    for name in set(dropped) & set(columns):
+        del columns[name]
     with replacing(target) as temporary:
         copy_columns(source, temporary, columns.arrow_schema)
 

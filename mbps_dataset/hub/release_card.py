@@ -29,7 +29,8 @@ _LIST = re.compile(r"\n*<!-- recipes of this repository -->.*?<!-- end of recipe
 def recipe_body(release: Release, repo_id: str, preview: str) -> str:
     """The card of the release's recipe, Markdown without metadata; `preview` is the picture's path beside the card."""
     document = copy.deepcopy(dict(release.document))
-    document["recipe"]["settings"]["output"]["with_images"] = release.with_images
+    output = document["recipe"]["settings"]["output"]
+    output["with_images"], output["with_preview"] = release.with_images, document["release"]["preview"]
     _, body = split_card(card.render(document, quality=release.quality, preview=preview))
     body = body.replace('"PATH_OR_HUB_ID"', f'"{repo_id}"').replace(
         f'"{repo_id}", "{release.recipe}")', f'"{repo_id}", "{release.recipe}", revision="{release.tag}")'
@@ -67,7 +68,11 @@ def configuration(release: Release) -> dict[str, Any]:
     entry = dict(card.metadata(release.document)["configs"][0])
     entry.pop("default", None)
     entry["version"] = release.version
-    entry["description"] = f"sha256:{release.identity} files sha256:{release.digest}"
+    recipe = release.document["recipe"]
+    entry["description"] = card.with_digests(
+        card.recipe_in_words(recipe["name"], recipe["summary"]),
+        f"sha256:{release.identity} files sha256:{release.digest}",
+    )
     entry["data_files"] = [
         {"split": item["split"], "path": f"{release.recipe}/{item['split']}-*.parquet"} for item in entry["data_files"]
     ]
@@ -96,7 +101,9 @@ def repository_card(
     merged = _merged_metadata(metadata, ours, ours_first=is_default)
     merged["configs"] = configs
     _drop_stale_info(merged, release.recipe)
-    merged = {key: merged[key] for key in ours} | merged  # in an order that pushing once more does not change
+    merged = {
+        key: merged[key] for key in ours if key in merged
+    } | merged  # in an order that pushing once more does not change
     body = _LIST.sub("\n", body)
     if is_default or not body.strip():
         body = recipe_body(release, repo_id, preview=f"{release.recipe}/preview.png")
@@ -146,6 +153,14 @@ def _merged_metadata(theirs: Mapping[str, Any], ours: Mapping[str, Any], *, ours
         merged[key] = list(dict.fromkeys([*([listed] if isinstance(listed, str) else listed), *ours[key]]))
     if "other" in (theirs.get("license"), ours["license"]):  # the stricter one holds for the whole repository
         merged["license"] = "other"
+    for key in (
+        "license_name",
+        "license_link",
+    ):  # both from one side, and only of a licence that has no name of its own
+        merged.pop(key, None)
+        named = next((s for s in ((ours, theirs) if ours_first else (theirs, ours)) if s.get("license_name")), {})
+        if merged["license"] == "other" and key in named:
+            merged[key] = named[key]
     return merged
 
 
@@ -168,6 +183,8 @@ def _list_of_recipes(configs: Sequence[Mapping[str, Any]], paths: Collection[str
         name = entry["config_name"]
         link = f"[card]({name}/README.md)" if f"{name}/README.md" in paths else "–"
         default = "yes" if entry.get("default") else ""
-        digests = " ".join(f"`{word}`" for word in str(entry.get("description", "")).split() if "sha256:" in word)
+        digests = " ".join(
+            f"`{word}`" for word in card.digests_in(entry.get("description")).split() if "sha256:" in word
+        )
         lines.append(f"| `{name}` | {default} | {entry.get('version', '–')} | {digests or '–'} | {link} |")
     return "\n".join([*lines, "<!-- end of recipes -->", ""])

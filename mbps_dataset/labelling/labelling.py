@@ -228,6 +228,8 @@ class Labelling:
                 row = row_of(run.visit(frame))
                 image = {"image": {"bytes": frame.image_bytes(), "path": None}}
                 row = {"image_id": row.pop("image_id")} | (image if self.recipe.output.with_images else {}) | row
+                if not self.recipe.output.with_preview:
+                    del row["preview"]
             except FATAL:
                 raise
             except Exception as error:  # as in a worker: one image must not end the job

@@ -2,7 +2,8 @@
 
 A row without its `image` column is a stored result like any other. Cutting instances and coding maps takes as long as a
 small network does, so workers do it in parallel, and Parquet files are then put together from stored rows in any
-grouping. The original image is not kept a second time: it is read from its source when the row is written.
+grouping. The original image is not kept a second time: it is read from its source when the row is written. `preview` is
+kept with the row, and left out when it is written if the recipe wants none.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from mbps_dataset.arrays import SemanticMap
 from mbps_dataset.errors import InputError
+from mbps_dataset.labelling.drawing import encode_preview
 from mbps_dataset.labelling.instance_methods import Evidence, find, needs_objects
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, always, one_thread
 from mbps_dataset.labelling.stage_codes import CODES
@@ -33,7 +35,7 @@ from mbps_dataset.stages.instances import Instances
 from mbps_dataset.store import digest_of
 
 
-_FILES_ONLY = {"rows_per_shard", "with_images"}
+_FILES_ONLY = {"rows_per_shard", "with_images", "with_preview"}
 """Settings that decide how rows are filed, not what they say."""
 
 
@@ -62,7 +64,10 @@ def _compute(visit: Visit) -> Arrays:
     calibration = visit.run.calibration
     if clipped := clipped_depth(visit)[1]:
         visit.run.store.put_json(_note_of_clipped(visit.run, visit.frame), {"pixels": clipped})
-    row = encode(label(visit), len(calibration.classes), calibration.palette(), with_image=False)
+    labelled, palette = label(visit), calibration.palette()
+    row = encode(labelled, len(calibration.classes), palette, with_image=False)
+    preview = encode_preview(labelled.panoptic, labelled.segments, labelled.depth, palette)
+    row["preview"] = {"bytes": preview, "path": None}
     coded = {name: value["bytes"] for name, value in row.items() if _is_image(value)}
     coded["."] = json.dumps({name: value for name, value in row.items() if not _is_image(value)}).encode()
     return {name: np.frombuffer(data, dtype=np.uint8) for name, data in coded.items()}
@@ -80,7 +85,7 @@ def _note_of_clipped(run: Run, frame: Frame) -> str:
     return f"clipped/{digest_of(run.address(ROW, frame))[:32]}.json"
 
 
-ROW = Stage("labels", "labels", 4, always, _key, _compute, _inputs)
+ROW = Stage("labels", "labels", 5, always, _key, _compute, _inputs)
 
 
 def row_of(visit: Visit) -> dict[str, Any]:
@@ -156,9 +161,12 @@ def panoptic_of(
 
 
 def row_digest(row: Mapping[str, Any]) -> str:
-    """Hex SHA-256 over a row's columns by name; the same whether the row was just made or read back from Parquet."""
+    """Hex SHA-256 over a row's columns by name; the same whether the row was just made or read back from Parquet.
+
+    `preview` does not enter: it is drawn from the other columns, and a set with it has the same labels as one without.
+    """
     digest = hashlib.sha256()
-    for name in sorted(row):
+    for name in sorted(set(row) - {"preview"}):
         value = row[name]
         data = value["bytes"] if _is_image(value) else json.dumps(value, sort_keys=True).encode()
         digest.update(f"{name} {len(data)}\n".encode())

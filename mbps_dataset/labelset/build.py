@@ -97,7 +97,8 @@ def _write_missing(
         for each in todo:
             images.setdefault(each.split, []).extend(each.indices)
         label_set.prepare(images, worker_count=workers, progress=progress, isolate=False)
-        columns = features(label_set.class_names, with_image=label_set.recipe.output.with_images)
+        held = label_set.recipe.output
+        columns = features(label_set.class_names, with_image=held.with_images, with_preview=held.with_preview)
         total, left = (sum(len(each.indices) for each in some) for some in (shards, todo))
         with ProgressBar("parquet", total, done=total - left, show=progress) as bar:
             for each in todo:

@@ -16,6 +16,17 @@ from huggingface_hub import DatasetCardData
 from mbps_dataset.labelling.calibration import Calibration
 
 
+_LICENCE_OF_IMAGES = {"license": "other", "license_name": "terms-of-the-source-images"}
+_LICENCES = {
+    "scenes": {"license": "apache-2.0"},
+    "cityscapes": {
+        "license": "other",
+        "license_name": "cityscapes-terms-of-use",
+        "license_link": "https://www.cityscapes-dataset.com/license/",
+    },
+}
+"""By source, as the Hub writes them: a licence that it does not list has a name, and a link where there is a page."""
+
 TEMPLATE = Path(__file__).with_name("dataset_card.md")
 
 
@@ -40,9 +51,8 @@ def render(document: Mapping[str, Any], *, quality: str | None = None, preview: 
 def metadata(document: Mapping[str, Any]) -> dict[str, Any]:
     """The card's YAML as a mapping."""
     name, rows = document["recipe"]["name"], sum(split["rows"] for split in document["counts"].values())
-    rendered = document["source"]["name"] == "scenes"
     return {
-        "license": "apache-2.0" if rendered else "other",
+        **_LICENCES.get(document["source"]["name"], _LICENCE_OF_IMAGES),
         "pretty_name": f"MBPS panoptic pseudo-labels ({name})",
         "task_categories": ["image-segmentation", "depth-estimation"],
         "tags": ["panoptic-segmentation", "pseudo-labels", "unsupervised", "street-scenes"],
@@ -69,9 +79,38 @@ def front_matter(metadata: Mapping[str, Any]) -> str:
 
 
 def description(document: Mapping[str, Any]) -> str:
-    """Digests of what made the rows and, where it is known, of the rows: other rows, another entry in the cache."""
-    rows = document["digests"].get("rows")
-    return f"sha256:{document['identity']}" + (f" rows sha256:{rows}" if rows else "")
+    """What the set is, and digests of what made the rows and, where it is known, of the rows.
+
+    By the digests other rows have another entry in the cache.
+    """
+    recipe, rows = document["recipe"], document["digests"].get("rows")
+    digests = f"sha256:{document['identity']}" + (f" rows sha256:{rows}" if rows else "")
+    return with_digests(recipe_in_words(recipe["name"], recipe["summary"]), digests)
+
+
+def recipe_in_words(name: str, summary: str) -> str:
+    """What a label set of a recipe is, for a person who meets it as a configuration."""
+    return (
+        f"Semantic, instance, panoptic and depth maps of street images, made by the recipe {name} ({summary}). A recipe "
+        "is the networks and all settings that made the labels."
+    )
+
+
+_DIGESTS = " Digests: "
+
+
+def with_digests(words: str, digests: str) -> str:
+    """A configuration's description; `digests_in` finds the digests in it."""
+    return f"{words}{_DIGESTS}{digests}"
+
+
+def digests_in(described: object) -> str:
+    """The digests in a configuration's description; of releases before 0.1.0 they are all of it.
+
+    >>> digests_in(with_digests("Labels.", "sha256:12 files sha256:34")), digests_in("sha256:12"), digests_in(None)
+    ('sha256:12 files sha256:34', 'sha256:12', '')
+    """
+    return "" if described is None else str(described).rpartition(_DIGESTS)[2]
 
 
 def _size_category(rows: int) -> str:

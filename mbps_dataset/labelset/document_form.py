@@ -25,7 +25,8 @@ _TEXTS = _Each(list, str)
 _COUNTS = {"rows": int, "segments": int, "instances": int}
 _FORM: Mapping[str, Any] = {  # a key with "?" need not be there
     "format_version": str, "package_version": str, "identity": str,
-    "recipe": {"name": str, "summary": str, "settings": {"output": {"size": str, "with_images": bool}}},
+    "recipe": {"name": str, "summary": str,
+               "settings": {"output": {"size": str, "with_images": bool, "with_preview?": bool}}},
     "source": {"name": str}, "splits": _TEXTS, "limit?": (int, NoneType),
     "digests": {"recipe": str, "input": str, "weights": _Each(dict, str), "device?": str, "rows?": str},
     "supervision": _Each(dict, str), "ground_truth_used": _TEXTS,

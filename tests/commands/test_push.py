@@ -13,7 +13,7 @@ from huggingface_hub.errors import RevisionNotFoundError
 
 from mbps_dataset.cli import main
 from mbps_dataset.errors import PublishError
-from mbps_dataset.hub.publish import DatasetRepository
+from mbps_dataset.hub.publish import DatasetRepository, RepositoryState
 from tests.hub.label_sets import make_label_set
 
 
@@ -58,6 +58,20 @@ def test_a_tag_may_take_a_moment_to_be_seen():
     waits = []
     DatasetRepository("me/x", api=ForgetfulHub(None, "a" * 40), wait=waits.append).tag("v1", "a" * 40, "message")
     assert waits == [1]
+
+
+def test_previews_go_with_a_release_unless_none_are_wanted(tmp_path, monkeypatch, capsys):
+    """The listed sizes are those of the files: the pictures are gone from them."""
+    monkeypatch.setattr("mbps_dataset.hub.publish.DatasetRepository.look", lambda *_, **__: RepositoryState())
+    built = make_label_set(tmp_path / "set")
+
+    def listed(*options: str) -> list[str]:
+        assert main(["push", str(built.root), "me/x", "--tag", "v1", "--dry-run", *options]) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if ".parquet" in line]
+
+    with_previews, without = listed(), listed("--without-preview")
+    assert len(with_previews) == len(without) == 3
+    assert all(a != b for a, b in zip(with_previews, without))
 
 
 PUSH_THAT_HANGS = """

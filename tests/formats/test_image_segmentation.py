@@ -11,6 +11,7 @@ from PIL import Image
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.image_segmentation import Labels, as_labels, labels_from_segments, read_map
 from mbps_dataset.metrics import PanopticQuality
+from mbps_dataset.records import encode_ids
 from tests.reading.test_formatted_rows import dataset
 
 
@@ -29,12 +30,13 @@ def png(array: np.ndarray) -> dict:
     return {"bytes": buffer.getvalue(), "path": None}
 
 
-@pytest.mark.parametrize("form", ["array", "pil", "bytes", "rgb", "tensor"])
+@pytest.mark.parametrize("form", ["array", "pil", "bytes", "palette", "rgb", "tensor"])
 def test_a_row_of_our_dataset(form: str) -> None:
     panoptic = {
         "array": lambda: IDS.astype(np.uint16),
         "pil": lambda: Image.fromarray(IDS.astype(np.uint16)),
         "bytes": lambda: png(IDS.astype(np.uint16)),
+        "palette": lambda: {"bytes": encode_ids(IDS), "path": None},
         "rgb": lambda: np.stack([IDS, 0 * IDS, 0 * IDS], axis=-1).astype(np.uint8),
         "tensor": lambda: pytest.importorskip("torch").from_numpy(IDS),
     }[form]()
@@ -101,6 +103,21 @@ def test_palette_images_keep_their_ids() -> None:
     image = Image.fromarray(np.array([[0, 13, 255]], np.uint8))
     image.putpalette([(k * 7) % 256 for k in range(768)])
     assert as_labels(image).semantic.tolist() == [[0, 13, 255]]
+
+
+@pytest.mark.parametrize("ids", [(1, 2, 3), (1, 2, 255), (0x2D7896 + 1, 2, 3)])
+def test_palette_images_of_segments_are_colours_unless_they_are_those_of_our_ids(ids) -> None:
+    """An optimised COCO picture has any palette; read by index it would be other segments."""
+    listed = [segment | {"id": k} for segment, k in zip(SEGMENTS, ids)]
+    coloured = np.array([0, *ids])[IDS]
+    rgb = np.stack([coloured & 255, coloured >> 8 & 255, coloured >> 16], axis=-1).astype(np.uint8)
+    image = Image.fromarray(rgb).quantize(256)
+    assert image.mode == "P" and np.array_equal(np.asarray(image.convert("RGB")), rgb)
+    labels = as_labels({"panoptic": image, "segments_info": listed})
+    assert labels.semantic.tolist() == SEMANTIC and labels.instance.tolist() == coloured.tolist()
+    ours = Image.open(io.BytesIO(encode_ids(np.minimum(coloured, 9))))
+    numbered = [segment | {"id": min(k, 9) if k > 3 else k} for segment, k in zip(SEGMENTS, ids)]
+    assert as_labels({"panoptic": ours, "segments_info": numbered}).semantic.tolist() == SEMANTIC
 
 
 def test_categories_map_to_classes_and_the_rest_to_void() -> None:
@@ -247,6 +264,19 @@ def test_files_that_are_no_maps_are_named(tmp_path: Path) -> None:
             as_labels(tmp_path / name, "a")
     with pytest.raises(InputError, match="does not exist"):
         as_labels(tmp_path / "gone.npz", "a")
+
+
+def test_a_map_of_one_bit_holds_numbers() -> None:
+    """As truth values it would choose from the table of classes, or stop there."""
+    from mbps_dataset.formats.image_segmentation import cityscapes_labels
+
+    bits = np.array([[True, False]])
+    for value in (bits, png(bits), Image.fromarray(bits)):
+        read = read_map(value, "a")
+        assert read.dtype == np.uint8 and read.tolist() == [[1, 0]]
+    assert cityscapes_labels(
+        read_map(png(bits), "a"), None, np.arange(256, dtype=np.uint8), "a"
+    ).semantic.tolist() == [[1, 0]]
 
 
 def test_cityscapes_maps_must_be_of_one_size_and_of_its_ids() -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from mbps_dataset import taxonomy
 from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
+from mbps_dataset.labelling.drawing import encode_preview
 from mbps_dataset.labelset.document import count_segments
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.folder import LabelSetFolder
@@ -33,6 +34,7 @@ def make_label_set(
     seed: int = 0,
     source: str = "folder",
     with_images: bool = True,
+    with_preview: bool = True,
     rows_per_shard: int = 2,
 ) -> LabelSetFolder:
     """Write a label set of four images below `root`; another `seed` gives other labels of the same photos."""
@@ -40,7 +42,7 @@ def make_label_set(
     counts = {}
     for split, count in SPLITS.items():
         labelled = [_labelled(photos, split, k, seed) for k in range(count)]
-        files = _write_shards(root, split, labelled, with_images, rows_per_shard)
+        files = _write_shards(root, split, labelled, (with_images, with_preview), rows_per_shard)
         counts[split] = count_segments(files, taxonomy.NAMES_19)
     document = _document(recipe, seed, source, photos, counts)
     write_document(root / "labelset.json", document)
@@ -78,11 +80,15 @@ def _labelled(photos: Path, split: str, index: int, seed: int) -> LabelledImage:
 
 
 def _write_shards(
-    root: Path, split: str, labelled: list[LabelledImage], with_images: bool, rows_per_shard: int
+    root: Path, split: str, labelled: list[LabelledImage], held: tuple[bool, bool], rows_per_shard: int
 ) -> list[Path]:
-    columns = features(taxonomy.NAMES_19, with_image=with_images)
+    with_images, with_preview = held
+    columns = features(taxonomy.NAMES_19, with_image=with_images, with_preview=with_preview)
     palette = taxonomy.class_palette(taxonomy.CLASSES_19)
     rows = [encode(image, 19, palette, with_image=with_images) for image in labelled]
+    for row, image in zip(rows, labelled if with_preview else ()):
+        preview = encode_preview(image.panoptic, image.segments, image.depth, palette)
+        row["preview"] = {"bytes": preview, "path": None}
     parts = [rows[k : k + rows_per_shard] for k in range(0, len(rows), rows_per_shard)]
     files = []
     for index, part in enumerate(parts):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
 
 import mbps_dataset
-from mbps_dataset.errors import InputError, RecipeError, WeightsError
+from mbps_dataset.errors import CalibrationError, InputError, RecipeError, WeightsError
 from mbps_dataset.named_recipes import RECIPES
 from tests.conftest import SMALL_SCENES
+
+
+PHOTOS = Path(__file__).parents[2] / "docs"
+"""A folder that holds images, and no ground truth beside them."""
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +83,22 @@ def test_columns_are_what_the_card_says(arguments):
         "instance",
         "panoptic",
         "segments_info",
+        "preview",
     ]
+    without = datasets.load_dataset_builder(**arguments, settings=["output.with_preview=false"]).info.features
+    assert list(without) == list(features)[:-1]
     assert features["segments_info"].feature["category_id"].names[:2] == ["pseudo-class 0", "pseudo-class 1"]
 
 
 def test_recipes_are_configurations():
     assert datasets.get_dataset_config_names("mbps-pseudo") == list(RECIPES)
+
+
+def test_a_configuration_says_in_words_what_it_is(arguments):
+    builder = datasets.load_dataset_builder(**arguments)
+    for told in (builder.config.description, builder.info.description):
+        assert "made by the recipe demo (tiny networks shipped with the package" in told
+        assert "A recipe is the networks and all settings that made the labels." in told
 
 
 def test_provenance_is_written_beside_the_cache(arguments):
@@ -124,8 +141,24 @@ def test_identity_follows_files_not_their_place(small_label_set, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"name": "mbps"}, InputError, "needs images: pass data_dir=FOLDER"),
-        ({"name": "mbps", "source": "scenes"}, WeightsError, "needs weights for cause: pass --set semantics.weights"),
+        ({"name": "mbps"}, InputError, 'needs images: pass data_dir="FOLDER" .*, or source="scenes"'),
+        (
+            {"name": "mbps", "source": "scenes"},
+            WeightsError,
+            r'(?s)3 networks .*semantics.weights is not set: pass settings=\["semantics.weights=FOLDER_OR_HUB_ID"\]; .*'
+            r'settings=\["depth.method=files", "depth.files=FOLDER"\]',
+        ),
+        (
+            {"name": "mbps", "source": None, "source_options": None, "data_dir": str(PHOTOS)},
+            CalibrationError,
+            r'settings=\["naming.method=none"\], .*settings=\["naming.method=file", "naming.file=NAMES.json"\] .*'
+            'source_options={"truth_dir": "DIR"}',
+        ),
+        (
+            {"settings": ["semantics.crop=28", "semantics.stride=14"]},
+            RecipeError,
+            r'pass settings=\["semantics.crop=\d+"\]',
+        ),
         ({"settings": ["instances.tau=1"]}, RecipeError, "Unknown setting 'instances.tau'"),
         ({"source_options": None, "data_dir": "/does/not/exist"}, InputError, "/does/not/exist does not exist"),
         ({"splits": ["test"]}, InputError, "No split 'test'"),
@@ -134,8 +167,9 @@ def test_identity_follows_files_not_their_place(small_label_set, tmp_path):
     ],
 )
 def test_mistakes_are_named(arguments, changes, error, message):
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as said:
         datasets.load_dataset_builder(**arguments | changes)
+    assert "--" not in str(said.value)
 
 
 def test_another_process_in_another_folder_without_network(arguments, tmp_path):
@@ -156,6 +190,85 @@ def test_another_process_in_another_folder_without_network(arguments, tmp_path):
                           capture_output=True, text=True, timeout=1500)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "3 scene_2000000"
+
+
+def run_without_the_package(script: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A process that knows `datasets` and does not import this package; `cwd` must not hold its folder either."""
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=cwd, capture_output=True, text=True,
+                          timeout=1500, env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment)  # fmt: skip
+
+
+def test_without_the_import_no_cached_set_is_taken_for_the_name(arguments, tmp_path):
+    cache = arguments["cache_dir"] + "-offline"
+    cached = datasets.load_dataset(**arguments | {"cache_dir": cache}, split="train")
+    place = Path(cached.cache_files[0]["filename"]).parent
+    assert place.parent == Path(cache) / "mbps-pseudo" / "demo"
+    script = f"""
+        import datasets
+        for recipe in ((), ("demo",)):
+            try:
+                print(datasets.load_dataset("mbps-pseudo", *recipe, cache_dir={cache!r}))
+            except Exception as error:
+                print(type(error).__name__, "mbps-pseudo" in str(error))
+    """
+    done = run_without_the_package(script, tmp_path)
+    assert done.stdout.split("\n")[:2] == ["ConnectionError True"] * 2, done.stdout + done.stderr
+    older = place.parent / "0.0.1" / place.name  # as versions before this one had it: what the test guards against
+    older.parent.mkdir()
+    place.rename(older)
+    done = run_without_the_package(script, tmp_path)
+    assert done.stdout.startswith("DatasetDict"), done.stdout + done.stderr
+
+
+@pytest.fixture
+def beside_a_finished_set(small_label_set, built, arguments, tmp_path, monkeypatch):
+    """A working folder with the small demo set in build/demo, without its stages, and arguments that name no store."""
+    shutil.copytree(built.root, tmp_path / "build/demo", ignore=shutil.ignore_patterns("stages"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MBPS_HOME", str(tmp_path / "home"))
+    return arguments | {"store": None, "cache_dir": str(tmp_path / "cache")}
+
+
+def test_a_finished_set_of_the_working_folder_is_not_made_again(beside_a_finished_set, arguments, caplog, tmp_path):
+    caplog.set_level("INFO", "mbps_dataset")
+    taken = datasets.load_dataset(**beside_a_finished_set)
+    assert f"taken from {tmp_path}/build/demo, a finished set of the same identity" in caplog.text
+    assert not list((tmp_path / "home").rglob("*.npz")), "something was labelled"
+    for split in SMALL_SCENES.keys() & taken.keys():
+        assert_equal(columns(taken[split]), columns(datasets.load_dataset(**arguments, split=split)))
+    streamed = datasets.load_dataset(**beside_a_finished_set, split="train", streaming=True)
+    assert_equal(columns(streamed), columns(taken["train"]))
+    document = json.loads((Path(taken["train"].cache_files[0]["filename"]).parent / "labelset.json").read_text())
+    assert document["recipe"]["name"] == "demo" and document["counts"]["train"]["rows"] == 3
+    assert "files" not in document
+
+
+def test_another_or_a_damaged_set_is_left_alone(beside_a_finished_set, tmp_path):
+    def finished(**changes):
+        return datasets.load_dataset_builder(**beside_a_finished_set | changes).finished
+
+    assert finished() is not None
+    assert finished(settings=["instances.min_area=501"]) is None and finished(limit=1) is None
+    assert finished(store=str(tmp_path / "store")) is None
+    (first, *_) = sorted((tmp_path / "build/demo/data").glob("*.parquet"))
+    content = first.read_bytes()
+    first.write_bytes(content[:-1] + b"x")
+    assert finished() is None
+    first.unlink()
+    assert finished() is None
+    first.write_bytes(content)
+    assert finished() is not None
+
+
+def test_the_first_call_says_where_its_work_is_kept(arguments, caplog, tmp_path):
+    caplog.set_level("INFO", "mbps_dataset")
+    datasets.load_dataset(**arguments | {"cache_dir": str(tmp_path)}, split="train")
+    assert (
+        f"labelling 5 images; what is done is kept in {arguments['store']} (store=FOLDER or MBPS_HOME" in caplog.text
+    )
+    caplog.clear()
+    datasets.load_dataset(**arguments | {"cache_dir": str(tmp_path)}, split="train")
+    assert caplog.text == ""
 
 
 def test_num_proc_after_threaded_torch_does_not_hang(arguments, tmp_path):

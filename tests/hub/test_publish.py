@@ -94,7 +94,7 @@ def test_labels_arrive_byte_for_byte_and_photos_stay(hub, client, released):
     for split in SPLITS:
         loaded = client.load("org/mbps-pseudo", revision="v1.0.0", split=split)
         assert loaded["rows"] == labels(built, split) and len(loaded["rows"]) == SPLITS[split]
-    assert loaded["columns"] == list(features(NAMES_19, with_image=False))
+    assert loaded["columns"] == list(features(NAMES_19, with_image=False, with_preview=True))
     assert loaded["class_names"] == list(NAMES_19)
     assert (loaded["config"], loaded["version"]) == ("mbps", "1.0.0")
     photos = [(built.root.parent / "photos" / f"train_{k}.png").read_bytes() for k in range(3)]
@@ -102,7 +102,9 @@ def test_labels_arrive_byte_for_byte_and_photos_stay(hub, client, released):
         assert not [p for p in photos if p[40:140] in blob.content], path
         if path.endswith(".parquet"):
             schema = parquet.read_schema(io.BytesIO(blob.content))
-            assert datasets.Features.from_arrow_schema(schema) == features(NAMES_19, with_image=False)
+            assert datasets.Features.from_arrow_schema(schema) == features(
+                NAMES_19, with_image=False, with_preview=True
+            )
             assert b'"image"' not in schema.metadata[b"huggingface"]
 
 
@@ -158,7 +160,7 @@ def test_images_join_the_labels_that_were_loaded(client, released):
                         data_dir=str(released[0].root.parent / "photos"))  # fmt: skip
     assert joined["photos"] == [hashlib.sha256(photo("train", k).tobytes()).hexdigest() for k in range(3)]
     assert joined["rows"] == labels(released[0]) and all(joined["areas"])
-    assert joined["columns"] == list(features(NAMES_19))
+    assert joined["columns"] == list(features(NAMES_19, with_preview=True))
 
 
 def test_a_release_is_exported_from_the_hub_as_from_the_folder(hub, client, released, tmp_path):

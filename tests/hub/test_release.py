@@ -10,6 +10,7 @@ import pytest
 
 from mbps_dataset.errors import InputError, PublishError, StoreError
 from mbps_dataset.hub import release
+from mbps_dataset.hub.release_card import recipe_body
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.labelset.public_document import public_document
@@ -58,10 +59,33 @@ def test_row_groups_survive_the_removal_of_images(tmp_path):
     source = built.files("train")[0]
     grouped = tmp_path / "grouped.parquet"
     parquet.write_table(parquet.read_table(source), grouped, row_group_size=2)
-    release.write_without_images(grouped, tmp_path / "labels.parquet")
+    release.write_without(["image"], grouped, tmp_path / "labels.parquet")
     written = parquet.ParquetFile(tmp_path / "labels.parquet")
     assert [written.metadata.row_group(k).num_rows for k in range(written.num_row_groups)] == [2, 1]
     assert written.read().to_pylist() == parquet.read_table(source).drop_columns(["image"]).to_pylist()
+
+
+def test_previews_are_left_out_when_none_are_wanted(tmp_path):
+    built = make_label_set(tmp_path / "set")
+    kept = release.prepare(built, "v1", tmp_path / "kept")
+    without = release.prepare(built, "v1", tmp_path / "without", with_preview=False)
+    assert (kept.document["release"]["preview"], without.document["release"]["preview"]) == (True, False)
+    expected = parquet.read_table(built.files("train")[0]).drop_columns(["image"])
+    assert parquet.read_table(tmp_path / "kept/train-00000-of-00002.parquet").equals(expected)
+    assert parquet.read_table(tmp_path / "without/train-00000-of-00002.parquet").equals(
+        expected.drop_columns(["preview"])
+    )
+    assert "| `preview` |" in recipe_body(kept, "o/x", "p.png")
+    assert "| `preview` |" not in recipe_body(without, "o/x", "p.png")
+
+
+def test_a_set_of_an_earlier_version_has_no_preview_to_send(tmp_path):
+    built = make_label_set(tmp_path / "set", with_images=False, with_preview=False)
+    recipe = built.document["recipe"]
+    del recipe["settings"]["output"]["with_preview"]
+    old = release.prepare(changed(built, recipe=recipe), "v1", tmp_path / "scratch")
+    assert old.document["release"]["preview"] is False and "| `preview` |" not in recipe_body(old, "o/x", "p.png")
+    assert old.files[0].content == built.files("train")[0]
 
 
 def test_a_full_disk_is_said(tmp_path):

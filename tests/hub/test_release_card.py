@@ -8,6 +8,8 @@ import yaml
 from mbps_dataset.errors import PublishError
 from mbps_dataset.hub.release import Release, prepare
 from mbps_dataset.hub.release_card import repository_card, split_card
+from mbps_dataset.labelset.card import digests_in
+from mbps_dataset.named_recipes import RECIPES
 from tests.hub.label_sets import make_label_set
 
 
@@ -32,6 +34,42 @@ def test_other_entries_keys_and_sizes_stay_and_ours_are_renewed(release):
     assert body.strip().startswith("Theirs.") and "| `a` | yes | – | – | – |" in body
 
 
+@pytest.mark.parametrize(
+    ("theirs", "expected"),
+    [
+        ({}, ("other", "terms-of-the-source-images", None)),
+        ({"license": "mit"}, ("other", "terms-of-the-source-images", None)),
+        ({"license": "other", "license_name": "a", "license_link": "LICENSE"}, ("other", "a", "LICENSE")),
+        ({"license": "other", "license_name": "a"}, ("other", "a", None)),
+        ({"license": "other"}, ("other", "terms-of-the-source-images", None)),
+    ],
+)
+def test_a_licence_without_a_name_of_its_own_has_one_with_its_link(release, theirs, expected):
+    others = {"configs": [{"config_name": "a", "default": True, "data_files": "a/*"}]}
+    metadata, _ = merged(release, others | theirs)
+    assert (metadata["license"], metadata["license_name"], metadata.get("license_link")) == expected
+
+
+def test_our_licence_replaces_theirs_whole_where_our_card_is_the_page(release):
+    metadata, _ = merged(release, {"license": "other", "license_name": "a", "license_link": "LICENSE"})
+    assert (metadata["license_name"], metadata.get("license_link")) == ("terms-of-the-source-images", None)
+
+
+def test_a_configuration_says_in_words_what_it_is_and_then_its_digests(release):
+    (entry,) = merged(release, {})[0]["configs"]
+    assert entry["description"].startswith(
+        f"Semantic, instance, panoptic and depth maps of street images, made by the recipe mbps ({RECIPES['mbps'].summary})."
+    )
+    assert digests_in(entry["description"]) == f"sha256:{release.identity} files sha256:{release.digest}"
+
+
+def test_the_list_of_recipes_holds_digests_of_this_and_earlier_releases(release):
+    others = [{"config_name": "a", "description": "sha256:12 files sha256:34", "data_files": "a/*"}]
+    _, body = merged(release, {"configs": others})
+    assert "| `a` |  | – | `sha256:12` `sha256:34` |" in body
+    assert f"| `sha256:{release.identity}` `sha256:{release.digest}` |" in body
+
+
 def test_a_lost_default_comes_back(release):
     metadata, _ = merged(release, {"configs": [{"config_name": "mbps", "data_files": "x"}, {"config_name": "b"}]})
     assert [entry.get("default") for entry in metadata["configs"]] == [True, None]
@@ -50,7 +88,9 @@ def test_a_configuration_named_default_stays_the_default(release):
 def test_pushing_once_more_changes_nothing(release, existing):
     once = repository_card(release, "org/x", existing, paths=())
     assert repository_card(release, "org/x", once, paths=()) == once
-    assert once.startswith("---\nlicense: other\npretty_name: ") and ("width: 3" in once) == (existing is not None)
+    assert once.startswith("---\nlicense: other\nlicense_name: terms-of-the-source-images\npretty_name: ") and (
+        "width: 3" in once
+    ) == (existing is not None)
 
 
 def test_metadata_without_a_page_gets_ours(release):

@@ -9,7 +9,7 @@ import pytest
 
 from mbps_dataset.labelling import stage_codes
 from mbps_dataset.labelling.stage import Run
-from mbps_dataset.labelling.stage_row import ROW, label, row_of, working_size
+from mbps_dataset.labelling.stage_row import ROW, label, row_digest, row_of, working_size
 from mbps_dataset.named_recipes import get_recipe
 from tests.conftest import SMALL_SCENES
 from tests.tiny import tiny_label_set, tiny_settings
@@ -41,7 +41,9 @@ def test_a_setting_that_changes_labels_changes_the_key(label_set, setting):
     assert run_of(label_set, setting).key(ROW) != run_of(label_set).key(ROW)
 
 
-@pytest.mark.parametrize("setting", ["output.rows_per_shard=7", "output.with_images=false"])
+@pytest.mark.parametrize(
+    "setting", ["output.rows_per_shard=7", "output.with_images=false", "output.with_preview=false"]
+)
 def test_how_rows_are_filed_does_not(label_set, setting):
     assert run_of(label_set, setting).key(ROW) == run_of(label_set).key(ROW)
 
@@ -52,6 +54,15 @@ def test_a_stored_row_is_the_row(label_set, monkeypatch):
     monkeypatch.setattr("mbps_dataset.labelling.stage_row.label", lambda *_: pytest.fail("labelled twice"))
     assert row_of(run_of(label_set).visit(frame)) == made
     assert "image" not in made and made["semantic"]["bytes"].startswith(b"\x89PNG")
+    assert made["preview"]["bytes"].startswith(b"\xff\xd8")
+
+
+def test_a_preview_is_no_part_of_what_a_row_says(label_set):
+    row = row_of(run_of(label_set).visit(label_set.frames("train")[0]))
+    other = row | {"preview": {"bytes": b"drawn by another version", "path": None}}
+    without = {name: value for name, value in row.items() if name != "preview"}
+    assert row_digest(row) == row_digest(other) == row_digest(without)
+    assert row_digest(row) != row_digest(row | {"depth_scale": 3.0})
 
 
 def test_changing_instances_runs_no_network_again(label_set, tmp_path, monkeypatch):

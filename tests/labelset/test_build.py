@@ -18,6 +18,7 @@ from PIL import Image
 from mbps_dataset.errors import InputError, RecipeError, StoreError
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset.build import build, estimate
+from mbps_dataset.labelset.card import digests_in
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import FolderSource, ScenesSource
@@ -100,7 +101,8 @@ def test_the_card_is_valid_and_names_version_and_digest(built):
     config = yaml.safe_load(head)["configs"][0]
     assert config["config_name"] == "demo" and config["default"] is True
     digests = built.document["digests"]
-    assert config["description"] == f"sha256:{built.document['identity']} rows sha256:{digests['rows']}"
+    assert digests_in(config["description"]) == f"sha256:{built.document['identity']} rows sha256:{digests['rows']}"
+    assert "made by the recipe demo (tiny networks" in config["description"]
     assert all(entry.reason and f"| {entry.reason} |" in body for entry in built.calibration.classes)
     assert "without a single human label" in body and "{{" not in body and "{%" not in body
     assert "pseudo-class 26" in body

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mbps_dataset import taxonomy
-from mbps_dataset.hub.release import write_without_images
+from mbps_dataset.hub.release import write_without
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.report.colouring import colouring_of
@@ -100,7 +100,7 @@ def test_a_set_without_images_shows_those_of_its_source_or_none(built, tmp_path)
     def stripped(document: dict) -> LabelSetFolder:
         (tmp_path / "set/data").mkdir(parents=True, exist_ok=True)
         for path in built.files("validation"):
-            write_without_images(path, tmp_path / "set/data" / path.name)
+            write_without(["image"], path, tmp_path / "set/data" / path.name)
         write_document(tmp_path / "set/labelset.json", document)
         return LabelSetFolder(tmp_path / "set")
 

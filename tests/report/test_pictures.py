@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from mbps_dataset import taxonomy
 from mbps_dataset.report import pictures
 from mbps_dataset.report.page import write_preview
 from mbps_dataset.sources import Truth
