@@ -9,7 +9,7 @@ import pytest
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.reading.image_files import decode_image
-from mbps_dataset.scenes import SceneSettings
+from mbps_dataset.scenes import BASELINE_M, SceneSettings, render, stereo_video_truth
 from mbps_dataset.sources import ScenesSource, open_source
 from mbps_dataset.sources.rendered import TRAINING_SEEDS, SceneFrame
 
@@ -42,3 +42,38 @@ def test_the_digest_follows_the_scene_and_its_size() -> None:
     larger = SceneFrame(frame.image_id, frame.seed, SceneSettings(height=128, width=256))
     digests = {frame.digest(), replace(frame, seed=frame.seed + 1).digest(), larger.digest()}
     assert len(digests) == 3 and again.digest() == frame.digest()
+
+
+def test_every_scene_is_a_stereo_video_of_three_moments() -> None:
+    frame = SOURCE.frames("train")[0]
+    before, after = frame.neighbour(-1), frame.next_frame()
+    assert before is not None and after is not None and before.neighbour(-1) is after.next_frame() is None
+    assert [frame.has(), after.has()] == [(True, True, True), (True, False, True)]
+    assert before.next_frame() == frame and after.image_id == "scene_2000000_+1"
+    for picture, time, right in ((after.image(), 1.0, False), (frame.second_eye(), 0.0, True),
+                                 (before.second_eye(), -1.0, True)):  # fmt: skip
+        np.testing.assert_array_equal(picture, render(frame.seed, frame.settings, time=time, right=right).image)
+    digests = {f.digest() for f in (before, frame, after)} | {f.second_eye_digest() for f in (before, frame, after)}
+    assert len(digests) == 6
+
+
+def test_the_digest_of_a_plain_scene_is_the_one_it_always_had() -> None:
+    assert SOURCE.frames("train")[0].digest() == "92b007f18f2401198ec70a741c1b6b1b310e4506144b615e7896ac77a6742b6f"
+
+
+def test_the_camera_is_that_of_the_picture() -> None:
+    frame = SOURCE.frames("train")[0]
+    view, camera = render(frame.seed, frame.settings), frame.camera()
+    np.testing.assert_array_equal(camera.intrinsics, view.intrinsics.matrix())
+    assert camera.baseline_m == BASELINE_M and camera.image_hw == view.depth.shape
+    larger = replace(frame, settings=SceneSettings(height=128, width=256))
+    assert larger.camera_digest() != frame.camera_digest() == SOURCE.frames("train")[1].camera_digest()
+
+
+def test_the_truth_says_what_moves() -> None:
+    frame = SOURCE.frames("train")[0]
+    moving, still = frame.truth().moving_ids, replace(frame, things_move=False)
+    assert moving == stereo_video_truth(frame.scene()).moving_ids and moving
+    assert still.truth().moving_ids == frozenset() and still.digest() != frame.digest()
+    np.testing.assert_array_equal(still.image(), frame.image())
+    assert not np.array_equal(still.next_frame().truth().instance_ids, frame.next_frame().truth().instance_ids)
