@@ -275,3 +275,10 @@ def test_importable_without_the_hugging_face_stack(module):
 def test_no_forbidden_dependency_anywhere():
     for module, source in modules().items():
         assert not third_party(module, source) & {"torchvision", "timm", "detectron2"}, module
+
+
+def test_the_package_shows_its_public_names():
+    import mbps_dataset
+
+    assert dir(mbps_dataset) == sorted(mbps_dataset.__all__) and {"decode", "get_recipe"} <= set(dir(mbps_dataset))
+    assert all(getattr(mbps_dataset, name) is not None for name in dir(mbps_dataset))
