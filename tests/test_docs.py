@@ -262,7 +262,7 @@ def test_commands_options_and_settings_in_the_text_exist(page):
             named = {word.partition("=")[0] for word in words if word.startswith("--")}
             assert named <= options_of(COMMANDS[words[1]]), inline
         setting = re.search(r"(?:^|--set )([a-z]+)\.([a-z_]+)(?:=|$)", inline)
-        if setting and setting[1] in stage_names() and setting[2] not in ("pth", "npy"):
+        if setting and setting[1] in stage_names() and setting[2] not in ("pth", "npy", "json"):
             assert setting[2] in get_recipe("demo").settings()[setting[1]], inline
 
 

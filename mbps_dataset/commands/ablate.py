@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="4 components, 5 tau and A_min, 6 instance methods, 7 stuff and things, 8 CRF, true-maps, "
                              "merging, hybrid (default: all)")  # fmt: skip
     parser.add_argument(
-        "--source", choices=("scenes", "cityscapes", "folder"), help="default: guessed from --data-dir"
+        "--source",
+        choices=("scenes", "cityscapes", "folder", "kitti", "stereo"),
+        help="default: guessed from --data-dir",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="Cityscapes tree, or folder of photographs")
     parser.add_argument("--truth-dir", metavar="DIR", help="folder source only: label maps")

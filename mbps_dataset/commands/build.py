@@ -35,7 +35,9 @@ def add_label_set_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that say what is labelled and how; `mbps calibrate` has them too."""
     parser.add_argument("--recipe", default="demo", help=f"{', '.join(RECIPES)}, or a recipe .json (default: demo)")
     parser.add_argument(
-        "--source", choices=("scenes", "cityscapes", "folder"), help="default: guessed from --data-dir"
+        "--source",
+        choices=("scenes", "cityscapes", "folder", "kitti", "stereo"),
+        help="default: guessed from --data-dir",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="Cityscapes tree, folder of photographs, or one image")
     parser.add_argument("--truth-dir", metavar="DIR", help="folder source only: label maps for scoring")

@@ -7,6 +7,7 @@ What a stage needs is looked for before anything runs (`require_stereo_video`), 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mbps_dataset.arrays import RGBImage
@@ -46,23 +47,41 @@ def missing_for_stereo_video(frame: Frame) -> str | None:
     return None if has.camera else NO_CAMERA
 
 
+def missing_for_stereo(frame: Frame) -> str | None:
+    """What a frame lacks of two eyes and a camera, or None; looks for files, and reads none."""
+    has = frame.has()
+    return NO_SECOND_EYE if not has.second_eye else None if has.camera else NO_CAMERA
+
+
+def require_stereo(source: Source, splits: tuple[str, ...] = ()) -> None:
+    """As `require_stereo_video`, for two eyes at one moment."""
+    _require(source, splits, missing_for_stereo, "stereo pairs", "Depth from stereo needs a right eye and a camera")
+
+
 def require_stereo_video(source: Source, splits: tuple[str, ...] = ()) -> None:
     """Raises `InputError` if in one of the `splits` (default: all) no frame has what stereo video needs, saying what is
     missing in how many frames. Frames that lack it while others have it, such as the last of a sequence, are no error.
     """
+    needs = "Labels from motion need a right eye, the next frame of both eyes and a camera"
+    _require(source, splits, missing_for_stereo_video, "stereo video", needs)
+
+
+def _require(
+    source: Source, splits: tuple[str, ...], missing_for: Callable[[Frame], str | None], what: str, needs: str
+) -> None:
     for split in splits or source.splits():
         frames = source.frames(split)
         missing: Counter[str] = Counter()
         for frame in frames:
-            reason = missing_for_stereo_video(frame)
+            reason = missing_for(frame)
             if reason is None:
                 break
             missing[reason] += 1
         else:
             reasons = ", ".join(f"{reason} ({count} of {len(frames)})" for reason, count in missing.most_common())
             raise InputError(
-                f"The source {source.name!r} has no stereo video in {split!r}: {reasons}. Labels from motion need a right "
-                "eye, the next frame of both eyes and a camera; see docs/stereo-video.md for the layouts."
+                f"The source {source.name!r} has no {what} in {split!r}: {reasons}. {needs}; see docs/stereo-video.md for "
+                "the layouts."
             )
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources import CityscapesSource, open_source
+from mbps_dataset.sources.frame import FrameHas
+from mbps_dataset.sources.stereo_video import missing_for_stereo_video, read_stereo_video
 from tests.sources.trees import PHOTO, cityscapes_tree, save
 
 
@@ -68,3 +72,75 @@ def test_a_name_that_is_not_utf8_is_a_frame_that_says_so(tmp_path):
     assert frame.image_id == "\\xfflm"
     with pytest.raises(InputError, match="its name is not UTF-8"):
         frame.digest()
+
+
+CAMERA = {"extrinsic": {"baseline": 0.209313}, "intrinsic": {"fx": 70.0, "fy": 71.0, "u0": 34.0, "v0": 16.5}}
+
+
+def sequence_tree(root: Path, *, camera_frame: int = 19) -> Path:
+    """One snippet of frames 18 to 20, both eyes, with one camera file; and another sequence's camera file."""
+    for number in (18, 19, 20):
+        for side, base in (("left", 0), ("right", 100)):
+            name = f"train/ulm/ulm_000001_{number:06d}_{side}Img8bit.png"
+            save(root / f"{side}Img8bit_sequence" / name, PHOTO + np.uint8(base + number))
+            if number == 19:
+                save(root / f"{side}Img8bit" / name, PHOTO + np.uint8(base + number))
+    for stem in (f"ulm_000001_{camera_frame:06d}", "ulm_000002_000019", "ulm_0000010_000019"):
+        path = root / f"camera/train/ulm/{stem}_camera.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(CAMERA))
+    return root
+
+
+def test_a_frame_has_its_right_eye_its_neighbours_and_its_camera(tmp_path):
+    (frame,) = CityscapesSource(sequence_tree(tmp_path)).frames("train")
+    video = read_stereo_video(frame)
+    assert [image[0, 0, 0] for image in (video.left, video.right, video.next_left, video.next_right)] == [
+        19,
+        119,
+        20,
+        120,
+    ]
+    assert video.camera.intrinsics.tolist() == [[70, 0, 34], [0, 71, 16.5], [0, 0, 1]]
+    assert video.camera.baseline_m == 0.209313 and video.camera.image_hw == (32, 64)
+    following = frame.next_frame()
+    assert following.image_id == "ulm_000001_000020" and following.next_frame() is None
+    assert frame.neighbour(-1).image()[0, 0, 0] == 18 and following.has() == FrameHas(True, False, True)
+
+
+@pytest.mark.parametrize(("camera_frame", "served"), [(39, True), (40, False), (0, True), (21, True)])
+def test_the_nearest_camera_file_of_the_sequence_serves_up_to_20_frames_away(tmp_path, camera_frame, served):
+    (frame,) = CityscapesSource(sequence_tree(tmp_path, camera_frame=camera_frame)).frames("train")
+    assert frame.has().camera is served and (frame.camera() is not None) is served
+    assert missing_for_stereo_video(frame) == (None if served else "no camera file")
+    nearer = tmp_path / "camera/train/ulm/ulm_000001_000018_camera.json"
+    nearer.write_text(json.dumps(CAMERA))
+    assert frame.camera_path() == nearer
+
+
+def test_with_sequence_every_frame_is_listed(tmp_path):
+    source = CityscapesSource(sequence_tree(tmp_path), sequence=True)
+    frames = source.frames("train")
+    assert [frame.image_id for frame in frames] == [f"ulm_000001_0000{number}" for number in (18, 19, 20)]
+    assert frames[0].second_eye()[0, 0, 0] == 118 and frames[0].next_frame().image_id == frames[1].image_id
+    assert [frame.image_id for frame in open_source(**source.describe()).frames("train")] == [
+        f.image_id for f in frames
+    ]
+    assert "sequence" not in CityscapesSource(tmp_path).describe()
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"intrinsic": CAMERA["intrinsic"]}, "not a Cityscapes camera file (KeyError('extrinsic'))"),
+        ({**CAMERA, "extrinsic": {"baseline": 0}}, "A camera's baseline_m must be positive, but is 0."),
+        ({**CAMERA, "intrinsic": {"fx": 2262.5, "fy": 2265.3, "u0": 1096.98, "v0": 513.1}},
+         "its principal point (1096.98, 513.1) is not near the middle of an image of 64x32"),
+    ],
+)  # fmt: skip
+def test_a_camera_that_does_not_fit_names_its_file(tmp_path, document, message):
+    (frame,) = CityscapesSource(sequence_tree(tmp_path)).frames("train")
+    frame.camera_path().write_text(json.dumps(document))
+    with pytest.raises(InputError) as caught:
+        frame.camera()
+    assert str(caught.value).startswith(f"{frame.camera_path()}: ") and message in str(caught.value)
