@@ -232,6 +232,11 @@ def labels_from_segments(
         raise InputError(
             f"image {image_id!r}: the map of segments holds the negative id {flat.min()}; paint void as 0."
         )
+    if flat.size and flat[starts].max() > np.iinfo(np.int32).max:  # listed ids are below
+        raise InputError(
+            f"image {image_id!r}: segment id {flat[starts].max()} is in the map but not in `segments_info`; list it, or "
+            "paint void as 0."
+        )
     present, of_run = unique_values(flat[starts].astype(np.int64) + 1)  # -1 is a form of void
     present = present - 1
     _require_same_ids(present.tolist(), segments, image_id)

@@ -118,7 +118,7 @@ def config_from_dict(config_class: type[Config], values: dict[str, Any], *, sour
         validate(config)
         return config
     except (TypeError, ValueError) as error:
-        raise WeightsError(f"{source}: config.json cannot be used: {error}") from error
+        raise WeightsError(f"{source}: config.json cannot be used: {str(error)[:300]}") from error
 
 
 def read_config(folder: str | os.PathLike[str], name: str = CONFIG_FILE) -> dict[str, Any]:

@@ -32,6 +32,7 @@ EXAMPLES = 60
 
 fuzzed = settings(
     examples(EXAMPLES),
+    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # an example that hangs would be shrunk for hours
     suppress_health_check=list(HealthCheck),
 )

@@ -22,6 +22,7 @@ from mbps_dataset.formats.image_segmentation import as_labels
 from mbps_dataset.formats.segmentation_sets import open_labels
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.metrics import PanopticQuality
+from mbps_dataset.models.cause.centroids import read_centroids, read_cluster_names
 from mbps_dataset.models.checkpoints import read_array, read_state_dict
 from mbps_dataset.models.networks import load
 from mbps_dataset.named_recipes import get_recipe
@@ -153,6 +154,39 @@ def row(_: Path, value: Any) -> None:
         assert decoded.semantic.ndim == 2
 
 
+def centroids(box: Path, name: str) -> None:
+    read = read_cluster_names if name.startswith("names") else read_centroids
+    read(box / "in" / name)
+
+
+def table(box: Path, name: str) -> None:
+    """Published rows that are checked; exit status 1 also says that there are findings."""
+    try:
+        command("eval", "--lint", str(box / "in" / name))
+    except InputError as error:
+        if str(error):
+            raise
+
+
+def order(box: Path, _: Any) -> None:
+    """The note of what a folder is built from, with the checksum of what it says."""
+    with contextlib.suppress(ValueError):
+        document = json.loads((box / "in/order.json").read_text(encoding="utf-8"))
+        if isinstance(document, dict):
+            Store(box / "in/set/stages").put_json("build.json", document)
+    command("info", str(box / "in/set"))
+
+
+def build(box: Path, _: Any) -> None:
+    """A build with everything that a recipe names below @IN@."""
+    path = box / "out/recipe.json"
+    path.write_bytes((box / "in/recipe.json").read_bytes().replace(b"@IN@", str(box / "in").encode()))
+    command(
+        "build", "--recipe", str(path), "--source", "folder", "--data-dir", str(box / "in/photos"), "--output",
+        str(box / "out/new"), "--workers", "1",
+    )  # fmt: skip
+
+
 def store(box: Path, good: dict[str, np.ndarray]) -> None:
     """A result reads as it was written, or as missing."""
     kept = Store(box / "in/store")
@@ -166,6 +200,7 @@ def store(box: Path, good: dict[str, np.ndarray]) -> None:
 READERS: dict[str, Reader] = {
     reader.__name__: reader
     for reader in (
-        recipe, label_set, rows, labels, pair, detections, depth, motion, photographs, weights, checkpoint, array, row, store,
+        recipe, label_set, rows, labels, pair, detections, depth, motion, photographs, weights, checkpoint, array, row, centroids, table,
+        order, build, store,
     )
 }  # fmt: skip

@@ -68,7 +68,7 @@ def _changed(draw: st.DrawFn, document: Any) -> Any:
     odd = odd_values().map(copy.deepcopy)  # what is drawn may be changed again
     if holder is None:
         return draw(odd)
-    action = draw(st.sampled_from(["replace", "replace", "remove", "twice", "rename", "retype"]))
+    action = draw(st.sampled_from(["replace", "replace", "remove", "twice", "rename", "retype", "nudge"]))
     if action == "remove":
         del holder[key]
     elif action == "twice" and isinstance(holder, dict):
@@ -77,9 +77,16 @@ def _changed(draw: st.DrawFn, document: Any) -> Any:
         holder.append(copy.deepcopy(value))
     elif action == "rename" and isinstance(holder, dict):
         holder[draw(st.sampled_from(NAMES))] = holder.pop(key)
+    elif action == "nudge" and isinstance(value, (int, float)):
+        holder[key] = (not value) if isinstance(value, bool) else draw(st.sampled_from(_nudged(value)))
     else:
-        holder[key] = draw(odd) if action == "replace" else draw(st.sampled_from(_retyped(value)))
+        holder[key] = draw(st.sampled_from(_retyped(value))) if action == "retype" else draw(odd)
     return document
+
+
+def _nudged(value: float) -> list[float]:
+    """A number of the same type that may just be right."""
+    return [value + 1, value - 1, value * 2, value * 1000, -value, value * 0, value // 2]
 
 
 def _retyped(value: Any) -> list[Any]:

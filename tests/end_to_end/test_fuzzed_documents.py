@@ -17,6 +17,7 @@ from mbps_dataset.named_recipes import RECIPES
 from tests.end_to_end.fuzz_guard import Guard, fuzzed
 from tests.end_to_end.mangling import documents, either, mangled
 from tests.formats.label_sets import random_label_set
+from tests.tiny import tiny_settings
 
 
 IDS = {"train": ("ulm_000000_000019", "a/b"), "validation": ("frankfurt_000001_000294",)}
@@ -106,3 +107,44 @@ def test_files_of_exports(fuzz_guard: Guard, made: Made, data: st.DataObject):
         "label_set", {f"set/{path}": changed}, names, arguments=["export", "SET", "OUT", "--format", "parquet"],
         templates=[(root, "set")],
     )  # fmt: skip
+
+
+SCORED = {"name": "ours", "convention": "coco", "pq": 0.301, "sq": 0.7, "rq": 0.4, "pq_things": 0.2, "pq_stuff": 0.37,
+          "per_class": {"0": {"tp": 3, "fp": 1, "fn": 2, "iou_sum": 2.5, "pq": 0.5, "sq": 0.8, "rq": 0.6}}}  # fmt: skip
+MARKDOWN = b"| row | PQ | SQ | RQ |\n|---|---|---|---|\n| ours | 30.1 | 70.0 | 40.2 |\n| theirs | 12 | 55.5 | 20 |\n"
+
+
+@given(name=st.sampled_from(["rows.json", "rows.md"]), data=st.data())
+@fuzzed
+def test_tables_of_results(fuzz_guard: Guard, name: str, data: st.DataObject):
+    changed = data.draw(documents(SCORED) if name.endswith("json") else mangled(MARKDOWN))
+    fuzz_guard.check("table", {name: changed}, [name], arguments=name)
+
+
+ORDER = {"recipe": RECIPES["demo"].to_json(), "source": {"name": "scenes", "train": 1, "validation": 1, "height": 64, "width": 96},
+         "splits": ["train"], "limit": 1, "shards": 1, "device": "cpu", "contents": {}}  # fmt: skip
+
+
+@given(data=documents(ORDER))
+@fuzzed
+def test_orders(fuzz_guard: Guard, data: bytes):
+    fuzz_guard.check("order", {"order.json": data}, [])
+
+
+@pytest.fixture(scope="session")
+def tiny_inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Photographs, depth and weights, and a recipe that uses them, wherever they lie."""
+    root = tmp_path_factory.mktemp("tiny")
+    recipe = RECIPES["demo"].with_settings(tiny_settings(root, 1)).to_json()
+    return root, json.loads(json.dumps(recipe).replace(str(root), "@IN@"))
+
+
+@pytest.mark.nightly
+@given(data=st.data())
+@fuzzed
+def test_builds_with_recipes(fuzz_guard: Guard, tiny_inputs: tuple[Path, dict[str, Any]], data: st.DataObject):
+    """Whatever a recipe says: a label set, or one line before or instead of it."""
+    root, recipe = tiny_inputs
+    templates = [(root / name, name) for name in ("photos", "depth", "weights")]
+    changed = data.draw(documents({"name": "tiny", "settings": recipe["settings"]}))
+    fuzz_guard.check("build", {"recipe.json": changed}, [], templates=templates)

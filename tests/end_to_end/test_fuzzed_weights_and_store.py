@@ -19,7 +19,7 @@ from mbps_dataset.store import Store
 from mbps_dataset.store.results import Failure
 from tests.end_to_end.fuzz_guard import Guard, fuzzed
 from tests.end_to_end.mangling import documents, either, mangled, mangled_npy, mangled_safetensors
-from tests.end_to_end.test_fuzzed_segmentations import npy
+from tests.end_to_end.test_fuzzed_segmentations import npy, npz
 from tests.models.cause.cause_weights import tiny_network
 from tests.models.spidepth.reference_weights import TINY
 
@@ -77,6 +77,22 @@ CHECKPOINTS = {
 def test_checkpoints(fuzz_guard: Guard, name: str, data: st.DataObject):
     good, changed = CHECKPOINTS[name]
     fuzz_guard.check("checkpoint", {name: data.draw(either(changed, good=good))}, [name], arguments=name)
+
+
+NAMES = {"cluster_to_class": [0, 1, 255, 18]}
+CENTROIDS = np.eye(4, 6, dtype=np.float32)
+OF_CLUSTERS = {
+    "c.npz": (npz(centroids=CENTROIDS, cluster_to_class=np.array([0, 1, 255, 18])), mangled),
+    "names.npz": (npz(cluster_to_class=np.array([0, 1, 255, 18], np.uint8)), mangled),
+    "names.json": (json.dumps(NAMES).encode(), lambda good: documents(NAMES)),
+}
+
+
+@given(name=st.sampled_from(sorted(OF_CLUSTERS)), data=st.data())
+@fuzzed
+def test_centroids_and_names_of_clusters(fuzz_guard: Guard, name: str, data: st.DataObject):
+    good, changed = OF_CLUSTERS[name]
+    fuzz_guard.check("centroids", {name: data.draw(either(changed, good=good))}, [name], arguments=name)
 
 
 RESULT = {"depth": np.arange(12, dtype=np.float32).reshape(3, 4), "scale": np.array([2], np.int16)}

@@ -143,6 +143,8 @@ def test_labels_feed_the_metric() -> None:
     [
         ({"segmentation": IDS, "segments_info": SEGMENTS[:2]}, "image 'a': segment id 3 is in the map but not in `segments_info`"),
         ({"segmentation": IDS - 5, "segments_info": SEGMENTS}, "image 'a': the map of segments holds the negative id -5"),
+        ({"segmentation": np.full((1, 2), 2**64 - 1, np.uint64), "segments_info": SEGMENTS},
+         f"image 'a': segment id {2**64 - 1} is in the map but not in `segments_info`"),
         ({"segmentation": IDS, "segments_info": [{"id": k} for k in (1, 2, 3)]}, "segment 1 has neither `category_id` nor"),
         ({"masks": IDS}, r"image 'a': found the keys \['masks'\], but need `segmentation` or `panoptic`"),
         (np.zeros((2, 3, 4, 5), int), r"image 'a': expected a map \[H, W\], but got shape \(2, 3, 4, 5\)"),

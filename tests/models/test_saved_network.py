@@ -105,6 +105,9 @@ def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path: Path, monke
 def test_values_out_of_range_name_their_source() -> None:
     with pytest.raises(WeightsError, match="some/repo: config.json cannot be used: width must be at least 1"):
         config_from_dict(ToyConfig, {"width": 0}, source="some/repo")
+    with pytest.raises(WeightsError, match="some/repo: config.json cannot be used: width") as said:
+        config_from_dict(ToyConfig, {"width": [0] * 10_000}, source="some/repo")
+    assert len(str(said.value)) < 400
 
 
 def test_a_hub_repository_without_safetensors_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
