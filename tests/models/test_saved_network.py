@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mbps_dataset.errors import StoreError, WeightsError
+from mbps_dataset.models.cause.segmenter import CauseConfig
 from mbps_dataset.models.saved_network import WEIGHTS_FILE, HubNetwork, config_from_dict, write_tensors
 
 
@@ -105,8 +106,8 @@ def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path: Path, monke
 def test_values_out_of_range_name_their_source() -> None:
     with pytest.raises(WeightsError, match="some/repo: config.json cannot be used: width must be at least 1"):
         config_from_dict(ToyConfig, {"width": 0}, source="some/repo")
-    with pytest.raises(WeightsError, match="some/repo: config.json cannot be used: width") as said:
-        config_from_dict(ToyConfig, {"width": [0] * 10_000}, source="some/repo")
+    with pytest.raises(WeightsError, match="some/repo: config.json cannot be used: code_dim must be a whole") as said:
+        config_from_dict(CauseConfig, {"code_dim": [0] * 10_000}, source="some/repo")
     assert len(str(said.value)) < 400
 
 
