@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 from mbps_dataset.arrays import SemanticMap
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.drawing import encode_preview
-from mbps_dataset.labelling.instance_methods import Evidence, find, needs_objects
+from mbps_dataset.labelling.instance_methods import CUTS, Evidence, find
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, always, one_thread
 from mbps_dataset.labelling.stage_codes import CODES
 from mbps_dataset.labelling.stage_cuts import CUT_OBJECTS, objects
 from mbps_dataset.labelling.stage_depth import DEPTH, clipped_depth, depth_map, depth_shape
+from mbps_dataset.labelling.stage_flow import FLOW
+from mbps_dataset.labelling.stage_motion import MOTION, aligned_classes
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES, class_map
 from mbps_dataset.labelling.stage_saliency import SALIENCY
 from mbps_dataset.recipe import Recipe
@@ -41,10 +44,15 @@ _FILES_ONLY = {"rows_per_shard", "with_images", "with_preview"}
 
 def made_from(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages a row of this recipe rests on, in order."""
-    stages = [CODES, PSEUDO_CLASSES, DEPTH]
+    stages = [CODES, PSEUDO_CLASSES]
+    if recipe.needs_flow:
+        stages.append(FLOW)
+    stages.append(DEPTH)
+    if recipe.needs_motion:
+        stages.append(MOTION)
     if recipe.things.method == "attention":
         stages.append(SALIENCY)
-    if needs_objects(recipe.instances.method) and recipe.instances.method != "detections":
+    if recipe.instances.method in CUTS:
         stages.append(CUT_OBJECTS)
     return tuple(stages)
 
@@ -65,8 +73,8 @@ def _compute(visit: Visit) -> Arrays:
     if clipped := clipped_depth(visit)[1]:
         visit.run.store.put_json(_note_of_clipped(visit.run, visit.frame), {"pixels": clipped})
     labelled, palette = label(visit), calibration.palette()
-    row = encode(labelled, len(calibration.classes), palette, with_image=False)
     preview = encode_preview(labelled.panoptic, labelled.segments, labelled.depth, palette)
+    row = encode(labelled, len(calibration.classes), palette, with_image=False)
     row["preview"] = {"bytes": preview, "path": None}
     coded = {name: value["bytes"] for name, value in row.items() if _is_image(value)}
     coded["."] = json.dumps({name: value for name, value in row.items() if not _is_image(value)}).encode()
@@ -101,6 +109,8 @@ def label(visit: Visit) -> LabelledImage:
     recipe, (height, width) = visit.recipe, visit.image.shape[:2]
     working_hw = working_size(recipe, height, width)
     semantic = class_map(visit, height, width)
+    if recipe.instances.method == "motion":
+        semantic = aligned_classes(visit, semantic)
     panoptic = panoptic_of(
         recipe,
         resize_nearest(semantic, *working_hw),
@@ -111,10 +121,14 @@ def label(visit: Visit) -> LabelledImage:
     output_hw = (height, width) if recipe.output.size == "image" else working_hw
     del visit.image  # of a large picture a good part of the memory; decoded again if it is asked for
     panoptic = panoptic.resized(*output_hw)
+    semantic = resize_nearest(semantic, *output_hw)
+    if recipe.fusion.unlabelled_things == "void":
+        left_over = np.isin(semantic, visit.run.calibration.things) & (panoptic.segment_map == 0)
+        semantic = np.where(left_over, semantic.dtype.type(visit.run.calibration.void), semantic)
     return LabelledImage(
         image_id=visit.frame.image_id,
         image=None,
-        semantic=resize_nearest(semantic, *output_hw),
+        semantic=semantic,
         depth=depth_map(visit, *output_hw),
         instance=panoptic.instance(),
         panoptic=panoptic.segment_map,
@@ -157,6 +171,7 @@ def panoptic_of(
         min_stuff_area=recipe.fusion.min_stuff_area,
         min_instance_area=recipe.fusion.min_instance_area,
         order=recipe.fusion.order,
+        fallback_min_area=math.inf if recipe.fusion.unlabelled_things == "void" else None,
     )
 
 

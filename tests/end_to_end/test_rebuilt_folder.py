@@ -28,7 +28,9 @@ def test_a_rebuilt_folder_never_serves_the_rows_of_before(small_label_set, tmp_p
 
 
 def test_other_rows_under_the_same_identity_are_another_entry_of_the_cache():
-    document = {"identity": "a" * 64, "digests": {"rows": "1" * 64}}
-    other = {"identity": "a" * 64, "digests": {"rows": "2" * 64}}
+    document = {
+        "identity": "a" * 64, "digests": {"rows": "1" * 64}, "recipe": {"name": "mine", "summary": "sha256:12 in words"}
+    }  # fmt: skip
+    other = document | {"digests": {"rows": "2" * 64}}
     assert card.description(document) != card.description(other)
-    assert card.description({**document, "digests": {}}) == f"sha256:{'a' * 64}"
+    assert card.digests_in(card.description({**document, "digests": {}})) == f"sha256:{'a' * 64}"

@@ -3,7 +3,7 @@
 A hop is a step into another file of the package that the data passes: where the image is read, each stage and the
 equations it calls first, the row, its coding (resizing by neighbours is vocabulary). What lies inside the equations and
 networks, what finds files and judges settings before anything runs, and what names and keeps results (keys, digests, the
-store), is no part of the road. A reversal is a call from a folder into one that stands
+store), is no part of the road, nor is what draws a row for the eye (`labelling.drawing`). A reversal is a call from a folder into one that stands
 later in the order of imports; a network that was handed to an equation, and Python's own imports, are none.
 """
 
@@ -27,7 +27,7 @@ from tests.test_imports import LEVEL
 ROOT = str(Path(mbps_dataset.__file__).parent)
 BESIDE_THE_ROAD = (
     "store", "recipe", "settings", "taxonomy", "resizing", "reading", "sources/membership", "labelling/contents",
-    "labelling/fit", "models/networks", "models/saved_network",
+    "labelling/drawing", "labelling/fit", "models/networks", "models/saved_network",
 )  # fmt: skip
 INSIDE = ("stages", "models")
 
