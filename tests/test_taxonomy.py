@@ -83,3 +83,14 @@ def test_a_class_id_has_one_colour_in_every_set():
     ]
     assert len({tuple(colour) for colour in taxonomy.pseudo_class_palette(256).tolist()}) == 256
     assert taxonomy.pseudo_class_palette(0).shape == (0, 3)
+
+
+def test_ids_in_a_row_are_far_apart_and_none_is_black():
+    palette = taxonomy.id_palette(256)
+    places = [cie_lab(tuple(colour)) for colour in palette.tolist()]
+    assert palette[0].tolist() == [0, 0, 0] and palette.dtype == np.uint8
+    assert min(np.linalg.norm(np.subtract(a, b)) for a, b in zip(places, places[1:])) >= 11
+    assert min(np.linalg.norm(np.subtract(place, places[0])) for place in places[1:]) >= 30
+    assert len({tuple(colour) for colour in palette.tolist()}) == 256
+    assert np.array_equal(palette[1:], taxonomy.pseudo_class_palette(255))
+    assert np.array_equal(taxonomy.id_palette(7), palette[:7]) and taxonomy.id_palette(0).shape == (0, 3)

@@ -18,7 +18,7 @@ from PIL import Image
 from mbps_dataset.errors import InputError, RecipeError, StoreError
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset.build import build, estimate
-from mbps_dataset.labelset.card import digests_in
+from mbps_dataset.labelset.card import digests_in, metadata
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import FolderSource, ScenesSource
@@ -206,6 +206,36 @@ def test_label_only_sets_have_no_image_column(small_label_set, tmp_path):
     build(Labelling(recipe, small_label_set.source, small_label_set.store, limit=1), tmp_path, progress=False)
     dataset = datasets.load_dataset(str(tmp_path), split="train", cache_dir=str(tmp_path / "cache"))
     assert "image" not in dataset.features and len(dataset) == 1
+
+
+def test_a_set_without_previews_has_the_rows_of_one_with_them(small_label_set, tmp_path):
+    documents, columns = {}, {}
+    for wanted in ("true", "false"):
+        recipe = small_label_set.recipe.with_settings([f"output.with_preview={wanted}"])
+        label_set = Labelling(recipe, small_label_set.source, small_label_set.store, limit=1)
+        built = build(label_set, tmp_path / wanted, progress=False)
+        folder = LabelSetFolder(built.root)
+        documents[wanted] = folder.document
+        columns[wanted] = parquet.read_schema(folder.files("train")[0]).names
+        card = (built.root / "README.md").read_text()
+        assert ("| `preview` | image, colour |" in card) == (wanted == "true")
+    assert columns["true"] == [*columns["false"], "preview"]
+    assert documents["true"]["digests"]["rows"] == documents["false"]["digests"]["rows"]
+    assert documents["true"]["identity"] != documents["false"]["identity"]  # or the cache would give one for the other
+
+
+@pytest.mark.parametrize(
+    ("source", "licence"),
+    [
+        ("scenes", {"license": "apache-2.0"}),
+        ("folder", {"license": "other", "license_name": "terms-of-the-source-images"}),
+        ("cityscapes", {"license": "other", "license_name": "cityscapes-terms-of-use",
+                        "license_link": "https://www.cityscapes-dataset.com/license/"}),
+    ],
+)  # fmt: skip
+def test_the_card_names_a_licence_that_the_hub_does_not_list(built, source, licence):
+    given = metadata(built.document | {"source": {"name": source}})
+    assert {key: value for key, value in given.items() if key.startswith("license")} == licence
 
 
 def test_estimate_before_building(small_label_set, tmp_path):
