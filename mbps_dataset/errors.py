@@ -12,11 +12,16 @@ import re
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
+_FIRST, _LAST = 700, 290
+"""Characters of a long message that are kept: which file it is about, and what to do."""
+
+
 class _OneLine(ValueError):
-    """An error whose message is one line of visible characters."""
+    """An error whose message is one line of at most 1,000 visible characters."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(_INVISIBLE.sub(lambda found: repr(found[0])[1:-1], message))
+        line = _INVISIBLE.sub(lambda found: repr(found[0])[1:-1], message)
+        super().__init__(line if len(line) <= 1000 else f"{line[:_FIRST]} … {line[-_LAST:]}")
 
 
 class InputError(_OneLine):

@@ -30,6 +30,14 @@ def test_messages_are_one_line_of_visible_characters(kind: type[ValueError]) -> 
     assert str(pickle.loads(pickle.dumps(kind("a\nb")))) == r"a\nb"
 
 
+@pytest.mark.parametrize("kind", [InputError, RecipeError, CalibrationError])
+def test_a_long_message_keeps_its_ends(kind: type[ValueError]) -> None:
+    """The file stands at the beginning, what to do at the end; between them may be what a file holds."""
+    said = str(kind("a.json: image " + "x" * 5000 + " has no map; copy it."))
+    assert said.startswith("a.json: image xxx") and said.endswith("x has no map; copy it.") and " … " in said
+    assert len(said) == len(str(kind(said))) <= 1000 and str(kind("y" * 1000)) == "y" * 1000
+
+
 def docstrings() -> Iterator[tuple[str, str]]:
     for folder in ("mbps_dataset", "builder_scripts"):
         for path in sorted((ROOT / folder).rglob("*.py")):

@@ -23,6 +23,7 @@ from mbps_dataset.formats.image_segmentation import VOID, Labels, labels_from_se
 from mbps_dataset.formats.label_source import ENDINGS, LabelSource
 from mbps_dataset.formats.segments_info import as_integer, listed_segments
 from mbps_dataset.reading.json_documents import read_json
+from mbps_dataset.reading.names import shown
 from mbps_dataset.sources.membership import file_id
 
 
@@ -82,7 +83,7 @@ def _image_number(annotation: Mapping[str, Any], image_id: str, path: Path) -> s
     """COCO's ``image_id`` as text, or `image_id` where there is none."""
     number = annotation.get("image_id")
     if number is not None and (isinstance(number, bool) or not isinstance(number, (int, str))):
-        raise InputError(f"{path}: image {image_id!r} has the image_id {number!r}; give a number or a name.")
+        raise InputError(f"{path}: image {image_id!r} has the image_id {shown(number)}; give a number or a name.")
     return image_id if number is None else str(number)
 
 
@@ -97,7 +98,7 @@ def _categories(entries: Any, path: Path) -> dict[int, Category]:
         number = as_integer(entry["id"], f"{path}: the id of a category")
         name, is_thing = entry.get("name"), entry.get("isthing")
         if name is not None and not isinstance(name, str):
-            raise InputError(f"{path}: category {number} is called {name!r}, which is no text.")
+            raise InputError(f"{path}: category {number} is called {shown(name)}, which is no text.")
         same = found.get(number) or by_name.get(name)
         if same is not None:
             raise InputError(f"{path}: the categories {same.id} {same.name!r} and {number} {name!r} have one id or one "
