@@ -105,16 +105,16 @@ def why_no_network(error: BaseException, hub_id: str, known: Iterable[str] = ())
     for link in _causes(error):
         if isinstance(link, OfflineModeIsEnabled):
             return (
-                "is no folder here and has not been downloaded, and HF_HUB_OFFLINE keeps this process off the Hub: unset it, or fetch it where "
-                f"there is a network with `hf download {hub_id} --local-dir FOLDER` and give that folder"
+                "is no folder here, and as a Hub id it has not been downloaded: HF_HUB_OFFLINE keeps this process off the "
+                f"Hub; unset it, or fetch it where there is a network with `hf download {hub_id} --local-dir FOLDER` and give that folder"
             )
         response = getattr(link, "response", None)
         if isinstance(link, HfHubHTTPError) and response is not None:
             return _refused(link, response.status_code, response.headers.get("X-Error-Code"), hub_id, known)
         if isinstance(link, (ConnectionError, TimeoutError)) or _is_transport(link):
             return (
-                f"is no folder here and has not been downloaded, and the Hub cannot be reached ({type(link).__name__}): check the network and "
-                "run the same command again, or give a folder that holds it"
+                "is no folder here, and as a Hub id it has not been downloaded: the Hub cannot be reached "
+                f"({type(link).__name__}); check the network and run the same command again, or give a folder that holds it"
             )
     return f"cannot be downloaded ({one_line(str(error)) or type(error).__name__})"
 
@@ -136,7 +136,10 @@ def _refused(error: HfHubHTTPError, status: int, code: str | None, hub_id: str, 
         spelling = did_you_mean(hub_id, known).removesuffix("?").replace("Did you mean", "did you mean")
         return f"is no folder here, and the Hub knows no such network, or {private}; {spelling.strip() or 'check its spelling'}"
     if status == 401:
-        return f"was refused with your token, which is wrong or has expired ({status}{said}): run `hf auth login` again, or unset HF_TOKEN"
+        return (
+            f"was refused with your token, which is wrong or has expired ({status}{said}): run `hf auth login` again, or "
+            "unset HF_TOKEN"
+        )
     if status in PASSING_STATUS:
         return f"cannot be downloaded now (the Hub answered {status}{said}): run the same command again later"
     return f"was refused by the Hub ({status}{said}): see {page}"

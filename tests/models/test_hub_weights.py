@@ -104,7 +104,7 @@ def test_a_token_that_has_expired_is_told_from_a_wrong_name(client):
         (410, "was refused by the Hub (410): see https://huggingface.co/org/open"),
         (
             "cut",
-            "is no folder here and has not been downloaded, and the Hub cannot be reached (RemoteProtocolError): check the network",
+            "is no folder here, and as a Hub id it has not been downloaded: the Hub cannot be reached (RemoteProtocolError); check the network",
         ),
     ],
 )
@@ -151,7 +151,7 @@ def test_what_may_be_read_is_downloaded_once(hub, client):
 def test_offline_mode_says_how_else_to_get_it():
     with pytest.raises(WeightsError) as said:
         networks.weights_folder("attention", GATED)
-    assert "HF_HUB_OFFLINE keeps this process off the Hub: unset it, or fetch it where" in str(said.value)
+    assert "HF_HUB_OFFLINE keeps this process off the Hub; unset it, or fetch it where" in str(said.value)
     assert f"`hf download {GATED} --local-dir FOLDER`" in str(said.value) and "\n" not in str(said.value)
 
 

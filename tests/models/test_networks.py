@@ -46,7 +46,7 @@ def test_digest_follows_content_not_place(tmp_path):
         ),
         ("/no/such/folder", "neither a folder nor a Hub id"),
         ("nonsense", "neither a folder nor a Hub id"),
-        ("org/name", "semantics.weights: org/name is no folder here and has not been downloaded"),
+        ("org/name", "semantics.weights: org/name is no folder here, and as a Hub id it has not been downloaded"),
     ],
 )
 def test_missing_weights_say_what_to_do(reference, message):
