@@ -165,4 +165,5 @@ def test_what_cannot_be_an_id_is_never_asked_for(reference):
 def test_ids_that_messages_and_recipes_name_stand_in_the_page_of_networks():
     page = (Path(__file__).parents[2] / "docs/cityscapes.md").read_text()
     assert all(f"https://huggingface.co/{hub_id}" in page for hub_id in hub_weights.PUBLISHED)
-    assert "## The networks" in page
+    table = page[page.index("## The networks") :]
+    assert all(f"--set {setting}=" in table for setting in set(networks._SETTING.values()))
