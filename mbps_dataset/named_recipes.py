@@ -14,6 +14,7 @@ from mbps_dataset.stage_settings import (
     CrfSettings,
     CutsSettings,
     DepthSettings,
+    FusionSettings,
     InstancesSettings,
     NamingSettings,
     SaliencySettings,
@@ -37,6 +38,25 @@ DEMO = Recipe(
         ("depth network", "photometric consistency on rendered sequences only; no depth map entered training"),
         ("saliency backbone", _SCENES_ONLY),
     ),
+)
+
+_BY_GEOMETRY = (
+    ("flow and disparity", "none: OpenCV's DIS and SGBM have no weights"),
+    ("moving objects", "none: geometry of flow and disparity; nothing is trained"),
+    ("depth", "none: geometry of two eyes; see flow and disparity"),
+)
+_STEREO_DEPTH = DepthSettings(method="stereo", max_depth=80.0)
+
+DEMO_MOTION = replace(
+    DEMO,
+    name="demo-motion",
+    summary="things are what moves by itself in rendered stereo video, depth is from two eyes; the demo's classes; no "
+    "download, no GPU; label-free throughout",
+    depth=_STEREO_DEPTH,
+    things=ThingsSettings(method="motion"),
+    instances=InstancesSettings(method="motion"),
+    fusion=FusionSettings(unlabelled_things="void"),
+    supervision=(*DEMO.supervision[:2], *_BY_GEOMETRY),
 )
 
 _PUBLISHED_SEMANTICS = (
@@ -89,7 +109,20 @@ K80_DEPTHPRO = replace(
     supervision=(*_PUBLISHED_SEMANTICS, ("depth", "supervised: real and synthetic depth maps of many data sets")),
 )
 
-RECIPES: dict[str, Recipe] = {r.name: r for r in (DEMO, MBPS, K80, _over_clustered(100), K80_DEPTHPRO)}
+MOTION = replace(
+    DEMO_MOTION,
+    name="motion",
+    summary="from stereo video, ours: CAUSE-TR + DenseCRF classes, things are what moves by itself, depth from two eyes; 27 "
+    "clusters without names; label-free but for what the CAUSE weights saw",
+    semantics=SemanticsSettings(),
+    cuts=CutsSettings(),
+    saliency=SaliencySettings(),
+    supervision=_PUBLISHED_SEMANTICS + _BY_GEOMETRY,
+)
+
+RECIPES: dict[str, Recipe] = {
+    r.name: r for r in (DEMO, MBPS, K80, _over_clustered(100), K80_DEPTHPRO, DEMO_MOTION, MOTION)
+}
 
 
 _MOST_BYTES = 1_000_000

@@ -20,8 +20,10 @@ from mbps_dataset.stage_settings import (
     CutsSettings,
     DepthSettings,
     DetectionsSettings,
+    FlowSettings,
     FusionSettings,
     InstancesSettings,
+    MotionSettings,
     NamingSettings,
     OutputSettings,
     SaliencySettings,
@@ -51,7 +53,9 @@ class Recipe:
     clusters: ClustersSettings = ClustersSettings()
     crf: CrfSettings = CrfSettings()
     naming: NamingSettings = NamingSettings()
+    flow: FlowSettings = FlowSettings()
     depth: DepthSettings = DepthSettings()
+    motion: MotionSettings = MotionSettings()
     saliency: SaliencySettings = SaliencySettings()
     things: ThingsSettings = ThingsSettings()
     instances: InstancesSettings = InstancesSettings()
@@ -89,8 +93,30 @@ class Recipe:
                 "instances.method is 'detections' but detections.files is not set; give COCO .json files or folders "
                 "with --set detections.files=…"
             )
+        if self.needs_flow and self.flow.method == "files":
+            folders = ("disparity", "right_disparity", *(("forward", "backward") if self.needs_motion else ()))
+            if missing := [f"flow.{name}" for name in folders if not getattr(self.flow, name)]:
+                raise RecipeError(
+                    f"flow.method is 'files' but {missing[0]} is not set; give a folder with --set {missing[0]}=…"
+                )
+        if self.motion.connectivity not in (4, 8):
+            raise RecipeError(f"motion.connectivity must be 4 or 8, but is {self.motion.connectivity}.")
+        if self.motion.nearest_m > self.motion.farthest_m:
+            raise RecipeError(
+                f"motion.nearest_m is {self.motion.nearest_m:g}, beyond motion.farthest_m, {self.motion.farthest_m:g}."
+            )
         if len(self.cuts.tiles) != 2:
             raise RecipeError(f"cuts.tiles must be two numbers, rows and columns, but is {self.cuts.tiles!r}.")
+
+    @property
+    def needs_motion(self) -> bool:
+        """Whether moving objects are looked for: instances or things come from them."""
+        return "motion" in (self.instances.method, self.things.method)
+
+    @property
+    def needs_flow(self) -> bool:
+        """Whether flow and disparity are: moving objects or depth come from them."""
+        return self.needs_motion or self.depth.method == "stereo"
 
     def digest(self) -> str:
         """SHA-256 (hex) of the resolved settings; the name, the summary, paths and Hub ids do not enter."""

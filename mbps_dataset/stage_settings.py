@@ -85,7 +85,11 @@ class NamingSettings(Settings, prefix="naming."):
 class DepthSettings(Settings, prefix="depth."):
     """SPIdepth (report 2.2; sizes and flip as in the reference code)."""
 
-    method: str = setting("spidepth", "where depth comes from", choices=("spidepth", "transformers", "files"))
+    method: str = setting(
+        "spidepth",
+        "where depth comes from; 'stereo' is metres from the disparity of flow.method, 0 where none was found",
+        choices=("spidepth", "transformers", "files", "stereo"),
+    )
     weights: str | None = setting(
         None, "SPIdepth weights: a folder, a Hub id, or 'builtin' for the demo network", locates=True
     )
@@ -110,6 +114,94 @@ class DepthSettings(Settings, prefix="depth."):
 
 
 @dataclass(frozen=True)
+class FlowSettings(Settings, prefix="flow."):
+    """Optical flow to the next frame and back, and disparity between both eyes, for motion and stereo depth (CUPS 3.2)."""
+
+    method: str = setting(
+        "opencv",
+        "who finds flow and disparity: 'opencv' is DIS and SGBM, which have no weights",
+        choices=("opencv", "raft", "files"),
+    )
+    weights: str | None = setting(
+        None, "for 'raft': RAFT or SMURF weights, a folder or a Hub id (`mbps convert smurf`)", locates=True
+    )
+    short_side: int | None = setting(
+        None,
+        "pixels of the shorter image side at which flow, disparity and moving objects are found; none is the image's; "
+        "CUPS takes 640 of Cityscapes' 1024",
+        at_least=64,
+        at_most=8192,
+    )
+    check: bool = setting(
+        True, "find no motion, with a reason, where images are black, swapped, not rectified or not consecutive"
+    )
+    preset: Literal["ultrafast", "fast", "medium"] = setting(
+        "medium", "for 'opencv': preset of DIS", choices=("ultrafast", "fast", "medium")
+    )
+    most_disparity: int = setting(
+        128,
+        "for 'opencv': largest disparity in pixels that is looked for, a multiple of 16",
+        at_least=16,
+        at_most=4096,
+    )
+    block: int = setting(5, "for 'opencv': side of what SGBM compares in pixels, odd", at_least=1, at_most=51)
+    forward: str | None = setting(None, "for 'files': folder of flow to the next frame, by image id", locates=True)
+    backward: str | None = setting(
+        None, "for 'files': folder of flow to the frame before, by the id of the later image", locates=True
+    )
+    disparity: str | None = setting(None, "for 'files': folder of the left eye's disparity", locates=True)
+    right_disparity: str | None = setting(
+        None, "for 'files': folder of the right eye's disparity, by the left image's id", locates=True
+    )
+    kind: str = setting("kitti", "for 'files': format of flow", choices=("kitti", "flo", "pfm", "npy"))
+    disparity_kind: str = setting(
+        "kitti", "for 'files': format of disparity", choices=("kitti", "cityscapes", "pfm", "npy")
+    )
+
+
+@dataclass(frozen=True)
+class MotionSettings(Settings, prefix="motion."):
+    """Objects that move by themselves, for the instance method and the thing rule of that name (CUPS 3.2; our own way)."""
+
+    method: str = setting(
+        "independent",
+        "'independent' is what the camera's own motion does not explain, ours; 'rigid' is SF2SE3 in an ensemble of runs, "
+        "as CUPS",
+        choices=("independent", "rigid"),
+    )
+    geometry: Literal["exact", "reference"] = setting(
+        "exact",
+        "'exact' geometry, or with every quirk of CUPS' published code, the 'reference'",
+        choices=("exact", "reference"),
+    )
+    seed: int = setting(0, "seed of what is drawn at random", at_least=0)
+    runs: int = setting(8, "for 'rigid': runs whose agreement counts; published 8", at_least=1, at_most=100)
+    connectivity: int = setting(
+        8, "for 'rigid': 8 if pixels that touch at a corner are one region, as in the published labels, else 4",
+        at_least=4, at_most=8,
+    )  # fmt: skip
+    agreement: float = setting(0.8, "for 'rigid': share of the runs that must agree; published 0.8", at_least=0)
+    least_motion_px: float | None = setting(
+        None, "pixels that an object must move against the background; none is 1.5, or 1 for 'rigid'", at_least=0
+    )
+    least_object_px: int | None = setting(
+        None, "least pixels of an object; none is 400, or the published 64 for 'rigid'", at_least=1
+    )
+    nearest_m: float = setting(5.5, "metres below which no motion is looked for; published 5.5", at_least=0)
+    farthest_m: float = setting(70.0, "metres above which no motion is looked for; published 70", at_least=0)
+    top: float = setting(
+        0.0, "share of the rows left out at the top; published 0.05 of Cityscapes", at_least=0, at_most=0.5
+    )
+    bottom: float = setting(
+        0.0, "share of the rows left out at the bottom, the own bonnet; published 0.2 of Cityscapes", at_least=0,
+        at_most=0.5,
+    )  # fmt: skip
+    sides: float = setting(
+        0.0, "share of the columns left out on each side; published 96 of Cityscapes' 2048", at_least=0, at_most=0.45
+    )
+
+
+@dataclass(frozen=True)
 class SaliencySettings(Settings, prefix="saliency."):
     """CLS-to-patch attention of a DINOv3 ViT (report 2.4)."""
 
@@ -131,12 +223,21 @@ class ThingsSettings(Settings, prefix="things."):
     method: str = setting(
         "attention",
         "how things are told from stuff",
-        choices=("attention", "depth-split", "cityscapes", "all", "none", "random", "fixed"),
+        choices=("attention", "depth-split", "motion", "cityscapes", "all", "none", "random", "fixed"),
     )
     n_things: int = setting(6, "classes called things; the report says 6, its code's default is 8", at_least=0)
     max_coverage: float = setting(0.10, "classes covering more of their images are stuff", at_least=0, at_most=1)
     ids: tuple[int, ...] = setting((), "for 'fixed': the class ids", at_least=0)
     seed: int = setting(0, "for 'random'", at_least=0)
+    psi: float = setting(
+        0.08, "for 'motion': a class is a thing above this; CUPS' published value", at_least=0, at_most=1
+    )
+    psi_of: Literal["share", "ratio"] = setting(
+        "share",
+        "for 'motion': what is held against psi, with r the share of a class's pixels in moving objects: r's 'share' of the "
+        "sum of r over all classes, as CUPS' code does, or the 'ratio' r itself, as its paper reads",
+        choices=("share", "ratio"),
+    )
 
 
 @dataclass(frozen=True)
@@ -154,6 +255,7 @@ class InstancesSettings(Settings, prefix="instances."):
             "tokencut",
             "votecut",
             "detections",
+            "motion",
         ),
     )
     short_side: int = setting(512, "pixels of the shorter side at which instances are cut", at_least=64, at_most=8192)
@@ -236,6 +338,12 @@ class FusionSettings(Settings, prefix="fusion."):
         "who wins an overlap: 'report' high scores, and components fill what is left; the two evaluators of the "
         "reference code paint stuff first: 'evaluator' then as given, 'overwrite' then each over those before",
         choices=("report", "evaluator", "overwrite"),
+    )
+    unlabelled_things: Literal["keep", "void"] = setting(
+        "keep",
+        "pixels of thing classes that no instance holds: 'keep' their class and do as `order` says, or 'void' in all maps, "
+        "which training ignores",
+        choices=("keep", "void"),
     )
 
 

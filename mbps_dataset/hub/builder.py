@@ -88,7 +88,7 @@ class MBPSConfig(datasets.BuilderConfig):
     def open_source(self) -> Source:
         """The source of images. Raises `InputError`."""
         name = self.source
-        if name is None and self.data_dir is None and self.name == "demo":
+        if name is None and self.data_dir is None and self.name in ("demo", "demo-motion"):
             name = "scenes"
         if name is None:
             if self.data_dir is None:

@@ -15,6 +15,7 @@ from mbps_dataset.errors import RecipeError, WeightsError
 from mbps_dataset.labelling.calibration import class_names
 from mbps_dataset.models.cause.centroids import read_centroids, read_cluster_names
 from mbps_dataset.models.networks import recipe_networks, weights_folder
+from mbps_dataset.models.opencv_flow import OpenCvFlow
 from mbps_dataset.models.saved_network import CONFIG_FILE, read_config
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.stages.semantics import PATCH
@@ -32,6 +33,10 @@ def require_fit(recipe: Recipe) -> None:
         _require_spidepth_size(recipe, described["spidepth"])
     if "depth_estimation" in described:
         _require_multiple(recipe)
+    if recipe.needs_flow and recipe.flow.method == "opencv":
+        OpenCvFlow(recipe.flow.preset, recipe.flow.most_disparity, recipe.flow.block)  # refuses what it cannot do
+    if recipe.depth.method == "stereo" and recipe.depth.ego_crop:
+        raise RecipeError("depth.ego_crop is for networks; with depth.method 'stereo' pass --set depth.ego_crop=0.")
     if recipe.things.method == "cityscapes" and recipe.naming.method == "none":
         raise RecipeError("things.method 'cityscapes' needs named classes; set naming.method, or use 'attention'.")
     if beyond := [k for k in recipe.things.ids if k >= len(class_names(recipe))]:

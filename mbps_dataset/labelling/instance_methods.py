@@ -1,8 +1,8 @@
 """From a recipe's settings to instances: which method of `stages.instances` runs, on what, and what comes behind it.
 
 Methods differ in what they look at: depth, connected components at nothing but the classes, cuts and detections at
-objects found without any class. Such objects depend on the picture alone, so they are kept in the store and here they
-only get their classes. Order (ours): method, then merging, then the fallback, which no merging touches.
+objects found without any class, and so does motion. Such objects depend on the picture, or stereo video, alone, so they
+are kept in the store and here they only get their classes. Order (ours): method, then merging, then the fallback, which no merging touches.
 
 A method is an entry of `METHODS`; one that cuts patch features has one in `CUTS` too. An unknown name raises.
 """
@@ -96,6 +96,11 @@ def _by_detections(given: Evidence) -> Instances:
     )
 
 
+def _by_motion(given: Evidence) -> Instances:
+    voted = instances.vote_classes(given.given_objects(), given.semantic)
+    return voted.select(np.isin(voted.class_ids, given.things))
+
+
 METHODS: Mapping[str, Callable[[Evidence], Instances]] = MappingProxyType(
     {
         "depth-gradient": _by_depth_gradient,
@@ -105,6 +110,7 @@ METHODS: Mapping[str, Callable[[Evidence], Instances]] = MappingProxyType(
         "tokencut": _by_area,
         "votecut": _by_votes,
         "detections": _by_detections,
+        "motion": _by_motion,
     }
 )
 
@@ -174,7 +180,7 @@ CUTS: Mapping[str, Callable[[CutsSettings, RGBImage, Sequence[NDArray[Any]], boo
 
 def needs_objects(method: str) -> bool:
     """Whether a method gives classes to objects that were found without a class map."""
-    return method in CUTS or method == "detections"
+    return method in CUTS or method in ("detections", "motion")
 
 
 def cut(method: str, settings: CutsSettings, image: RGBImage, networks: Sequence[Any], device: str) -> Instances:

@@ -29,6 +29,7 @@ from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import FORMAT_VERSION
 from mbps_dataset.sources import Frame, Source
 from mbps_dataset.sources.images import DIGESTS
+from mbps_dataset.sources.stereo_video import require_stereo, require_stereo_video
 from mbps_dataset.store import Failure, Store, digest_of
 from mbps_dataset.store.progress import followed
 
@@ -58,6 +59,7 @@ class Labelling:
             torch.device(self.device)
         except (RuntimeError, TypeError):
             raise InputError(f"device {shown(self.device)} is none of torch's; give cpu, cuda, or cuda:1.") from None
+        require_sight(self.recipe, self.source, self.splits)
         self.run = Run(self.recipe, self.store, self.device, self.source)
         for split in self.splits:
             self.frames(split)
@@ -243,6 +245,14 @@ class Labelling:
         """Remembered failures of images that belong to this label set."""
         mine = {frame.image_id for split in self.splits for frame in self.frames(split)}
         return [failure for failure in self.store.failures() if failure.image_id in mine]
+
+
+def require_sight(recipe: Recipe, source: Source, splits: Sequence[str]) -> None:
+    """Raises `InputError` where the recipe needs stereo video, or two eyes, and a split of the source has none."""
+    if recipe.needs_motion:
+        require_stereo_video(source, tuple(splits))
+    elif recipe.needs_flow:
+        require_stereo(source, tuple(splits))
 
 
 def _bars(progress: bool) -> whole_set.Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.instance_methods import cut, needs_objects
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, never
+from mbps_dataset.labelling.stage_motion import moving_objects
 from mbps_dataset.models.networks import recipe_networks
 from mbps_dataset.sources.detections import Detections, open_detections
 from mbps_dataset.stages.instances import Instances
@@ -46,6 +47,8 @@ def objects(visit: Visit, height: int, width: int) -> Instances | None:
     method = visit.recipe.instances.method
     if not needs_objects(method):
         return None
+    if method == "motion":
+        return moving_objects(visit, height, width)
     if method == "detections":
         found = detections(visit.run).instances(
             visit.frame.image_id, visit.image.shape[:2], min_score=visit.recipe.detections.min_score

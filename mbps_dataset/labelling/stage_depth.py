@@ -1,4 +1,4 @@
-"""Stage: depth of an image by a network or from files (report 2.2), and its forms at the sizes that are needed."""
+"""Stage: depth of an image by a network, from files or from two eyes (report 2.2), and its forms at the sizes needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, as_numpy, never, one_thread
+from mbps_dataset.labelling.stage_flow import FLOW, stereo_depth
 from mbps_dataset.recipe import Recipe
+from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame
 from mbps_dataset.sources.depth_files import DepthFiles
 from mbps_dataset.sources.images import DIGESTS
@@ -26,7 +28,10 @@ _AFTERWARDS = ("inverse", "largest", "max_depth")
 
 def _key(run: Run) -> tuple[object, ...]:
     settings = {k: v for k, v in run.recipe.deciding_settings()["depth"].items() if k not in _AFTERWARDS}
-    network = _NETWORKS.get(run.recipe.depth.method)
+    method = run.recipe.depth.method
+    if method == "stereo":
+        return "stereo", run.key(FLOW)  # nothing else decides
+    network = _NETWORKS.get(method)
     return run.device_type, settings, None if network is None else run.contents[network]
 
 
@@ -45,6 +50,8 @@ def _opened_files(run: Run) -> DepthFiles:
 
 
 def _inputs(run: Run, frame: Frame) -> str:
+    if run.recipe.depth.method == "stereo":
+        return FLOW.inputs(run, frame)
     files = _files(run)
     return frame.digest() if files is None else digest_of(frame.digest(), DIGESTS.digest(files.path(frame.image_id)))
 
@@ -53,6 +60,8 @@ def _compute(visit: Visit) -> Arrays:
     settings, files = visit.recipe.depth, _files(visit.run)
     if files is not None:
         return {"depth": files.read(visit.frame.image_id)}
+    if settings.method == "stereo":
+        return {"depth": stereo_depth(visit)}
     image = depth.crop_ego_car(visit.image, settings.ego_crop) if settings.ego_crop else visit.image
     prepared = depth.prepare(image, height=settings.height, width=settings.width).to(visit.run.device)
     network = visit.run.network(_NETWORKS[settings.method])
@@ -66,6 +75,8 @@ DEPTH = Stage("depth", "depth", 2, never, _key, _compute, _inputs)
 def depth_map(visit: Visit, height: int, width: int) -> NDArray[np.float32]:
     """Un-normalised depth float32 [height, width], clipped; 0 (unknown) where the image bottom was cropped."""
     predicted, _ = clipped_depth(visit)
+    if visit.recipe.depth.method == "stereo":  # has gaps, which nothing between them and a depth may blur
+        return resize_nearest(predicted, height, width)
     seen = height - round(height * visit.recipe.depth.ego_crop)
     if seen == height and predicted.shape != (height, width):
         return depth.resize(predicted, height, width)  # not copied: large pictures fill the memory

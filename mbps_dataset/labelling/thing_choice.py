@@ -12,6 +12,7 @@ from mbps_dataset.errors import CalibrationError, RecipeError
 from mbps_dataset.labelling.calibration import ClassStatistics
 from mbps_dataset.labelling.stage import Run
 from mbps_dataset.labelling.stage_depth import depth_map, depth_shape
+from mbps_dataset.labelling.stage_motion import counted_motion
 from mbps_dataset.labelling.stage_pseudo_classes import class_map
 from mbps_dataset.labelling.stage_row import working_size
 from mbps_dataset.labelling.stage_saliency import salient
@@ -20,6 +21,7 @@ from mbps_dataset.sources import Frame
 from mbps_dataset.stage_settings import ThingsSettings
 from mbps_dataset.stages import saliency
 from mbps_dataset.stages.instances.depth_edges import gradient_magnitude
+from mbps_dataset.stages.motion.thing_statistics import MotionCounts, MotionSplit, moving_ratios, split_by_motion
 
 
 def count_classes(
@@ -42,6 +44,45 @@ def count_classes(
         edges = gradient_magnitude(shape, settings.sigma) > settings.grad_threshold
         splits += saliency.count_splits(semantic, edges, classes, min_area=settings.min_area)
     return counts, splits if method == "depth-split" else None
+
+
+def count_moving(run: Run, frames: Iterable[Frame]) -> MotionCounts | None:
+    """Pixels of each class in moving objects and in all, over `frames`; None for rules that do not look at motion."""
+    if run.recipe.things.method != "motion":
+        return None
+    classes = len(run.calibration.classes)
+    counts = MotionCounts.zeros(classes)
+    for visit in run.visits(frames):
+        height, width = working_size(run.recipe, *visit.image.shape[:2])
+        counts += counted_motion(visit, class_map(visit, height, width), classes)
+    return counts
+
+
+def things_by_motion(recipe: Recipe, names: Sequence[str], counts: MotionCounts) -> tuple[ClassStatistics, ...]:
+    """Thing or stuff for every class by what share of its pixels lies in moving objects, with the reason (CUPS 3.3)."""
+    settings = recipe.things
+    split = split_by_motion(counts.inside, counts.pixels, psi=settings.psi, rule=settings.psi_of)
+    ratios = moving_ratios(counts.inside, counts.pixels)
+    return tuple(
+        ClassStatistics(
+            name=name,
+            isthing=k in split.things,
+            reason=_why_by_motion(k, split, counts, settings),
+            ratio=float(ratios[k]) if counts.pixels[k] else None,
+            coverage=None,
+        )
+        for k, name in enumerate(names)
+    )
+
+
+def _why_by_motion(k: int, split: MotionSplit, counts: MotionCounts, settings: ThingsSettings) -> str:
+    if not counts.pixels[k]:
+        return "in no image"
+    if split.reason is not None:
+        return f"no class is a thing: {split.reason}"
+    what = "of the summed moving shares" if settings.psi_of == "share" else "of its pixels"
+    place = "above" if k in split.things else "not above"
+    return f"{split.values[k]:.1%} {what} in {counts.objects[k]} moving objects, {place} psi = {settings.psi:g}"
 
 
 def choose_things(

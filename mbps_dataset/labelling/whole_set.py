@@ -16,7 +16,7 @@ from mbps_dataset.labelling.road import STAGE_VERSIONS
 from mbps_dataset.labelling.stage import Run, Visit, one_thread
 from mbps_dataset.labelling.stage_codes import merged
 from mbps_dataset.labelling.stage_row import ROW
-from mbps_dataset.labelling.thing_choice import choose_things, count_classes
+from mbps_dataset.labelling.thing_choice import choose_things, count_classes, count_moving, things_by_motion
 from mbps_dataset.models.cause.centroids import read_centroids
 from mbps_dataset.sources import Frame
 from mbps_dataset.stages import overclustering, semantics
@@ -59,11 +59,19 @@ def take_calibration(
     names, named_from = name_clusters(run.calibrated(unnamed), progress(frames, "naming clusters"))
     classes = tuple(ClassStatistics(name, False, None, None) for name in class_names(run.recipe))
     named = replace(unnamed, classes=classes, cluster_to_class=names, images=len(frames))
-    counts, splits = count_classes(run.calibrated(named), progress(frames, "finding things"))
-    decided, split_from = choose_things(run.recipe, class_names(run.recipe), counts, splits, named=names is not None)
+    decided, split_from = _decide_things(run.calibrated(named), progress(frames, "finding things"))
     calibration = replace(named, classes=decided, truth_used=(*named_from, *split_from))
     run.store.put_json(name, calibration.to_json())
     return calibration
+
+
+def _decide_things(run: Run, frames: Iterable[Frame]) -> tuple[tuple[ClassStatistics, ...], list[str]]:
+    """Things and stuff by the rule of the recipe, and what ground truth was used."""
+    names = class_names(run.recipe)
+    if (moving := count_moving(run, frames)) is not None:
+        return things_by_motion(run.recipe, names, moving), []
+    counts, splits = count_classes(run, frames)
+    return choose_things(run.recipe, names, counts, splits, named=run.calibration.cluster_to_class is not None)
 
 
 def fit_centroids(run: Run, frames: Sequence[Frame], progress: Progress = silent) -> NDArray[np.float64] | None:
@@ -96,6 +104,8 @@ def calibration_key(run: Run, frames: Sequence[Frame]) -> str:
     chosen["short_side"] = settings["instances"]["short_side"]
     if run.recipe.things.method == "depth-split":
         chosen |= {group: settings[group] for group in ("depth", "instances")}
+    if run.recipe.things.method == "motion" or run.recipe.depth.method == "stereo":
+        chosen |= {group: settings[group] for group in ("flow", "motion")}
     images = [(frame.image_id, content_digest(run, frame)) for frame in frames]
     truth = [] if run.recipe.naming.method == "none" else [_truth_digest(frame) for frame in frames]
     contents = sorted(item for item in run.contents.items() if not item[0].startswith(_AFTER_CALIBRATION))

@@ -15,10 +15,12 @@ from mbps_dataset._version import __version__
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelling.road import STAGE_VERSIONS
+from mbps_dataset.labelling.stage_motion import motion_summary
 from mbps_dataset.labelling.stage_row import clipped_pixels
 from mbps_dataset.labelset.parquet_files import read_rows
 from mbps_dataset.models.depth_estimation import KNOWN
 from mbps_dataset.models.networks import recipe_networks, weights_folder
+from mbps_dataset.models.opencv_flow import OpenCvFlow
 from mbps_dataset.models.saved_network import read_config
 from mbps_dataset.named_recipes import RECIPES
 from mbps_dataset.recipe import Recipe
@@ -30,6 +32,7 @@ COMPONENTS = {
     "cause": ("semantic backbone", "CAUSE head and cluster probe"),
     "spidepth": ("depth encoder", "depth network"),
     "attention": ("saliency backbone",),
+    "raft": ("flow network",),
 }
 """Components of the supervision table that stand for each network."""
 
@@ -57,11 +60,20 @@ def describe(label_set: Labelling, counts: Mapping[str, Any]) -> dict[str, Any]:
         "calibration": calibration.to_json(),
         "counts": dict(counts),
         "depth_clipped": _clipped(label_set),
+        **_motion(label_set),
         "failures": [
             {"image_id": failure.image_id, "stage": failure.stage, "reason": failure.reason}
             for failure in label_set.failures()
         ],
     }
+
+
+def _motion(label_set: Labelling) -> dict[str, Any]:
+    """Per split, in how many images something moves, and why not in the others; nothing for recipes without motion."""
+    if not label_set.recipe.needs_flow:
+        return {}
+    run = label_set.calibrated_run()
+    return {"motion": {split: motion_summary(run, label_set.frames(split)) for split in label_set.splits}}
 
 
 def _clipped(label_set: Labelling) -> dict[str, int]:
@@ -88,9 +100,11 @@ def supervision(recipe: Recipe) -> dict[str, str]:
             statements[component] = stated or f"unknown: the weights {reference} do not say"
     for component in (each for network in COMPONENTS.keys() - networks for each in COMPONENTS[network]):
         statements.pop(component, None)  # a network that does not run decides nothing
+    for component in ("depth", "flow and disparity", "moving objects"):  # said below of what is at work
+        statements.pop(component, None)
     if recipe.depth.method != "spidepth":
         statements["depth"] = _supervision_of_other_depth(recipe)
-    return statements | _supervision_of_objects(recipe)
+    return statements | _supervision_of_objects(recipe) | _supervision_of_flow(recipe)
 
 
 def _supervision_of_objects(recipe: Recipe) -> dict[str, str]:
@@ -108,7 +122,20 @@ def _supervision_of_objects(recipe: Recipe) -> dict[str, str]:
     return made
 
 
+def _supervision_of_flow(recipe: Recipe) -> dict[str, str]:
+    """What found moving objects, and flow and disparity where that is no network, whose weights speak for themselves."""
+    made = {}
+    if recipe.needs_flow and recipe.flow.method != "raft":
+        stated = OpenCvFlow.supervision if recipe.flow.method == "opencv" else "unknown: files given by the user"
+        made["flow and disparity"] = stated
+    if recipe.needs_motion:
+        made["moving objects"] = "none: geometry of flow and disparity; nothing is trained"
+    return made
+
+
 def _supervision_of_other_depth(recipe: Recipe) -> str:
+    if recipe.depth.method == "stereo":
+        return "none: geometry of two eyes; see flow and disparity"
     if recipe.depth.method == "files":
         return KINDS[recipe.depth.files_kind][1]
     kind = _config("depth_estimation", recipe.depth.weights).get("model_type", "")

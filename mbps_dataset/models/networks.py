@@ -25,6 +25,7 @@ _SETTING = {
     "depth_estimation": "depth.weights",
     "attention": "saliency.weights",
     "features": "cuts.weights",
+    "raft": "flow.weights",
 }
 _HOW = {
     "cause": "convert the published CAUSE and DINOv2 checkpoints once with `mbps convert cause`",
@@ -32,6 +33,7 @@ _HOW = {
     "depth_estimation": "give a folder or Hub id of a transformers depth-estimation network (`apple/DepthPro-hf`)",
     "attention": "give a folder or Hub id of a DINOv3 ViT (`facebook/dinov3-vitb16-pretrain-lvd1689m`)",
     "features": "give folders or Hub ids of DINO or DINOv2 ViTs (`facebook/dino-vitb8`), separated by commas",
+    "raft": "convert the published SMURF checkpoint once with `mbps convert smurf`",
 }
 _DEPTH_FILES = "take depth from files, --set depth.method=files --set depth.files=FOLDER"
 _ELSE = {
@@ -41,6 +43,7 @@ _ELSE = {
     "attention": "--set things.method=depth-split tells things apart without saliency",
     "features": "--set cuts.weights=builtin-semantics takes the demo's network, and --set "
     "instances.method=depth-gradient none",
+    "raft": "--set flow.method=opencv finds flow and disparity without weights",
 }
 """What else works where a network cannot be had."""
 
@@ -50,7 +53,7 @@ _BUILTIN_FEATURES = {"builtin-semantics": "cause", "builtin-saliency": "attentio
 
 def weights_folder(network: str, reference: str | None) -> Path:
     """Folder that holds ``config.json`` and the weights of `network` ("cause", "spidepth", "depth_estimation",
-    "attention", or "features_1", "features_2", … for normalised cuts).
+    "attention", "raft", or "features_1", "features_2", … for normalised cuts).
 
     `reference` is "builtin", a folder, or a Hub id, which is downloaded once. Raises `WeightsError` saying what to do.
     """
@@ -141,6 +144,8 @@ def recipe_networks(recipe: Recipe) -> dict[str, str | None]:
         networks["depth_estimation"] = recipe.depth.weights
     if recipe.things.method == "attention":
         networks["attention"] = recipe.saliency.weights
+    if recipe.needs_flow and recipe.flow.method == "raft":
+        networks["raft"] = recipe.flow.weights
     if recipe.instances.method in CUT_METHODS:
         wanted = recipe.cuts.weights if recipe.instances.method == "votecut" else recipe.cuts.weights[:1]
         networks |= {f"features_{number}": reference for number, reference in enumerate(wanted or (None,), start=1)}
@@ -184,11 +189,18 @@ def _load_features(folder: Path) -> nn.Module:
     return load_feature_network(folder)
 
 
+def _load_raft(folder: Path) -> nn.Module:
+    from mbps_dataset.models.raft import RaftFlow
+
+    return RaftFlow.from_pretrained(folder)
+
+
 _LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     "cause": _load_cause,
     "spidepth": _load_spidepth,
     "depth_estimation": _load_depth_estimation,
     "attention": _load_attention,
     "features": _load_features,
+    "raft": _load_raft,
 }
 """How a network of each kind is loaded; imports are late, because each brings half of transformers along."""

@@ -19,6 +19,8 @@ def test_a_recipe_runs_what_its_row_is_made_from():
     assert names() == ([*early, "labels"], early)
     assert names("instances.method=votecut")[0] == [*early, "cuts", "labels"]
     assert names("instances.method=detections", "detections.files=x.json")[0] == [*early, "labels"]
+    assert names("things.method=motion")[0] == ["codes", "pseudo_classes", "flow", "depth", "motion", "labels"]
+    assert names("depth.method=stereo")[0] == ["codes", "pseudo_classes", "flow", "depth", "saliency", "labels"]
     assert names("things.method=all")[0] == ["codes", "pseudo_classes", "depth", "labels"]
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import CalibrationError, RecipeError
-from mbps_dataset.labelling.thing_choice import choose_things
+from mbps_dataset.labelling.thing_choice import choose_things, things_by_motion
 from mbps_dataset.named_recipes import get_recipe
+from mbps_dataset.stages.motion.thing_statistics import MotionCounts
 from mbps_dataset.stages.saliency import ClassCounts, SplitCounts
 
 
@@ -84,3 +85,30 @@ def test_a_rule_that_does_not_exist_is_an_error():
             choose_things(asked, NAMES, COUNTS, named=False)
     finally:
         object.__setattr__(asked.things, "method", "attention")
+
+
+def moving(*settings: str, inside=(80, 1, 19, 0, 5)):
+    counts = MotionCounts(np.array(inside), np.array([2, 1, 1, 0, 1]), np.array([100, 100, 100, 0, 500]))
+    return things_by_motion(recipe("things.method=motion", *settings), NAMES, counts)
+
+
+def test_things_are_what_moves_by_share_or_ratio_and_say_why():
+    by_share, by_ratio = moving(), moving("things.psi=0.15", "things.psi_of=ratio")
+    assert [c.isthing for c in by_share] == [True, False, True, False, False]
+    assert [c.isthing for c in by_ratio] == [True, False, True, False, False]
+    assert [c.isthing for c in moving("things.psi=0.5")] == [True, False, False, False, False]
+    assert [c.reason for c in by_share] == [
+        "79.2% of the summed moving shares in 2 moving objects, above psi = 0.08",
+        "1.0% of the summed moving shares in 1 moving objects, not above psi = 0.08",
+        "18.8% of the summed moving shares in 1 moving objects, above psi = 0.08",
+        "in no image",
+        "1.0% of the summed moving shares in 1 moving objects, not above psi = 0.08",
+    ]
+    assert by_ratio[2].reason == "19.0% of its pixels in 1 moving objects, above psi = 0.15"
+    assert by_share[2].ratio == pytest.approx(0.19) and by_share[3].ratio is None and by_share[0].coverage is None
+
+
+def test_where_nothing_moves_every_class_is_stuff_with_the_reason():
+    classes = moving(inside=(0, 0, 0, 0, 0))
+    assert not any(c.isthing for c in classes)
+    assert [c.reason for c in classes][2:4] == ["no class is a thing: nothing moves", "in no image"]

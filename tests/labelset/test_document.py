@@ -70,3 +70,25 @@ def test_clipped_depth_is_counted(tmp_path):
     assert document["depth_clipped"] == {"images": 1, "pixels": 7}
     assert document["recipe"]["settings"]["depth"]["largest"] == "auto"
     assert max(row.depth.max() for row in LabelSetFolder(result.root).rows("train")) <= 40
+
+
+def test_motion_states_what_found_flow_and_nothing_that_is_not_at_work(tmp_path):
+    demo = get_recipe("demo-motion")
+    stated = supervision(demo)
+    assert dict(demo.supervision).items() - stated.items() <= {
+        *demo.supervision[:2]
+    }  # those are stated by the weights
+    assert stated["flow and disparity"].startswith("none: OpenCV") and "depth network" not in stated
+    (tmp_path / "config.json").write_text(json.dumps({"supervision": "flow of real drives"}))
+    raft = supervision(demo.with_settings(["flow.method=raft", f"flow.weights={tmp_path}"]))
+    assert raft["flow network"] == "flow of real drives" and "flow and disparity" not in raft
+    given = ["flow.method=files", "flow.disparity=a", "flow.right_disparity=a", "flow.forward=a", "flow.backward=a"]
+    assert supervision(demo.with_settings(given))["flow and disparity"] == "unknown: files given by the user"
+    without = supervision(demo.with_settings(["things.method=all", "instances.method=watershed"]))
+    assert "moving objects" not in without and without["depth"] == "none: geometry of two eyes; see flow and disparity"
+    named = supervision(
+        demo.with_settings(
+            ["things.method=all", "instances.method=watershed", "depth.method=spidepth", "depth.weights=builtin"]
+        )
+    )
+    assert "depth network" in named and not {"depth", "flow and disparity"} & named.keys()

@@ -1,4 +1,4 @@
-"""Instance maps as instances: one mask for each id above 0.
+"""Instance maps as instances, one mask for each id above 0, and back.
 
 A map cannot hold overlapping masks, and its ids may have gaps; `Instances` has neither limit, but no ids.
 """
@@ -32,3 +32,14 @@ def instances_of_map(instance_map: ArrayLike) -> tuple[Instances, NDArray[np.int
     height, width = numbers.shape
     parts = np.split(pixels[order], starts[1:]) if len(ids) else []
     return Instances.from_pixels((height, width), parts), ids
+
+
+def map_of_instances(instances: Instances) -> NDArray[np.int32]:
+    """`instances` as a map int32 [H, W], 0 none, k on the k-th, counted from 1; where masks overlap the last one wins.
+
+    >>> map_of_instances(Instances([[[0, 1, 1]], [[0, 0, 1]]])).tolist()
+    [[0, 1, 2]]
+    """
+    numbers = np.zeros(instances.shape, dtype=np.int32)
+    numbers.ravel()[instances.pixels()] = instances.owners() + 1
+    return numbers

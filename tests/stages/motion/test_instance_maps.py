@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mbps_dataset.stages.motion.instance_maps import instances_of_map
+from mbps_dataset.stages.motion.instance_maps import instances_of_map, map_of_instances
 from tests.examples import examples
 
 
@@ -18,6 +18,8 @@ def test_every_id_above_zero_is_its_mask(numbers):
     for index, number in enumerate(ids):
         np.testing.assert_array_equal(instances.mask(index), numbers == number)
     assert (instances.class_ids == -1).all() and instances.shape == (5, 7)
+    rank = {0: 0} | {number: place for place, number in enumerate(ids.tolist(), start=1)}
+    assert map_of_instances(instances).tolist() == [[rank[number] for number in row] for row in numbers.tolist()]
 
 
 @pytest.mark.parametrize(
