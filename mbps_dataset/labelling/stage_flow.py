@@ -10,9 +10,9 @@ Decisions, ours:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ from PIL import Image
 
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
-from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, never
-from mbps_dataset.models.flow import DisparityNetwork, FlowNetwork
+from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, as_numpy, never
+from mbps_dataset.models.flow import Eye
 from mbps_dataset.models.opencv_flow import OpenCvFlow
 from mbps_dataset.sources import Camera, Frame
 from mbps_dataset.sources.flow_files import DisparityFiles, FlowFiles
@@ -174,23 +174,28 @@ def _read(visit: Visit, files: _Files, later: bool) -> Maps:
 
 
 def _computed(visit: Visit, left: RGBImage, right: RGBImage, video: StereoVideo | None) -> Maps:
-    """The maps that the recipe's networks find: six where there is a stereo video, else the disparities of the moment."""
-    network, size_hw = _network(visit.run), flow_size(visit.recipe.flow, left.shape[0], left.shape[1])
+    """The maps that the recipe's networks find at the recipe's size."""
+    size_hw = flow_size(visit.recipe.flow, left.shape[0], left.shape[1])
     images = [left, right] if video is None else [left, right, video.next_left, video.next_right]
-    tensors = [_tensor(image, size_hw).to(visit.run.device) for image in images]
+    return find_maps(_network(visit.run), [_tensor(image, size_hw).to(visit.run.device) for image in images])
 
-    def disparity(first: int, second: int) -> NDArray[np.float32]:
-        eye = "left" if first % 2 == 0 else "right"
-        found = cast(DisparityNetwork, network).disparity(tensors[first], tensors[second], first_eye=eye)  # type: ignore[arg-type]
-        return found[0].float().cpu().numpy()
+
+def find_maps(network: Any, images: Sequence[torch.Tensor]) -> Maps:
+    """Flow and disparities by a network of both (`models.flow`), from images [1, 3, H, W] in [0, 1].
+
+    All six maps of left and right eye and of the next left and right eye, or the disparities of two eyes alone.
+    """
+
+    def disparity(first: int, second: int, eye: Eye) -> NDArray[np.float32]:
+        return as_numpy(network.disparity(images[first], images[second], first_eye=eye)[0].float())
 
     def flow(first: int, second: int) -> NDArray[np.float32]:
-        return cast(FlowNetwork, network).flow(tensors[first], tensors[second])[0].float().cpu().numpy()
+        return as_numpy(network.flow(images[first], images[second])[0].float())
 
-    maps = {"disparity_t": disparity(0, 1), "right_disparity_t": disparity(1, 0)}
-    if video is not None:
-        maps |= {"disparity_t1": disparity(2, 3), "right_disparity_t1": disparity(3, 2)}
-        maps |= {"flow_forward": flow(0, 2), "flow_backward": flow(2, 0)}
+    maps = dict(zip(_NOW, (disparity(0, 1, "left"), disparity(1, 0, "right"))))
+    if len(images) == 4:
+        maps |= dict(zip(_LATER, (disparity(2, 3, "left"), disparity(3, 2, "right"))))
+        maps |= dict(zip(_FLOWS, (flow(0, 2), flow(2, 0))))
     return maps
 
 
