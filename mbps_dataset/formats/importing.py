@@ -138,7 +138,14 @@ def _segments(ids: NDArray[np.integer], labels: Labels, description: Description
         if box is None:
             continue
         rows, columns = box
-        category = int(labels.semantic[box][ids[box] == segment_id][0])
+        classes = np.unique(labels.semantic[box][ids[box] == segment_id]).tolist()
+        if classes == [description.void] or len(classes) > 1:
+            what = " and ".join("void" if k == description.void else description.class_names[k] for k in classes[:2])
+            raise InputError(
+                f"image {labels.image_id!r}: the instance around row {rows.start}, column {columns.start} is of {what} in "
+                "the class map; correct one of the two maps."
+            )
+        category = int(classes[0])
         found.append({
             "id": segment_id, "category_id": category, "isthing": category in description.things,
             "area": int(areas[segment_id]),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -187,6 +189,24 @@ def build(box: Path, _: Any) -> None:
     )  # fmt: skip
 
 
+def misbehave(box: Path, how: str) -> None:
+    """What the guard must see."""
+    if how == "traceback":
+        raise KeyError("a.json")
+    if how == "nameless":
+        raise InputError("it is damaged")
+    if how == "memory":
+        np.ones(150_000_000)
+    if how == "outside":
+        (box.parent / "escaped").write_bytes(b"")
+    if how == "its input":
+        (box / "in/a.json").write_bytes(b"")
+    if how == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    while how == "hang":
+        pass
+
+
 def store(box: Path, good: dict[str, np.ndarray]) -> None:
     """A result reads as it was written, or as missing."""
     kept = Store(box / "in/store")
@@ -201,6 +221,6 @@ READERS: dict[str, Reader] = {
     reader.__name__: reader
     for reader in (
         recipe, label_set, rows, labels, pair, detections, depth, motion, photographs, weights, checkpoint, array, row, centroids, table,
-        order, build, store,
+        order, build, store, misbehave,
     )
 }  # fmt: skip

@@ -12,7 +12,8 @@ from PIL import Image
 from mbps_dataset.cli import main
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.description import MARKER
-from mbps_dataset.formats.importing import CHANGED, import_labels
+from mbps_dataset.formats.image_segmentation import Labels
+from mbps_dataset.formats.importing import CHANGED, import_labels, labelled_image
 from mbps_dataset.formats.own_exports import find_export
 from mbps_dataset.formats.writing import export
 from mbps_dataset.labelset.folder import LabelSetFolder
@@ -133,3 +134,17 @@ def test_corrections_that_contradict_the_map_are_refused(tmp_path, change, sente
     path.write_text(json.dumps(document))
     with pytest.raises(InputError, match=sentence):
         import_labels(find_export(tmp_path / "out"), tmp_path / "back")
+
+
+@pytest.mark.parametrize(("wrong", "what"), [(255, "is of void"), (None, "is of person and car")])
+def test_an_instance_of_void_or_of_two_classes_is_refused(tmp_path, wrong, what):
+    """Its class would be that of its first pixel."""
+    semantic = np.full((8, 8), 11, np.uint8)
+    instance = np.zeros((8, 8), np.int32)
+    instance[2:5, 3:6] = 1
+    semantic[2:5, 3:6] = 255 if wrong else 11
+    semantic[4, 4] = 255 if wrong else 13
+    export(random_label_set(tmp_path / "set"), tmp_path / "out", "coco-panoptic")
+    description = find_export(tmp_path / "out").description
+    with pytest.raises(InputError, match=f"image 'a': the instance around row 2, column 3 {what} in the class map"):
+        labelled_image(Labels("a", semantic, instance), description)
