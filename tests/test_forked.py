@@ -84,9 +84,11 @@ def output_of(script: str) -> str:
     [
         pytest.param(TORCH_FIRST + CRF + BEFORE + POOL.format("multiprocessing"), id="dense_crf in a pool"),
         pytest.param(
-            PACKAGE_FIRST + MODELS + BEFORE + POOL.format("multiprocess"), id="a network in a pool of datasets"
+            PACKAGE_FIRST + MODELS + BEFORE + POOL.format("multiprocess"),
+            id="a network in a pool of datasets",
+            marks=pytest.mark.nightly,
         ),
-        pytest.param(PACKAGE_FIRST + CRF + BEFORE + FORK, id="dense_crf after os.fork"),
+        pytest.param(PACKAGE_FIRST + CRF + BEFORE + FORK, id="dense_crf after os.fork", marks=pytest.mark.nightly),
         pytest.param(IMPORTED_IN_THE_CHILD + POOL.format("multiprocessing"), id="imported in the child"),
     ],
 )

@@ -168,6 +168,7 @@ def test_without_the_store_a_finished_set_stays_as_it_is(inputs, settings, undis
     assert digests(output) == digests(undisturbed)
 
 
+@pytest.mark.nightly
 def test_two_processes_on_one_folder_end_with_one_set(inputs, settings, undisturbed, tmp_path):
     """Two real `mbps build` commands at once, one of them with two workers."""
     output = tmp_path / "set"

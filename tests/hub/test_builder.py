@@ -271,6 +271,7 @@ def test_the_first_call_says_where_its_work_is_kept(arguments, caplog, tmp_path)
     assert caplog.text == ""
 
 
+@pytest.mark.nightly
 def test_num_proc_after_threaded_torch_does_not_hang(arguments, tmp_path):
     script = f"""
         import torch

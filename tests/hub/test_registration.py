@@ -47,6 +47,7 @@ def test_the_hook_leaves_no_trace(tmp_path):
     assert run(script, tmp_path).split("\n") == ["1", "True SourceFileLoader SourceFileLoader", "True"]
 
 
+@pytest.mark.nightly
 def test_an_import_of_datasets_that_fails_is_taught_on_the_next_try(tmp_path):
     script = f"""
         import sys, mbps_dataset
@@ -62,6 +63,7 @@ def test_an_import_of_datasets_that_fails_is_taught_on_the_next_try(tmp_path):
     assert run(script, tmp_path) == "failed\ndemo"
 
 
+@pytest.mark.nightly
 def test_worker_processes_that_import_afresh_know_it_too(tmp_path):
     script = f"""
         import multiprocessing

@@ -30,7 +30,7 @@ def test_spelling_of_paths_does_not_count(inputs, settings, monkeypatch):
 
 
 def test_a_hub_id_and_the_folder_it_was_downloaded_to_are_one(inputs, settings, monkeypatch):
-    monkeypatch.setattr("mbps_dataset.models.networks._download", lambda network, hub_id: inputs / "weights")
+    monkeypatch.setattr("mbps_dataset.models.hub_weights.cached", lambda hub_id: inputs / "weights")
     assert identity(inputs, settings, "semantics.weights=somebody/cause") == identity(inputs, settings)
 
 

@@ -133,6 +133,7 @@ def encoded(image: Image.Image, file_format: str, **options) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.nightly
 def test_a_folder_of_all_sorts(tmp_path):
     """Odd but usable images get complete rows; unusable ones are listed with their reason; nothing else suffers."""
     photos = tmp_path / "photos"

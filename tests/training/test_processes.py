@@ -84,6 +84,7 @@ def _run(folder: Path, count: int) -> None:
         assert process.returncode == 0, error
 
 
+@pytest.mark.nightly
 def test_two_processes_learn_the_same_network_and_continue_where_they_stopped(tmp_path: Path) -> None:
     _run(tmp_path, 2)
     first, *others = (

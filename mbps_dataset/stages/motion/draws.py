@@ -21,7 +21,7 @@ def seeded_draws(seed: int, run: int) -> Draws:
 
 
 def recorded_draws(values: ArrayLike) -> Draws:
-    """A source that hands out `values` [n] in order. Raises `ValueError` when asked for more than there are."""
+    """A source that hands out `values` [n] in order. Raises `ValueError` if asked for more than there are."""
     numbers = np.asarray(values, dtype=np.float32)
     used = 0
 
