@@ -56,7 +56,6 @@ def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(tmp_path, capsys)
     [
         (["build", "--recipe", "cups2"], "mbps build: Unknown recipe 'cups2'"),
         (["build", "--recipe", "demo", "--set", "x.y=1"], "mbps build: Unknown setting 'x.y'"),
-        (["build", "--recipe", "mbps", "--source", "scenes"], "mbps build: 3 networks of the recipe mbps are missing"),
         (["build", "--source", "folder"], "mbps build: The source 'folder' needs 'data_dir'"),
         (["build", "--source", "folder", "--data-dir", "/nope"], "mbps build: /nope does not exist"),
         (["eval", "/nope"], "mbps eval: /nope holds no labelset.json"),
@@ -67,6 +66,14 @@ def test_mistakes_are_one_line_without_a_traceback(arguments, message, capsys):
     assert main(arguments) == 1
     err = capsys.readouterr().err
     assert err.startswith(message) and err.count("\n") == 1
+
+
+def test_all_missing_networks_are_told_at_once_a_line_each(capsys):
+    assert main(["build", "--recipe", "mbps", "--source", "scenes"]) == 1
+    first, *networks, where, end = capsys.readouterr().err.split("\n")
+    assert first == "mbps build: 3 networks of the recipe mbps are missing:" and end == ""
+    assert [line.split()[0] for line in networks] == ["semantics.weights", "depth.weights", "saliency.weights"]
+    assert "docs/cityscapes.md" in where
 
 
 def test_eval_prints_and_writes_quality(built, tmp_path, capsys):

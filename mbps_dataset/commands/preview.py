@@ -55,8 +55,8 @@ def _next_step(document: Mapping[str, Any], root: Path) -> str:
     """What a person may want next: own photographs after the demo, and after those what can be done with them."""
     recipe, source = document["recipe"]["name"], document["source"]["name"]
     if source == "scenes":
-        return (f"Your own photos:  {program()} build --recipe {recipe} --source folder --data-dir PHOTOS "
-                "--output build/mine")  # fmt: skip
+        yours = "folder --data-dir PHOTOS" if "motion" not in document else "stereo --data-dir STEREO_VIDEO"
+        return f"Your own photos:  {program()} build --recipe {recipe} --source {yours} --output build/mine"
     if document["limit"]:
         return "All your images:  the same command to build, without --limit"
     return f"For other tools:  {program()} export {root} exports/coco --format coco-panoptic"

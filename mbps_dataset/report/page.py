@@ -24,6 +24,8 @@ from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.records import DecodedRow
 from mbps_dataset.report import tables
 from mbps_dataset.report.colouring import Colouring, colouring_of
+from mbps_dataset.report.motion_pictures import TITLES as MOTION_TITLES
+from mbps_dataset.report.motion_pictures import motion_pictures
 from mbps_dataset.report.originals import Originals, open_originals
 from mbps_dataset.report.pictures import LegendEntry, contact_sheet, panels
 from mbps_dataset.report.quality import split_quality
@@ -50,7 +52,7 @@ _CAPTIONS = {
     "depth": "depth: near is light, far is dark",
     "instances": "instances: one colour each",
     "truth": "ground truth, to compare with",
-}
+} | {title: f"{title}; {colours}" for title, colours in MOTION_TITLES.items()}
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,12 @@ def write_preview(
     quality, quality_note = _quality(built, split, originals, truth, progress)
     maps = [(entry.row.semantic, entry.truth) for entry in shown]
     colouring = colouring_of(built.calibration, maps, quality["assignment"] if quality else None)
-    pictures = [_pictures(entry, colouring, built.calibration.void) for entry in shown]
+    pictures = [
+        _pictures(entry, colouring, built.calibration.void) | motion_pictures(built, originals, entry.row.image_id)
+        for entry in shown
+    ]
     names = [entry.row.image_id for entry in shown]
-    subtitles = colouring.titles
+    subtitles = {**colouring.titles, **MOTION_TITLES}
     sheet = contact_sheet(pictures, names, subtitles=subtitles, legend=_legend(colouring, statistics))
     page = Page(built.document, split, pictures, names, statistics, colouring, quality, quality_note, originals.fault)
     written = Preview(built.root / "preview.png", built.root / "report.html", originals.fault)
