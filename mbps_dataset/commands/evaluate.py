@@ -232,12 +232,18 @@ def _hub_entries(scored: Score, dataset_id: str) -> str:
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
 
 
+_LARGEST_TABLE = 16_000_000
+"""Bytes of a file of published rows; the largest we know has 40 000."""
+
+
 def _lint(path: Path) -> int:
     from mbps_dataset.metrics import lint_rows, rows_from_json, rows_from_markdown
+    from mbps_dataset.reading.json_documents import parse_json, read_regular
 
     try:
-        text = path.read_text(encoding="utf-8")
-        rows = rows_from_json(json.loads(text), path.stem) if path.suffix == ".json" else rows_from_markdown(text)
+        data = read_regular(path, _LARGEST_TABLE)
+        is_json = path.suffix.lower() == ".json"
+        rows = rows_from_json(parse_json(data, nan=True), path.stem) if is_json else rows_from_markdown(data.decode())
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as rows of results ({error}).") from None
     if not rows:

@@ -166,6 +166,9 @@ def _check_mean(row: PublishedRow, things: int, stuff: int) -> Iterable[Finding]
 
 
 def _check_bounds(row: PublishedRow) -> Iterable[Finding]:
+    for key, value in row.values.items():
+        if not 0 <= value <= 100 + row.half_units[key]:
+            yield Finding(row.name, "error", f"{key} is {value:g}, but lies between 0 and 100.")
     for group in ("", "_things", "_stuff"):
         for other in ("sq", "rq"):
             keys = (f"pq{group}", f"{other}{group}")

@@ -99,3 +99,9 @@ def test_spellings() -> None:
     for text in ("mIoU", "PQ7", "year", "", "pq_pooled"):
         assert canonical_key(text) in ("", "pq"), text
     assert canonical_key("pq_pooled") == "" and canonical_key("SQ^St") == "sq_stuff"
+
+
+@pytest.mark.parametrize("value", [float("inf"), -3.0, 240.5])
+def test_a_number_that_no_share_can_have_is_an_error(value):
+    findings = lint_rows(rows_from_json({"ours": {"PQ": value, "PQ_th": 20.0}}))
+    assert [str(finding) for finding in findings] == [f"ours: error: pq is {value:g}, but lies between 0 and 100."]
