@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from mbps_dataset.recipe import Recipe
     from mbps_dataset.records import decode, renumber_segments
 
-__all__ = ["MBPSConfig", "MBPSPseudo", "Recipe", "__version__", "attach_images", "decode", "get_recipe", "renumber_segments", "to_rgb"]
+__all__ = [
+    "MBPSConfig",
+    "MBPSPseudo",
+    "Recipe",
+    "__version__",
+    "attach_images",
+    "decode",
+    "get_recipe",
+    "renumber_segments",
+    "to_rgb",
+]
 
 _HOMES = {
     "attach_images": "mbps_dataset.hub.attach",

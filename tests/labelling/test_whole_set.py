@@ -49,7 +49,10 @@ def test_naming_without_truth_says_what_to_do(small_label_set, tmp_path):
     each = Labelling(
         get_recipe("demo").with_settings(["naming.method=majority"]), FolderSource(tmp_path), small_label_set.store
     )
-    with pytest.raises(CalibrationError, match="no image of the source folder has any: leave them unnamed with --set naming.method=none, "):
+    with pytest.raises(
+        CalibrationError,
+        match="no image of the source folder has any: leave them unnamed with --set naming.method=none, ",
+    ):
         each.calibration()
 
 

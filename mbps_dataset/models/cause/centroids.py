@@ -83,7 +83,9 @@ def read_cluster_names(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise CalibrationError(f"{path}: holds no array `cluster_to_class` ({error}).") from None
     if table.ndim != 1:
-        raise CalibrationError(f"{path}: cluster_to_class must be a list of whole numbers, but is {list(table.shape)}.")
+        raise CalibrationError(
+            f"{path}: cluster_to_class must be a list of whole numbers, but is {list(table.shape)}."
+        )
     try:
         names = _class_ids(table, path)
     except WeightsError as error:
