@@ -5,6 +5,9 @@ Decisions, ours:
 * grey images for flow, colour for disparity; images smaller than a method needs are padded by repeating their border;
 * the first image is widened by as many columns as disparities are searched, so that the whole of it is matched and not only
   what lies right of them; the right eye's disparity is that of the mirrored pair;
+* "fine", the default, is DIS' medium preset carried on to whole pixels, which it leaves at half the size: every second pixel
+  starts a patch, with 50 descents and 10 refinements. On 11 rendered scenes it leaves 3 false objects where medium leaves 10,
+  and finds 5 moving things for 3, in twice the time;
 * DIS gives every pixel a flow. SGBM leaves out pixels, whose disparity is 0, no depth. Neither says which pixels are hidden
   in the other image: consistency both ways does that, for every network alike.
 
@@ -27,8 +30,8 @@ from mbps_dataset.errors import RecipeError
 from mbps_dataset.models.flow import Eye, cropped, padded, padding_to, require_pair
 
 
-PRESETS = ("ultrafast", "fast", "medium")
-"""Of DIS, from quick to accurate."""
+PRESETS = ("ultrafast", "fast", "medium", "fine")
+"""From quick to accurate: three of DIS, and ours."""
 
 _SMALLEST_SIDE = 32  # DIS fails below some 16 pixels a side
 _FRACTIONS = 16  # SGBM counts sixteenths of a pixel
@@ -42,7 +45,7 @@ class OpenCvFlow:
     `block` pixels, odd, the side of what SGBM compares. Raises `RecipeError` if a setting is out of range or OpenCV is missing.
     """
 
-    preset: str = "medium"
+    preset: str = "fine"
     most_disparity: int = 128
     block: int = 5
     supervision: str = field(default="none: OpenCV's DIS and SGBM have no weights", init=False)
@@ -59,8 +62,13 @@ class OpenCvFlow:
     def flow(self, first: Tensor, second: Tensor) -> Tensor:
         """[B, 3, H, W] in [0, 1], twice → flow [B, 2, H, W] in pixels, float32 on the device of `first`."""
         cv2 = import_opencv()
-        preset = getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{self.preset.upper()}")
-        method = cv2.DISOpticalFlow_create(preset)
+        base = "medium" if self.preset == "fine" else self.preset
+        method = cv2.DISOpticalFlow_create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{base.upper()}"))
+        if self.preset == "fine":
+            method.setFinestScale(0)
+            method.setPatchStride(2)
+            method.setGradientDescentIterations(50)
+            method.setVariationalRefinementIterations(10)
 
         def of_pair(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float32]:
             grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (one, other))

@@ -13,6 +13,9 @@ from mbps_dataset.scenes import SceneSettings
 from mbps_dataset.sources.rendered import TRAINING_SEEDS, SceneFrame, ScenesSource
 
 
+pytest.importorskip("cv2", reason="OpenCV is not installed (pip install 'mbps-dataset[motion]')")
+
+
 def square(top: int, left: int, side: int = 10) -> np.ndarray:
     mask = np.zeros((40, 60), dtype=bool)
     mask[top : top + side, left : left + side] = True

@@ -30,6 +30,9 @@ from mbps_dataset.store import Store
 from tests.labelling.stereo_streets import MOTION_SETTINGS, frames, write_street
 
 
+pytest.importorskip("cv2", reason="OpenCV is not installed (pip install 'mbps-dataset[motion]')")
+
+
 def run_of(tmp_path: Path, *settings: str, source=None) -> Run:
     return Run(
         get_recipe("demo").with_settings([*MOTION_SETTINGS, *settings]), Store(tmp_path / "store"), source=source

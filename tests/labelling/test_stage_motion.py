@@ -32,6 +32,9 @@ from tests.labelling.stereo_streets import MOTION_SETTINGS, STREETS, frames, wri
 from tests.stages.motion.scenes import BASELINE, INTRINSICS, slanted_wall
 
 
+pytest.importorskip("cv2", reason="OpenCV is not installed (pip install 'mbps-dataset[motion]')")
+
+
 def recipe_of(*settings: str):
     return get_recipe("demo").with_settings([*MOTION_SETTINGS, *settings])
 

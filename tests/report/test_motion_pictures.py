@@ -20,6 +20,9 @@ from mbps_dataset.store import Store
 from tests.labelling.stereo_streets import MOTION_SETTINGS, STREETS
 
 
+pytest.importorskip("cv2", reason="OpenCV is not installed (pip install 'mbps-dataset[motion]')")
+
+
 def test_flow_is_coloured_by_direction_and_white_where_it_stands():
     flow = np.zeros((2, 4, 100), np.float32)
     flow[0, 0], flow[0, 1], flow[1, 2] = 5, -5, 5
