@@ -58,8 +58,8 @@ def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(tmp_path, capsys)
         (["build", "--recipe", "demo", "--set", "x.y=1"], "mbps build: Unknown setting 'x.y'"),
         (["build", "--source", "folder"], "mbps build: The source 'folder' needs 'data_dir'"),
         (["build", "--source", "folder", "--data-dir", "/nope"], "mbps build: /nope does not exist"),
-        (["eval", "/nope"], "mbps eval: /nope holds no labelset.json"),
-        (["preview", "/nope"], "mbps preview: /nope holds no labelset.json"),
+        (["eval", "/nope"], "mbps eval: /nope does not exist"),
+        (["preview", "/nope"], "mbps preview: /nope does not exist"),
     ],
 )
 def test_mistakes_are_one_line_without_a_traceback(arguments, message, capsys):

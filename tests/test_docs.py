@@ -294,6 +294,16 @@ def test_the_readme_is_a_front_door():
         assert page.name in text + (ROOT / "docs/index.md").read_text(encoding="utf-8"), f"no way leads to {page.name}"
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/installation.md"])
+def test_a_checkout_is_installed_with_the_versions_of_make_demo(name):
+    """Without them `make demo` would replace torch afterwards, perhaps by its CUDA build."""
+    assert "-c constraints.txt -e ." in (ROOT / "Makefile").read_text(encoding="utf-8")
+    text = (ROOT / name).read_text(encoding="utf-8")
+    installs = [line for line in text.splitlines() if line.startswith(".venv/bin/pip install ")]
+    assert len(installs) == 2 and all(" -c constraints.txt " in line for line in installs), installs
+    assert "about seven minutes" in text and "`constraints.txt` pins" in text
+
+
 @pytest.mark.parametrize(
     "work", ["MBPS", "CAUSE", "DINOv2", "DenseCRF", "SPIdepth", "DINOv3", "CUPS", "U2Seg", "CutLER"]
 )

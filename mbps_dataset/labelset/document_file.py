@@ -38,9 +38,7 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document = read_json(path, most_bytes=_MOST_BYTES, nan=True)
     except FileNotFoundError:
-        raise InputError(
-            f"{path.parent} holds no {path.name}; give the folder that `mbps build --output` wrote."
-        ) from None
+        raise InputError(_why_missing(path)) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions.") from None
     except ValueError as error:
@@ -53,6 +51,15 @@ def read_document(path: Path) -> dict[str, Any]:
     if "checksum" in document and document["checksum"] != _checksum(document):
         raise InputError(f"{path}: damaged (its content and its checksum disagree, perhaps changed by hand); {MEND}")
     return document
+
+
+def _why_missing(path: Path) -> str:
+    folder = path.parent
+    if not folder.exists():
+        return f"{folder} does not exist; give the folder that `mbps build --output` wrote."
+    if (folder / "stages" / "build.json").is_file():
+        return f"{folder} holds a build that is unfinished; `mbps resume {folder}` continues it."
+    return f"{folder} holds no {path.name}; give the folder that `mbps build --output` wrote."
 
 
 def intact_document(path: Path) -> dict[str, Any]:

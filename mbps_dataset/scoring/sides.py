@@ -104,7 +104,8 @@ def _say_that_truth_is_missing(predictions: Path) -> None:
         raise InputError(f"{predictions} does not know its source; give the ground truth with --truth.")
     if predictions.exists() and find_export(predictions) is not None:
         raise InputError(
-            f"{predictions} is an export, which does not know its source; give the ground truth with --truth."
+            f"{predictions} is an export, which does not know its source; give the ground truth with --truth, or score the "
+            "label set that it was made from."
         )
     LabelSetFolder(predictions)  # raises: without a label set there must be a truth
 

@@ -114,6 +114,24 @@ def test_a_missing_document_says_which_folder_to_give(tmp_path: Path) -> None:
         read_document(tmp_path / "labelset.json")
 
 
+MORE = {"export": ["out", "--format", "cups"], "push": ["org/name", "--tag", "v1", "--dry-run"]}
+
+
+@pytest.mark.parametrize("command", ["eval", "preview", "export", "push"])
+def test_an_unfinished_build_is_said_to_be_one(tmp_path: Path, command: str, capsys) -> None:
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/build.json").write_text("{}")
+    assert cli.main([command, str(tmp_path), *MORE.get(command, [])]) == 1
+    said = f"mbps {command}: {tmp_path} holds a build that is unfinished; `mbps resume {tmp_path}` continues it.\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("command", ["info", "eval", "preview", "export", "push"])
+def test_a_folder_that_does_not_exist_is_said_not_to(tmp_path: Path, command: str, capsys) -> None:
+    assert cli.main([command, str(tmp_path / "nothere"), *MORE.get(command, [])]) == 1
+    assert capsys.readouterr().err.startswith(f"mbps {command}: {tmp_path / 'nothere'} does not exist; give ")
+
+
 @pytest.mark.parametrize("command", ["info", "eval", "preview", "export", "push"])
 @pytest.mark.parametrize("content", ["", "[]", '{"format_version": "1.0.0"}', "without calibration", "../../x"])
 def test_every_command_says_it_in_one_line(path: Path, command: str, content: str, capsys) -> None:

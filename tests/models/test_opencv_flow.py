@@ -37,14 +37,15 @@ def test_the_flow_of_a_shifted_picture_is_the_shift(texture):
     torch.testing.assert_close(inside, torch.tensor([5.0, -2.0]), atol=0.1, rtol=0)
 
 
-def test_the_fine_preset_is_nearer_to_the_truth_of_a_street_than_medium():
+def test_the_fine_preset_is_grossly_wrong_in_fewer_pixels_than_medium():
     street = render_stereo_video(2_000_001, SceneSettings(height=192, width=384))
     first, second = (as_batch(view.image / 255) for view in (street.left, street.next_left))
     errors = []
     for preset in ("medium", "fine"):
         flow = OpenCvFlow(preset).flow(first, second)[0].numpy()
-        errors.append(np.linalg.norm(flow - street.truth.flow, axis=0)[street.truth.flow_seen].mean())
-    assert errors[1] < 0.9 * errors[0]
+        errors.append(np.linalg.norm(flow - street.truth.flow, axis=0)[street.truth.flow_seen])
+    medium, fine = ((error > 3).mean() for error in errors)
+    assert fine < 0.9 * medium
 
 
 @pytest.mark.parametrize("first_eye", ["left", "right"])
