@@ -56,7 +56,7 @@ def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(tmp_path, capsys)
     [
         (["build", "--recipe", "cups2"], "mbps build: Unknown recipe 'cups2'"),
         (["build", "--recipe", "demo", "--set", "x.y=1"], "mbps build: Unknown setting 'x.y'"),
-        (["build", "--source", "folder"], "mbps build: The source 'folder' needs 'data_dir'"),
+        (["build", "--source", "folder"], "mbps build: The source 'folder' needs --data-dir DIR, the folder"),
         (["build", "--source", "folder", "--data-dir", "/nope"], "mbps build: /nope does not exist"),
         (["eval", "/nope"], "mbps eval: /nope does not exist"),
         (["preview", "/nope"], "mbps preview: /nope does not exist"),

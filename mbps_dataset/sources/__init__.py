@@ -48,7 +48,8 @@ def open_source(name: str, **arguments: Any) -> Source:
         raise InputError(f"The source {name!r} takes no {unknown[0]!r}; it takes {', '.join(parameters)}.")
     missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in given]
     if missing:
-        raise InputError(f"The source {name!r} needs {missing[0]!r}, the folder with the images.")
+        option = f"--{missing[0].replace('_', '-')} DIR"  # `hub.python_words` reads this form
+        raise InputError(f"The source {name!r} needs {option}, the folder with the images.")
     try:
         return SOURCES[name](**given)
     except (InputError, RecipeError):

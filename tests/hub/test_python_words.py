@@ -20,6 +20,7 @@ from mbps_dataset.hub.python_words import in_python_words, python_words
         ("--set depth.max_depth=80 (or 90)", 'settings=["depth.max_depth=80"] (or 90)'),
         ("(--set cuts.weights=a/b,c/d)", '(settings=["cuts.weights=a/b,c/d"])'),
         ("give --data-dir DIR, --source scenes", 'give data_dir="DIR", source="scenes"'),
+        ("The source 'kitti' needs --data-dir DIR, the", "The source 'kitti' needs data_dir=\"DIR\", the"),
         ("give --truth-dir DIR.", 'give source_options={"truth_dir": "DIR"}.'),
         ("go on with --device cpu.", 'go on with device="cpu".'),
         ("`mbps convert cause` and 3 --- dashes", "`mbps convert cause` and 3 --- dashes"),

@@ -165,7 +165,7 @@ def test_a_note_of_another_form_is_none_though_its_checksum_fits(begun, changed)
     [
         ({"name": "nowhere"}, "Unknown source 'nowhere'; known are"),
         ({"name": "folder", "more": 1}, "The source 'folder' takes no 'more'"),
-        ({"name": "folder"}, "The source 'folder' needs 'data_dir'"),
+        ({"name": "folder"}, "The source 'folder' needs --data-dir DIR"),
         ({"name": "folder", "data_dir": 5}, "The source 'folder' cannot be opened with {'data_dir': 5}"),
         ({"name": "scenes", "train": "x"}, "The source 'scenes' cannot be opened with {'train': 'x'}"),
         ({"name": "scenes", "train": 10**12}, "Asked for 1000000000000 scenes of a split; there are 1000000"),

@@ -12,7 +12,7 @@ from mbps_dataset.sources import open_source
     ("arguments", "message"),
     [
         ({"name": "mapillary"}, "Unknown source 'mapillary'; known are scenes, cityscapes, folder"),
-        ({"name": "folder"}, "needs 'data_dir'"),
+        ({"name": "folder"}, "The source 'folder' needs --data-dir DIR, the folder with the images"),
         ({"name": "scenes", "data_dir": "/x"}, "takes no 'data_dir'"),
         ({"name": "folder", "data_dir": "/does/not/exist"}, "does not exist"),
         ({"name": "scenes", "train": 0, "validation": 0}, "ask for at least one"),
