@@ -136,7 +136,7 @@ def of(stage: str, **values: object) -> bytes:
 
 MALFORMED = {
     "empty": (b"", "not a recipe (empty); write one with `mbps info --recipe NAME --json`"),
-    "torn": (b'{"name": "a", "settings": {', "not a recipe (not JSON after 27 characters"),
+    "torn": (b'{"name": "a", "settings": {', "not a recipe (not JSON at line 1 column 28: "),
     "latin": (b'{"name":"\xfc"}', "not a recipe (no UTF-8 text at byte 9)"),
     "utf-16": ('{"name": "a"}'.encode("utf-16"), "not a recipe (no UTF-8 text at byte 0)"),
     "a list": (b"[1]", "Expected a recipe to be an object, {…}, but got [1]."),

@@ -54,7 +54,7 @@ def parse_json(data: bytes, *, nan: bool = False) -> Any:
     except RecursionError:
         raise ValueError(f"nested more than {DEEPEST} deep") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON after {len(text):,} characters: {error}") from None
+        raise ValueError(f"not JSON at line {error.lineno:,} column {error.colno:,}: {error.msg}") from None
     _check(document)
     return document
 

@@ -127,7 +127,7 @@ CONFIGS = {
     "a list": ("[1]", r"net/config.json: holds \[1\], where an object is expected; download the network again"),
     "null": ("null", "net/config.json: holds None, where an object is expected"),
     "a text": ('"x"', "net/config.json: holds 'x', where an object"),
-    "torn": ('{"a":', r"net/config.json: damaged \(not JSON after 5 characters"),
+    "torn": ('{"a":', r"net/config.json: damaged \(not JSON at line 1 column 6: "),
     "empty": ("", r"net/config.json: damaged \(empty\); download the network again"),
     "deep": ("[" * 10_000, "net/config.json: damaged .nested more than 32 deep"),
 }

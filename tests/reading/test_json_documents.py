@@ -19,8 +19,9 @@ from tests.examples import examples
     [
         (b"", "empty"),
         (b" \n", "empty"),
-        (b"{", "not JSON after 1 characters: "),
-        (b'{"a": 1} x', "not JSON after 10 characters: Extra data"),
+        (b"{", "not JSON at line 1 column 2: "),
+        (b'{"a": 1} x', "not JSON at line 1 column 10: Extra data"),
+        (b'{\n"a": 1,\n  1}', "not JSON at line 3 column 3: "),
         (b'{"name":"\xff"}', "no UTF-8 text at byte 9"),
         (b'{"a": NaN}', "NaN, which is no JSON number"),
         (b'{"a": -Infinity}', "-Infinity, which is no JSON number"),
