@@ -42,13 +42,18 @@ def run(arguments: argparse.Namespace) -> int:
         truth=arguments.truth,
         progress=not arguments.quiet,
     )
-    if written.fault and arguments.truth is None:
+    if written.fault and arguments.truth is None and _may_have_truth(built.document["source"]):
         print(f"Without ground truth: {written.fault}", file=sys.stderr)
     print(f"label set  {root}\npicture    {written.sheet}\nreport     {written.page}")
     print("\nNext, in Python:  from datasets import load_dataset")
     print(f'                  ds = load_dataset("{root}", split="{built.splits[0]}")')
     print(_next_step(built.document, root))
     return 0
+
+
+def _may_have_truth(source: Mapping[str, Any]) -> bool:
+    """Whether images of a remembered source could have ground truth; photographs without a folder of it never had."""
+    return source["name"] not in ("folder", "kitti", "stereo") or bool(source.get("truth_dir"))
 
 
 def _next_step(document: Mapping[str, Any], root: Path) -> str:

@@ -45,13 +45,20 @@ def test_after_own_photos_comes_what_can_be_done_with_them(of_photographs, capsy
     assert "without --limit" in capsys.readouterr().out
 
 
+def test_truth_that_moved_is_told(of_photographs, tmp_path, capsys):
+    source = {"name": "folder", "data_dir": str(tmp_path / "gone"), "truth_dir": str(tmp_path / "truth")}
+    built = of_photographs(source=source)
+    assert cli.main(["--quiet", "preview", str(built.root), "--images", "1"]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith(f"Without ground truth: {tmp_path / 'gone'} does not exist") and "--data-dir" in told
+
+
 def test_photos_that_moved_are_named_and_found_again(of_photographs, tmp_path, capsys):
     built = of_photographs()
     shutil.move(tmp_path / "photos", tmp_path / "elsewhere")
     command = ["--quiet", "preview", str(built.root), "--images", "1"]
     assert cli.main(command) == 0
-    told = capsys.readouterr().err
-    assert told.startswith(f"Without ground truth: {tmp_path / 'photos'} does not exist") and "--data-dir" in told
+    assert capsys.readouterr().err == ""  # photographs that never had truth
     page = (built.root / "report.html").read_text(encoding="utf-8")
     assert "The images are not at hand, so the labels stand alone" in page and "--data-dir" in page
     assert cli.main([*command, "--data-dir", str(tmp_path / "elsewhere")]) == 0
