@@ -134,7 +134,7 @@ def command_line_page() -> str:
 
 
 _EXIT_STATUS = """Exit status: 0 done; 1 something you can mend, said in one line; 2 an argument that is not understood; 3
-done, but some images failed; 130 interrupted."""
+done, but some images failed; 130 interrupted, 143 by a termination."""
 
 
 def _commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

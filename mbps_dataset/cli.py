@@ -1,6 +1,7 @@
 """The `mbps` command: one module of `mbps_dataset.commands` per subcommand.
 
-Exit status: 0 done; 1 something the user can mend, said in one line; 3 done, but some images failed; 130 interrupted.
+Exit status: 0 done; 1 something the user can mend, said in one line; 3 done, but some images failed; 130 interrupted,
+143 by a termination.
 """
 
 from __future__ import annotations
@@ -8,8 +9,12 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
 
 from mbps_dataset._version import __version__
 from mbps_dataset.commands import COMMANDS
@@ -67,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.quiet:
         os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     try:
-        status = given.run(given)
+        with _termination_as_interruption():
+            status = given.run(given)
         sys.stdout.flush()
         return status
     except USER_ERRORS as error:
@@ -76,9 +82,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("\nInterrupted. Finished work is kept; run the same command again to go on.", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(interrupt, _Terminated) else signal.SIGINT)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came, as `kill`, a batch system or a shutdown sends it."""
+
+
+@contextmanager
+def _termination_as_interruption() -> Iterator[None]:
+    """Let SIGTERM unwind as Ctrl-C does, so that workers are ended and scratch files removed."""
+    if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
+        yield
+        return
+
+    def end(number: int, frame: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break off the tidying
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -118,6 +119,30 @@ def test_hints_and_examples_name_the_program_as_it_was_called(tmp_path, monkeypa
     with pytest.raises(SystemExit):
         main(["preview", "--help"])
     assert "\n  env/mbps preview build/demo --images 8" in capsys.readouterr().out
+
+
+def test_a_terminated_build_says_that_its_work_is_kept(tmp_path):
+    output = tmp_path / "set"
+    command = [
+        sys.executable,
+        "-m",
+        "mbps_dataset",
+        "build",
+        "--recipe",
+        "demo",
+        "--output",
+        str(output),
+        "--workers",
+        "2",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as build:
+        while not (output / "stages/build.json").exists() and build.poll() is None:
+            time.sleep(0.05)
+        build.terminate()
+        said = build.communicate()[1]
+    assert build.returncode == 143
+    assert said.endswith("\nInterrupted. Finished work is kept; run the same command again to go on.\n")
+    assert "Traceback" not in said and not (output / "labelset.json").exists()
 
 
 @pytest.mark.parametrize("quiet", [True, False])
