@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.hub.publish import DatasetRepository, check_target, plan_commit
     from mbps_dataset.hub.release import prepare
     from mbps_dataset.labelset.folder import LabelSetFolder
+    from mbps_dataset.reading.hub_errors import require_token
     from mbps_dataset.scoring.quality_table import QUALITY_FILE
     from mbps_dataset.store import scratch_folder
 
@@ -58,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     built = LabelSetFolder(arguments.label_set)
     built.document  # noqa: B018 - a damaged set is reported before the Hub is asked
     repository = DatasetRepository(arguments.repository, arguments.revision)
+    if not arguments.dry_run:
+        require_token()
     state = _look(repository, dry_run=arguments.dry_run)
     check_target(repository, state, arguments.tag, private=arguments.private, public=arguments.public)
     with _ending_tidily(), scratch_folder(_scratch_parent(built.root), "release") as scratch:

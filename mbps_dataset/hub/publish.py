@@ -134,7 +134,10 @@ class DatasetRepository:
         Raises `PublishError` if the Hub refuses, or keeps failing.
         """
         return persistently(
-            lambda: self._commit(release, make_default), f"Cannot push to {self.repo_id}", wait=self.wait
+            lambda: self._commit(release, make_default),
+            f"Cannot push to {self.repo_id}",
+            wait=self.wait,
+            uploads=True,
         )
 
     def _commit(self, release: Release, make_default: bool) -> tuple[str, Plan]:
@@ -171,14 +174,15 @@ class DatasetRepository:
                 ),
                 f"Cannot upload to {self.repo_id}",
                 wait=self.wait,
+                uploads=True,
             )
 
     def tag(self, name: str, commit: str, message: str) -> None:
         """Put an annotated tag on a commit, and see that it is there. Raises `PublishError` if it is on another one."""
         what = f"Cannot tag {self.repo_id} with {name}"
-        persistently(lambda: self._tag(name, commit, message), what, wait=self.wait)
+        persistently(lambda: self._tag(name, commit, message), what, wait=self.wait, uploads=True)
         for pause in (*_PAUSES_FOR_A_TAG, None):
-            target = persistently(lambda: self._target(name), what, wait=self.wait)
+            target = persistently(lambda: self._target(name), what, wait=self.wait, uploads=True)
             if target == commit:
                 return
             if pause is not None:

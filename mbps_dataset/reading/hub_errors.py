@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from huggingface_hub import get_token
+from huggingface_hub import constants, get_token
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled
 
 from mbps_dataset.errors import PublishError
@@ -48,10 +48,11 @@ def persistently(
     *,
     attempts: int = ATTEMPTS,
     wait: Callable[[float], object] | None = None,
+    uploads: bool = False,
 ) -> T:
     """Result of `action`, tried again with doubling pauses while its trouble is of the passing kind.
 
-    Raises `PublishError` with one line that starts with `what`. Errors that have nothing to do with the Hub come through
+    Raises `PublishError` with one line that starts with `what`, and says that what was uploaded is kept if `uploads`. Errors that have nothing to do with the Hub come through
     unchanged.
     """
     pause = FIRST_PAUSE_S
@@ -67,12 +68,18 @@ def persistently(
             if not trouble.passing:
                 raise PublishError(f"{what}: {trouble.sentence}") from error
             if attempt == attempts:
-                again = "run the same command again later; what was uploaded is kept"
+                again = "run the same command again later" + "; what was uploaded is kept" * uploads
                 raise PublishError(f"{what}: {trouble.sentence} {attempts} times; {again}.") from error
             logger.warning("%s: %s; trying again in %.0f s", what, trouble.sentence, pause)
             (wait or time.sleep)(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
     raise ValueError(f"attempts must be at least 1, but is {attempts}.")
+
+
+def require_token() -> None:
+    """Raises `PublishError` where `huggingface_hub` has no token, without which nothing can be sent; not in offline mode."""
+    if get_token() is None and not constants.is_offline_mode():
+        raise PublishError("no token: run `hf auth login` or set HF_TOKEN.")
 
 
 def diagnose(error: BaseException) -> Trouble | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -74,6 +75,33 @@ def test_previews_go_with_a_release_unless_none_are_wanted(tmp_path, monkeypatch
     assert all(a != b for a, b in zip(with_previews, without))
 
 
+@pytest.fixture
+def no_token(monkeypatch, tmp_path):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+
+
+def test_a_push_without_a_token_is_refused_before_the_hub_is_asked(no_token, tmp_path, monkeypatch, capsys):
+    asked = Mock(return_value=RepositoryState())
+    monkeypatch.setattr("mbps_dataset.hub.publish.DatasetRepository.look", asked)
+    push = ["push", str(make_label_set(tmp_path / "set").root), "me/x", "--tag", "v1"]
+    assert main(push) == 1
+    assert "no token: run `hf auth login` or set HF_TOKEN." in capsys.readouterr().err and not asked.called
+    assert main([*push, "--dry-run"]) == 0 and asked.called
+
+
+def test_a_dry_run_without_the_hub_does_not_speak_of_uploads(no_token, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mbps_dataset.hub.publish.DatasetRepository._look", Mock(side_effect=ConnectionError("down")))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    built = make_label_set(tmp_path / "set")
+    assert main(["push", str(built.root), "me/x", "--tag", "v1", "--dry-run"]) == 0
+    told = capsys.readouterr().err
+    assert "run the same command again later. So this list supposes an empty repository." in told
+    assert "uploaded" not in told
+
+
 PUSH_THAT_HANGS = """
 import os, sys, time
 from mbps_dataset.hub import publish
@@ -94,7 +122,7 @@ def test_a_push_that_is_ended_leaves_nothing_behind(number, tmp_path):
     before = sorted(built.root.rglob("*"))
     arguments = ["push", str(built.root), "me/x", "--tag", "v1"]
     process = subprocess.Popen([sys.executable, "-c", PUSH_THAT_HANGS, *arguments], stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True)  # fmt: skip
+                               stderr=subprocess.DEVNULL, text=True, env={**os.environ, "HF_TOKEN": "none-of-a-hub"})  # fmt: skip
     assert process.stdout.readline() == "sending\n"
     assert list(built.root.glob(".release-*/*.parquet"))
     process.send_signal(number)

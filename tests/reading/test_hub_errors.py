@@ -72,3 +72,13 @@ def test_tokens_and_signatures_are_left_out(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "a-token-of-another-form")
     said = one_line("a-token-of-another-form\n hf_abcdEFGH12 at https://s3/x/y?X-Amz-Signature=1f&z=2 failed")
     assert said == "*** *** at https://s3/x/y failed"
+
+
+@pytest.mark.parametrize("uploads", [True, False])
+def test_only_uploads_are_said_to_be_kept(uploads):
+    def action() -> None:
+        raise answered(503)
+
+    with pytest.raises(PublishError, match="run the same command again later") as raised:
+        persistently(action, "x", attempts=2, wait=lambda _: None, uploads=uploads)
+    assert ("what was uploaded is kept." in str(raised.value)) == uploads
