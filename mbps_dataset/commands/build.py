@@ -88,6 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     label_set, output = open_label_set(arguments)
     label_set.require_truth()
     if arguments.dry_run:
+        _tell_what_is_left_out(label_set)
         print_recipe(label_set.recipe)
         plan = estimate(label_set, output)
         print(f"\n{plan.images} images; about {plan.disk_bytes / 1e9:.2f} GB of disk at {output} "
@@ -127,6 +128,7 @@ def work(label_set: Labelling, output: Path, arguments: argparse.Namespace, *, o
             "output.with_images=false leaves them out.",
             file=sys.stderr,
         )
+    _tell_what_is_left_out(label_set)
     progress = not arguments.quiet
     if arguments.executor is None:
         result = build(
@@ -149,6 +151,13 @@ def work(label_set: Labelling, output: Path, arguments: argparse.Namespace, *, o
         print(f"Jobs are submitted; `{program()} info {output}` says how far they are.")
         return 0
     return report(done, label_set.recipe.name)
+
+
+def _tell_what_is_left_out(label_set: Labelling) -> None:
+    from mbps_dataset.sources.folder import left_out_in_words
+
+    if label_set.source.left_out:
+        print(left_out_in_words(label_set.source.left_out), file=sys.stderr)
 
 
 def _require_device(device: str) -> None:

@@ -157,6 +157,7 @@ def _describes(output: Path, label_set: Labelling, files: Mapping[str, str], fai
         and document.get("files") == dict(files)
         and document.get("source") == label_set.source.describe()
         and document.get("limit") == label_set.limit
+        and document.get("left_out", {}) == dict(label_set.source.left_out)
         and [failure["reason"] for failure in document.get("failures", [])] == [each.reason for each in failures]
         and holds_bytes(output / "README.md", card.render(document).encode())
     )

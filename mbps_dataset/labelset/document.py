@@ -61,6 +61,7 @@ def describe(label_set: Labelling, counts: Mapping[str, Any]) -> dict[str, Any]:
         "counts": dict(counts),
         "depth_clipped": _clipped(label_set),
         **_motion(label_set),
+        **({"left_out": dict(label_set.source.left_out)} if label_set.source.left_out else {}),
         "failures": [
             {"image_id": failure.image_id, "stage": failure.stage, "reason": failure.reason}
             for failure in label_set.failures()

@@ -38,7 +38,7 @@ _FORM: Mapping[str, Any] = {  # a key with "?" need not be there
     },
     "counts": _Each(dict, _COUNTS),
     "failures": _Each(list, {"image_id": str, "stage": str, "reason": str}),
-    "files?": _Each(dict, str),
+    "files?": _Each(dict, str), "left_out?": _Each(dict, int),
 }  # fmt: skip
 _KINDS = {dict: "an object", list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false",
           NoneType: "nothing"}  # fmt: skip

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from mbps_dataset.sources.frame import Source
 from mbps_dataset.sources.images import IMAGE_SUFFIXES, check_file
 from mbps_dataset.sources.membership import FilesOfImages, FoundFiles, file_id, find_files, is_utf8, readable
 
+
+UNREAD_SUFFIXES = (".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".dng", ".cr2", ".nef")
+"""Pictures of types that are never decoded: they are counted, so that nobody misses them without a word."""
 
 _LABEL_SUFFIX, _INSTANCE_SUFFIX = "_labelIds.png", "_instanceIds.png"
 
@@ -42,10 +45,18 @@ class FolderSource(Source):
                 raise InputError(f"{readable(folder.resolve())}: the name of this folder is not UTF-8; rename it.")
         if not self.root.is_dir():
             check_file(self.root, str(self.root))
-        found = find_files(self.root, IMAGE_SUFFIXES)
+        found = find_files(self.root, (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES))
         paths = {readable(path.relative_to(found.root)): path for path in (*found.paths, *found.not_utf8)}
+        if self.root.is_dir():
+            unread = [name for name in paths if name.lower().endswith(UNREAD_SUFFIXES)]
+            self.left_out = dict(sorted(Counter(Path(name).suffix.lower() for name in unread).items()))
+            for name in unread:
+                del paths[name]
         if not paths:
-            raise InputError(f"{self.root} holds no image; looked for {', '.join(IMAGE_SUFFIXES)} at any depth.")
+            others = f" {left_out_in_words(self.left_out)}" if self.left_out else ""
+            raise InputError(
+                f"{self.root} holds no image; looked for {', '.join(IMAGE_SUFFIXES)} at any depth.{others}"
+            )
         stems = {name: file_id(name) for name in paths}
         times = Counter(stems.values())
         labels, instances = self._find_truth(times)
@@ -81,3 +92,15 @@ class FolderSource(Source):
     def describe(self) -> dict[str, Any]:
         truth = os.path.abspath(self.truth_root) if self.truth_root else None
         return {"name": self.name, "data_dir": os.path.abspath(self.root), "truth_dir": truth}
+
+
+def left_out_in_words(left_out: Mapping[str, int]) -> str:
+    """
+    >>> left_out_in_words({".heic": 2, ".tif": 1})
+    '3 files of other picture types are left out: .heic, .tif; convert them to JPEG or PNG.'
+    """
+    count = sum(left_out.values())
+    files, are, them = ("file", "is", "it") if count == 1 else ("files", "are", "them")
+    return (
+        f"{count} {files} of other picture types {are} left out: {', '.join(left_out)}; convert {them} to JPEG or PNG."
+    )

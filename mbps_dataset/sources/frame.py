@@ -7,7 +7,7 @@ never touches an object that holds them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -107,6 +107,8 @@ class Source(ABC):
 
     name: str
     has_truth: bool = False
+    left_out: Mapping[str, int] = {}
+    """Pictures of types that are not read, counted by suffix."""
 
     @abstractmethod
     def splits(self) -> tuple[str, ...]:

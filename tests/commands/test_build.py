@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -94,6 +95,21 @@ def test_a_redirected_build_says_a_line_per_stage_and_tenth(inputs, tmp_path, ca
         lines = [line for line in told.err.splitlines() if line.startswith(f"{stage}: ")]
         assert [line.split(",")[0] for line in lines] == [f"{stage}: {k} of 5" for k in range(6)]
     assert "\r" not in told.err and "Look at it:  mbps preview" in told.out
+
+
+def test_pictures_of_other_types_are_told_of_and_kept_in_the_document(inputs, tmp_path, capsys):
+    settings = [part for each in tiny_settings(inputs, 5) for part in ("--set", each)]
+    shutil.copytree(inputs / "photos", tmp_path / "photos")
+    asked = ["--quiet", "build", "--source", "folder", "--data-dir", str(tmp_path / "photos"), "--output",
+             str(tmp_path / "set"), "--limit", "2", "--workers", "1", "--device", "cpu", *settings]  # fmt: skip
+    line = "3 files of other picture types are left out: .heic; convert them to JPEG or PNG.\n"
+    assert cli.main(asked) == 0 and "left out" not in capsys.readouterr().err
+    assert "left_out" not in LabelSetFolder(tmp_path / "set").document
+    for name in ("a.heic", "b.HEIC", "c.heic"):
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    assert cli.main([*asked, "--dry-run"]) == 0 and line in capsys.readouterr().err
+    assert cli.main(asked) == 0 and capsys.readouterr().err.count(line) == 1
+    assert LabelSetFolder(tmp_path / "set").document["left_out"] == {".heic": 3}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources import FolderSource
+from mbps_dataset.sources.folder import UNREAD_SUFFIXES
 from tests.sources.trees import PHOTO, save
 
 
@@ -23,6 +24,24 @@ def test_folder_of_mixed_files(tmp_path):
     assert [f.image_id for f in source.frames("train")] == ["a/c d", "a/ü", "b", "same.jpg", "same.png"]
     assert source.splits() == ("train",) and not source.has_truth
     assert not source.licence_allows_images()
+
+
+def test_pictures_of_other_types_are_counted_and_not_labelled(tmp_path):
+    save(tmp_path / "a.png", PHOTO)
+    for name in ("b.HEIC", "deep/c.heic", "d.tif", ".e.heic", "f.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    source = FolderSource(tmp_path)
+    assert [f.image_id for f in source.frames("train")] == ["a"] and source.left_out == {".heic": 2, ".tif": 1}
+    assert FolderSource(tmp_path / "a.png").left_out == {}
+
+
+@pytest.mark.parametrize("suffix", UNREAD_SUFFIXES)
+def test_a_folder_of_nothing_but_pictures_of_another_type_says_so(tmp_path, suffix):
+    (tmp_path / f"a{suffix}").write_bytes(b"x")
+    message = f"holds no image; .* 1 file of other picture types is left out: {suffix}; convert it to JPEG or PNG"
+    with pytest.raises(InputError, match=message):
+        FolderSource(tmp_path)
 
 
 def test_one_image_is_a_folder_of_one(tmp_path):
