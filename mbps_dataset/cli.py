@@ -55,8 +55,17 @@ def parser(words: Callable[[str], str] = str) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(sub)
+        _accept_quiet(sub)
         sub.set_defaults(run=command.run)
     return top
+
+
+def _accept_quiet(command: argparse.ArgumentParser) -> None:
+    """Take ``--quiet`` after the name of a command too; what stood before the name stays where it is not repeated."""
+    nested = [action for action in command._actions if isinstance(action, argparse._SubParsersAction)]
+    for inner in (each for action in nested for each in action.choices.values()):
+        _accept_quiet(inner)
+    command.add_argument("-q", "--quiet", action="store_true", default=argparse.SUPPRESS, help="no progress")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

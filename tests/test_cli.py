@@ -145,6 +145,15 @@ def test_a_terminated_build_says_that_its_work_is_kept(tmp_path):
     assert "Traceback" not in said and not (output / "labelset.json").exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["-q info", "info -q", "info --quiet", "-q info x --quiet", "convert smurf --checkpoint a -q --output b"],
+)
+def test_quiet_stands_before_or_after_the_command(line):
+    assert parser().parse_args(line.split()).quiet is True
+    assert parser().parse_args(["info"]).quiet is False
+
+
 @pytest.mark.parametrize("quiet", [True, False])
 def test_redirected_output_tells_how_far_a_job_is_unless_quiet(built, quiet, capsys):
     assert main([*(["--quiet"] if quiet else []), "eval", str(built.root), "--split", "validation"]) == 0
