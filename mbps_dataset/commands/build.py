@@ -173,6 +173,9 @@ def _require_device(device: str) -> None:
 
 def report(result: BuildResult, recipe: str) -> int:
     """Print what a build did; the exit status is 3 if images failed."""
+    from mbps_dataset.labelset.document import rendered_only
+    from mbps_dataset.labelset.folder import LabelSetFolder
+
     output = result.root
     if not result.finished:
         print(f"{result.rows} images of this shard labelled with recipe {recipe}: {output}")
@@ -189,6 +192,8 @@ def report(result: BuildResult, recipe: str) -> int:
             file=sys.stderr,
         )
     if result.finished:
+        if caution := rendered_only(LabelSetFolder(output).document):
+            print(caution)
         print(f'Load it:  datasets.load_dataset("{output}")\nLook at it:  {program()} preview {output}')
     return 3 if result.failures else 0
 

@@ -7,6 +7,7 @@ where, counts, and each image that could not be labelled with its reason.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,16 @@ def supervision(recipe: Recipe) -> dict[str, str]:
     if recipe.depth.method != "spidepth":
         statements["depth"] = _supervision_of_other_depth(recipe)
     return statements | _supervision_of_objects(recipe) | _supervision_of_flow(recipe)
+
+
+def rendered_only(document: Mapping[str, Any]) -> str:
+    """A sentence on the networks that saw rendered scenes only, where they labelled other images; "" for all other sets."""
+    seen = {part: text for part, text in document["supervision"].items() if not text.startswith("none:")}
+    rendered = [p for p, text in seen.items() if "rendered" in text and not re.search(r"\b(real|photographs)\b", text)]
+    if document["source"]["name"] == "scenes" or not rendered:
+        return ""
+    which = "The networks of this recipe" if len(rendered) == len(seen) else f"These networks ({', '.join(rendered)})"
+    return f"{which} saw rendered scenes only in training: on photographs expect little of their labels."
 
 
 def _supervision_of_objects(recipe: Recipe) -> dict[str, str]:

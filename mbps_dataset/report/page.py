@@ -20,6 +20,7 @@ from PIL import Image
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.calibration import evenly_spaced
+from mbps_dataset.labelset.document import rendered_only
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.records import DecodedRow
 from mbps_dataset.report import tables
@@ -182,6 +183,7 @@ def render_page(page: Page) -> str:
     document, quality, statistics = page.document, page.quality, page.statistics
     return _ENVIRONMENT.get_template("page.html").render(
         document=document,
+        caution=rendered_only(document),
         facts=_facts(page),
         colour_note=page.colouring.explanation,
         fault=page.fault,

@@ -8,8 +8,12 @@ import shutil
 import pytest
 
 from mbps_dataset import cli
+from mbps_dataset.commands.build import report
+from mbps_dataset.labelset.build import BuildResult
+from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import get_recipe
+from tests.formats.label_sets import random_label_set
 from tests.tiny import tiny_settings, write_depth
 
 
@@ -95,6 +99,18 @@ def test_a_redirected_build_says_a_line_per_stage_and_tenth(inputs, tmp_path, ca
         lines = [line for line in told.err.splitlines() if line.startswith(f"{stage}: ")]
         assert [line.split(",")[0] for line in lines] == [f"{stage}: {k} of 5" for k in range(6)]
     assert "\r" not in told.err and "Look at it:  mbps preview" in told.out
+    assert "rendered scenes only" not in told.out  # the tiny weights of the tests do not say what they saw
+
+
+@pytest.mark.parametrize("source", ["folder", "scenes"])
+def test_a_build_says_last_that_the_networks_saw_rendered_scenes_only(source, tmp_path, capsys):
+    built = random_label_set(tmp_path)
+    statement = {"semantic backbone": dict(get_recipe("demo").supervision)["semantic backbone"]}
+    write_document(tmp_path / "labelset.json", built.document | {"source": {"name": source}, "supervision": statement})
+    assert report(BuildResult(tmp_path, 3, ()), "demo") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert ("The networks of this recipe saw rendered scenes only" in told[1]) == (source == "folder")
+    assert told[-1].startswith("Look at it:")
 
 
 def test_pictures_of_other_types_are_told_of_and_kept_in_the_document(inputs, tmp_path, capsys):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mbps_dataset.labelset.build import build
-from mbps_dataset.labelset.document import supervision
+from mbps_dataset.labelset.document import rendered_only, supervision
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import RECIPES, get_recipe
 from tests.tiny import tiny_label_set, tiny_settings
@@ -31,6 +31,28 @@ def test_other_weights_speak_for_themselves_or_are_unknown(tmp_path):
     assert supervision(recipe)["semantic backbone"] == f"unknown: the weights {tmp_path} do not say"
     (tmp_path / "config.json").write_text(json.dumps({"supervision": "photographs of cats"}))
     assert supervision(recipe)["semantic backbone"] == "photographs of cats"
+
+
+def said_of_rendered(recipe, source: str) -> str:
+    return rendered_only({"supervision": supervision(recipe), "source": {"name": source}})
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-motion"])
+def test_networks_that_saw_rendered_scenes_only_are_told_of_on_other_images(name):
+    said = said_of_rendered(get_recipe(name), "folder")
+    assert said.startswith("The networks of this recipe saw rendered scenes only in training")
+    assert said_of_rendered(get_recipe(name), "scenes") == ""
+
+
+def test_networks_that_saw_other_images_are_not_called_rendered(tmp_path):
+    for name in RECIPES.keys() - {"demo", "demo-motion"}:
+        assert said_of_rendered(get_recipe(name), "folder") == ""
+    (tmp_path / "config.json").write_text(json.dumps({"supervision": "photographs of cats"}))
+    recipe = get_recipe("demo").with_settings([f"semantics.weights={tmp_path}"])
+    said = said_of_rendered(recipe, "folder")
+    assert said.startswith("These networks (depth network, saliency backbone, depth encoder) saw rendered scenes only")
+    (tmp_path / "config.json").write_text(json.dumps({"supervision": "real and rendered streets"}))
+    assert said_of_rendered(recipe, "folder") == said
 
 
 @pytest.mark.parametrize(("kind", "said"), [("kitti", "LiDAR"), ("cityscapes", "stereo"), ("npy", "unknown")])

@@ -16,6 +16,7 @@ from mbps_dataset import taxonomy
 from mbps_dataset.hub.release import write_without
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.report.colouring import colouring_of
 from mbps_dataset.report.page import Page, render_page, write_preview
 from mbps_dataset.report.statistics import SplitStatistics
@@ -55,6 +56,14 @@ def test_things_say_why_they_are_things(built):
         if entry["ratio"] is not None:
             assert f'<td class="number">{entry["ratio"]:.3f}</td>' in page
     assert page.count("<td><b>thing</b></td>") == len(built.calibration.things)
+
+
+@pytest.mark.parametrize("source", ["folder", "scenes"])
+def test_the_page_says_at_its_top_that_the_networks_saw_rendered_scenes_only(built, source):
+    statement = {"depth network": dict(get_recipe("demo").supervision)["depth network"]}
+    page = page_of(built, dict(built.document, source={"name": source}, supervision=statement))
+    top = page.partition('<div class="facts">')[0]
+    assert ("The networks of this recipe saw rendered scenes only in training" in top) == (source == "folder")
 
 
 def test_quality_is_shown_where_there_is_truth_and_said_where_there_is_none(built, tmp_path):
