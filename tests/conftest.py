@@ -99,6 +99,28 @@ def built(small_label_set, tmp_path_factory) -> LabelSetFolder:
     return LabelSetFolder(output)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Where `named` and `clusters` lie."""
+    return tmp_path_factory.mktemp("random")
+
+
+@pytest.fixture(scope="module")
+def named(folder: Path) -> LabelSetFolder:
+    """Random labels of the 19 named classes."""
+    from tests.formats.label_sets import random_label_set
+
+    return random_label_set(folder / "named")
+
+
+@pytest.fixture(scope="module")
+def clusters(folder: Path) -> LabelSetFolder:
+    """Random labels of 27 clusters without names."""
+    from tests.formats.label_sets import random_label_set
+
+    return random_label_set(folder / "clusters", classes=27, named=False)
+
+
 @pytest.fixture
 def evaluate_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A cache folder for `evaluate.load`, which keeps copies of modules by a name that it imports once per process."""

@@ -24,21 +24,6 @@ from tests.formats.label_sets import random_label_set
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("peers")
-
-
-@pytest.fixture(scope="module")
-def named(folder: Path) -> LabelSetFolder:
-    return random_label_set(folder / "named")
-
-
-@pytest.fixture(scope="module")
-def clusters(folder: Path) -> LabelSetFolder:
-    return random_label_set(folder / "clusters", classes=27, named=False)
-
-
-@pytest.fixture(scope="module")
 def truth(folder: Path, named: LabelSetFolder) -> Path:
     """Ground truth to score against: the same images with some of the labels changed, as a Cityscapes tree."""
     other = random_label_set(folder / "other", seed=1)

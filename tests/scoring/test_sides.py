@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,27 +14,11 @@ from mbps_dataset.formats.description import Description
 from mbps_dataset.formats.label_source import LabelSource
 from mbps_dataset.formats.writing import export
 from mbps_dataset.labelset.document_file import write_document
-from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.scoring.score import score
 from mbps_dataset.scoring.sides import PseudoSplit, open_sides, pseudo_split
 from tests.formats.label_sets import IDS, random_label_set
 from tests.formats.test_coco_files import CATEGORIES, write_coco
 from tests.formats.test_coco_files import IDS as SEGMENT_IDS
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("sides")
-
-
-@pytest.fixture(scope="module")
-def named(folder: Path) -> LabelSetFolder:
-    return random_label_set(folder / "named")
-
-
-@pytest.fixture(scope="module")
-def clusters(folder: Path) -> LabelSetFolder:
-    return random_label_set(folder / "clusters", classes=27, named=False)
 
 
 def test_a_built_set_may_be_the_truth(named, clusters, tmp_path):
