@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _convert_cause(arguments: argparse.Namespace) -> str:
     from mbps_dataset.models.cause.convert import convert_cause
+    from mbps_dataset.models.cause.label_leak import label_leak_report
 
     done = convert_cause(
         backbone=arguments.backbone,
@@ -54,7 +55,7 @@ def _convert_cause(arguments: argparse.Namespace) -> str:
         codebook=arguments.codebook,
         output=arguments.output,
     )
-    print(f"label leak: {done.leak}")
+    print(f"label leak: {label_leak_report(done.network)}")
     return f"{program()} build --recipe mbps --set semantics.weights={arguments.output} …"
 
 
@@ -69,7 +70,7 @@ def _convert_smurf(arguments: argparse.Namespace) -> str:
     from mbps_dataset.models.raft.convert import convert_raft
 
     done = convert_raft(checkpoint=arguments.checkpoint, output=arguments.output)
-    print(f"supervision: {done.config.supervision}")
+    print(f"supervision: {done.network.supervision}")
     return f'mbps_dataset.models.raft.RaftFlow.from_pretrained("{arguments.output}")'
 
 

@@ -25,7 +25,7 @@ def test_the_written_folder_holds_the_published_tensors_and_says_so(published, t
     done = convert_raft(checkpoint=published, output=tmp_path / "out", levels=2)
     read, state = RaftFlow.from_pretrained(tmp_path / "out"), torch.load(published, weights_only=True)
     assert all(torch.equal(tensor, state[f"raft.{name}"]) for name, tensor in read.state_dict().items())
-    assert read.config == done.config and read.supervision.startswith("self-supervised")
+    assert read.config == done.network.config and read.supervision.startswith("self-supervised")
     record = json.loads((tmp_path / "out/conversion.json").read_text())
     digest = hashlib.sha256(published.read_bytes()).hexdigest()
     assert record["made_from"] == {"checkpoint": {"file": "raft_smurf.pt", "sha256": digest}}

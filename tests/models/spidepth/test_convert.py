@@ -28,7 +28,7 @@ def test_the_written_folder_holds_the_published_tensors_and_says_so(published, t
     read = SPIdepth.from_pretrained(conversion.folder)
     expected = SPIdepth.from_reference(**published, size="atto").state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in read.state_dict().items())
-    assert read.config == conversion.config and read.supervision == "none: random"
+    assert read.config == conversion.network.config and read.supervision == "none: random"
     record = json.loads((conversion.folder / "conversion.json").read_text())
     digest = hashlib.sha256(published["encoder"].read_bytes()).hexdigest()
     assert record["made_from"]["encoder"] == {"file": "encoder.pth", "sha256": digest}
