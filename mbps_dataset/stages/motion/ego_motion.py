@@ -53,7 +53,7 @@ def estimate_ego_motion(observed: Observations, *, seed: int = 0) -> EgoMotion:
     reliable = np.flatnonzero(observed.reliable)
     if len(reliable) < 3:
         return EgoMotion(np.eye(4, dtype=np.float32), 0.0, f"{len(reliable)} reliable pixels, but a motion needs 3")
-    drawn = observed.at(reliable[np.linspace(0, len(reliable) - 1, min(len(reliable), DRAWN_POINTS)).astype(np.int64)])
+    drawn = observed.at(reliable[_evenly(len(reliable), DRAWN_POINTS)])
     projections = projections_of(drawn)
     start = _best_candidate(drawn, projections.at(_evenly(len(drawn), _JUDGED_POINTS)), rng)
     fit = refine_pose(projections, start, robust=2 * _TUKEY)

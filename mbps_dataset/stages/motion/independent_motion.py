@@ -23,14 +23,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from mbps_dataset.settings import Settings, setting
+from mbps_dataset.stages.instances.components import join_pairs
 from mbps_dataset.stages.motion.ego_motion import EgoMotion, estimate_ego_motion, unexplained
 from mbps_dataset.stages.motion.ensemble import MovingObjects
 from mbps_dataset.stages.motion.hole_filling import fill_holes
-from mbps_dataset.stages.motion.likelihood import Observations, residuals
+from mbps_dataset.stages.motion.likelihood import Observations, residual_sigmas, residuals
 from mbps_dataset.stages.motion.rigid_run import observe
 from mbps_dataset.stages.motion.rotation_test import half_rotation
 from mbps_dataset.stages.motion.scene_flow import SceneFlow
@@ -82,7 +81,8 @@ def independent_motion(
     ego = estimate_ego_motion(observed, seed=seed)
     if ego.reason is not None:
         return MovingObjects.none(shape, ego.reason)
-    observed = replace(observed, sigmas=residual_sigmas(ego.transform, observed, chosen.least_sigma_px))
+    sigmas = residual_sigmas(ego.transform, observed.at(observed.reliable), chosen.least_sigma_px)
+    observed = replace(observed, sigmas=sigmas)
     ego = estimate_ego_motion(observed, seed=seed)
     distance = np.full(len(observed), np.float32(0))
     known = np.flatnonzero(observed.reliable)
@@ -97,13 +97,6 @@ def independent_motion(
         return MovingObjects.none(shape, _why_none(int(moving.sum()), chosen))
     static = (observed.reliable & ~moving).reshape(shape)
     return _objects(_joined(parts, observed, chosen), flow, observed, ego, static, chosen)
-
-
-def residual_sigmas(transform: NDArray[np.floating], observed: Observations, least_px: float) -> NDArray[np.float32]:
-    """Standard deviations of flow x, flow y and disparity, float32 [3] px: 1.4826 times the median absolute residual from
-    a motion that explains most of the reliable pixels, at least `least_px`."""
-    errors, _ = residuals(transform, observed.at(observed.reliable))
-    return np.maximum(1.4826 * np.median(np.abs(errors), axis=1), least_px).astype(np.float32)
 
 
 def _why_none(moving: int, settings: IndependentMotionSettings) -> str:
@@ -128,12 +121,8 @@ def like_parts(
         linked = moving[here] & moving[there] & (np.abs(log_depth[here] - log_depth[there]) < settings.disparity_step)
         first.append(rank[here][linked])
         second.append(rank[there][linked])
-    pairs = np.concatenate(first), np.concatenate(second)
-    graph = coo_array((np.ones(len(pairs[0]), dtype=np.int8), pairs), shape=(len(inside), len(inside)))
-    count, component = connected_components(graph, directed=False)
-    sizes = np.bincount(component, minlength=count)
-    order = np.argsort(component, kind="stable")
-    groups = np.split(inside[order], np.cumsum(sizes)[:-1]) if count else []
+    part = join_pairs(np.concatenate(first), np.concatenate(second), len(inside))
+    groups = np.split(inside[np.argsort(part, kind="stable")], np.cumsum(np.bincount(part))[:-1])
     large = [group for group in groups if len(group) >= settings.least_part_px]
     return sorted(large, key=len, reverse=True)
 

@@ -118,6 +118,13 @@ def residuals(
     return out, z > 0
 
 
+def residual_sigmas(transform: NDArray[np.floating], observed: Observations, least_px: float) -> NDArray[np.float32]:
+    """Standard deviations of flow x, flow y and disparity, float32 [3] px: 1.4826 times the median absolute residual of N ≥ 1
+    pixels from a motion [4, 4] that explains most of them, at least `least_px`."""
+    errors, _ = residuals(transform, observed)
+    return np.maximum(1.4826 * np.median(np.abs(errors), axis=1), least_px).astype(np.float32)
+
+
 def motion_likelihood(transforms: ArrayLike, observed: Observations, *, reference: bool = False) -> Likelihood:
     """Log-likelihood and soft inliers of K rigid motions, `transforms` [K, 4, 4], at N pixels; formulas in the head."""
     stack = np.asarray(transforms, dtype=np.float32)

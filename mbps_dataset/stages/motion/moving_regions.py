@@ -12,19 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import softmax
 
-from mbps_dataset.stages.motion.hole_filling import Connectivity
+from mbps_dataset.stages.motion.hole_filling import Connectivity, neighbourhood
 
 
 LEAST_REGION_PX = 128
-
-
-def connected_regions(mask: NDArray[np.bool_], connectivity: Connectivity = 8) -> tuple[NDArray[np.int32], int]:
-    """Regions of a mask [H, W]: number per pixel, int32 [H, W] with 0 outside, in raster order of their first pixel; and
-    how many there are. Raises `ValueError` for another connectivity than 4 or 8."""
-    if connectivity not in (4, 8):
-        raise ValueError(f"Expected connectivity 4 or 8, but got {connectivity}.")
-    numbers, count = ndimage.label(mask, structure=ndimage.generate_binary_structure(2, 1 if connectivity == 4 else 2))
-    return numbers, int(count)
 
 
 def moving_regions(
@@ -40,12 +31,14 @@ def moving_regions(
 
     `labels` [H, W] in 0 … K − 1, 0 the background; `log_likelihood` [K, H, W]; `kept` [K], which objects may have regions.
     With `reference` the *first label present* is the background, so that an object is lost where no pixel has label 0.
+    Raises `ValueError` for another connectivity than 4 or 8.
     """
+    neighbours = neighbourhood(connectivity)
     present = np.unique(labels)
     background = int(present[0]) if reference else 0
     masks, scores = [], []
     for number in present[(present != background) & kept[present]]:
-        regions, count = connected_regions(labels == number, connectivity)
+        regions, count = ndimage.label(labels == number, structure=neighbours)
         areas = np.bincount(regions.ravel(), minlength=count + 1)
         for region in np.flatnonzero(areas[1:] >= least_px) + 1:
             mask = regions == region

@@ -29,7 +29,14 @@ from mbps_dataset.stages.motion.assignment import assign_pixels, joint, spatial_
 from mbps_dataset.stages.motion.draws import Draws
 from mbps_dataset.stages.motion.grid import WorkingGrid, working_grid
 from mbps_dataset.stages.motion.kabsch import align_rigidly
-from mbps_dataset.stages.motion.likelihood import HARD_INLIER, Likelihood, Observations, motion_likelihood, residuals
+from mbps_dataset.stages.motion.likelihood import (
+    HARD_INLIER,
+    Likelihood,
+    Observations,
+    motion_likelihood,
+    residual_sigmas,
+    residuals,
+)
 from mbps_dataset.stages.motion.moving_regions import moving_regions
 from mbps_dataset.stages.motion.pose import projections_of, refine_pose
 from mbps_dataset.stages.motion.proposals import PairRelations, pair_relations, propose_clusters
@@ -128,13 +135,11 @@ def cluster_rigid_motions(scene: ClusteringScene, draws: Draws, settings: RigidM
 def refine_robustly(transform: NDArray[np.float32], seen: Observations, *, turns: bool = True) -> NDArray[np.float32]:
     """The pose near `transform` by flow and disparity, float32 [4, 4]; without `turns` its rotation is kept.
 
-    A hard inlier may be a neighbour that is off by four pixels. So residuals are judged by their own spread, 1.4826 times
-    the median of their absolute values but at least 0.2 px, with Tukey's biweight at four of these, twice.
+    A hard inlier may be a neighbour that is off by four pixels. So residuals are judged by their own spread
+    (`residual_sigmas`, at least 0.2 px), with Tukey's biweight at four of these, twice.
     """
     for _ in range(2 if len(seen) else 0):
-        errors = np.abs(residuals(transform, seen)[0])
-        spread = np.maximum(1.4826 * np.median(errors, axis=1), LEAST_SPREAD_PX).astype(np.float32)
-        projections = projections_of(replace(seen, sigmas=spread))
+        projections = projections_of(replace(seen, sigmas=residual_sigmas(transform, seen, LEAST_SPREAD_PX)))
         transform = refine_pose(projections, transform, robust=4.0, turns=turns).transform.astype(np.float32)
     return transform
 

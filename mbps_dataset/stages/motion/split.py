@@ -19,9 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from mbps_dataset.stages.instances.components import join_pairs
 from mbps_dataset.stages.motion.likelihood import HARD_INLIER, tail
 
 
@@ -76,9 +75,7 @@ def split_spatially(
         linked &= ~explained[near.first] & ~explained[near.second]
     else:
         linked = (unexplained & reliable)[near.first] & (unexplained & reliable)[near.second]
-    links = np.ones(int(linked.sum()), dtype=np.int8)
-    graph = coo_array((links, (near.first[linked], near.second[linked])), shape=(len(soft), len(soft)))
-    _, component = connected_components(graph, directed=False)
+    component = join_pairs(near.first[linked], near.second[linked], len(soft))
     kept = np.flatnonzero(unexplained if reference else unexplained & reliable)
     names, first = np.unique(component[kept], return_index=True)
     split = np.zeros((len(names), len(soft)), dtype=bool)

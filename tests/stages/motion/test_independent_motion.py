@@ -11,10 +11,8 @@ from mbps_dataset.stages.motion.independent_motion import (
     grow_labels,
     independent_motion,
     like_parts,
-    residual_sigmas,
 )
-from mbps_dataset.stages.motion.rigid_run import observe
-from tests.stages.motion.moving_boxes import EGO, street
+from tests.stages.motion.moving_boxes import street
 from tests.stages.motion.rigid_vectors import ious, load_parts, recorded_flow
 
 
@@ -134,13 +132,6 @@ def test_labels_grow_within_a_depth_and_not_over_still_pixels():
     still[0, 2] = True
     assert grow_labels(labels, depth, still, DEFAULT).tolist() == [[0, 0, 0, 2, 2, 2, 2, 0, 0]]
     assert grow_labels(labels, depth, still, replace(DEFAULT, growth_px=1)).tolist() == [[0, 0, 0, 2, 2, 2, 0, 0, 0]]
-
-
-def test_standard_deviations_come_from_the_residuals_and_have_a_floor():
-    flow, _ = street(BOXES, noise=0.5)
-    found = residual_sigmas(EGO, observe(flow), 0.1)
-    np.testing.assert_allclose(found[:2], 0.5, rtol=0.3)
-    assert residual_sigmas(EGO, observe(street([])[0]), 0.3).tolist() == pytest.approx([0.3] * 3)
 
 
 def test_a_setting_out_of_range_is_named():

@@ -10,9 +10,12 @@ from mbps_dataset.stages.motion.likelihood import (
     IMPOSSIBLE,
     Observations,
     motion_likelihood,
+    residual_sigmas,
     residuals,
     tail,
 )
+from mbps_dataset.stages.motion.rigid_run import observe
+from tests.stages.motion.moving_boxes import EGO, street
 from tests.stages.motion.rigid_vectors import flat_points, load_parts, unpacked
 
 
@@ -105,3 +108,11 @@ def test_points_at_depth_zero_of_the_next_frame_are_not_divided_by():
     with np.errstate(all="raise"):
         found, _ = residuals(TOWARDS, observed)
     assert np.isfinite(found).all()
+
+
+def test_standard_deviations_come_from_the_residuals_and_have_a_floor():
+    observed = observe(street([(0.4, 0, 0), (-0.3, 0, 0.2)], noise=0.5)[0])
+    found = residual_sigmas(EGO, observed.at(observed.reliable), 0.1)
+    np.testing.assert_allclose(found[:2], 0.5, rtol=0.3)
+    still = observe(street([])[0])
+    assert residual_sigmas(EGO, still.at(still.reliable), 0.3).tolist() == pytest.approx([0.3] * 3)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mbps_dataset.stages.motion.moving_regions import connected_regions, moving_regions
+from mbps_dataset.stages.motion.moving_regions import moving_regions
 
 
 KEPT = np.ones(3, dtype=bool)
@@ -16,10 +16,11 @@ def diagonal_squares() -> np.ndarray:
 
 
 def test_corners_connect_with_eight_neighbours_only():
-    assert connected_regions(diagonal_squares() == 1)[1] == 1
-    assert connected_regions(diagonal_squares() == 1, 4)[1] == 2
-    with pytest.raises(ValueError, match="connectivity 4 or 8, but got 6"):
-        connected_regions(diagonal_squares() == 1, 6)
+    labels, log = diagonal_squares(), np.zeros((2, 8, 8), dtype=np.float32)
+    assert len(moving_regions(labels, log, KEPT[:2], least_px=1)[0]) == 1
+    assert len(moving_regions(labels, log, KEPT[:2], least_px=1, connectivity=4)[0]) == 2
+    with pytest.raises(ValueError, match="`connectivity` 4 or 8, but got 6"):
+        moving_regions(labels, log, KEPT[:2], connectivity=6)
 
 
 def test_small_regions_go_and_one_of_the_least_size_stays():
