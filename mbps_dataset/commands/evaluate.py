@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mbps_dataset.sources import Source
 
 
+_BENCHMARK = "mbps-pseudo"
+
 HELP = "score labels against ground truth, or check published rows"
 EXAMPLE = (
     "mbps eval build/demo --split validation --json build/demo/quality.json\n"
@@ -65,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--eval-results", type=Path, metavar="FILE.yaml", help="also write the Hub's .eval_results entry"
     )
     parser.add_argument(
-        "--dataset-id", default="mbps-pseudo", metavar="ORG/NAME", help="benchmark named in that entry"
+        "--dataset-id", metavar="ORG/NAME", help=f"benchmark named in that entry (default: {_BENCHMARK})"
     )
     parser.add_argument(
         "--lint", type=Path, metavar="FILE", help="check the rows of a .json or Markdown table instead"
@@ -155,12 +157,9 @@ def distances(text: str) -> tuple[float, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score and print, or check rows."""
+    _require_that_all_is_used(arguments)
     if arguments.lint:
         return _lint(arguments.lint)
-    if arguments.predictions is None:
-        raise InputError("Give PREDICTIONS to score, or --lint FILE to check published rows.")
-    if arguments.detections and not (arguments.masks or arguments.protocol):
-        raise InputError("--detections is scored by --masks and --protocol only; add one of them.")
     from mbps_dataset import taxonomy
     from mbps_dataset.formats.class_tables import class_names
     from mbps_dataset.metrics import bar_chart_svg, format_bars
@@ -199,11 +198,30 @@ def run(arguments: argparse.Namespace) -> int:
         colours = {c.train_id: c.colour for c in taxonomy.CLASSES_19} if arguments.classes == 19 else None
         written[arguments.chart] = bar_chart_svg(scored.result, class_names=names, colours=colours)
     if arguments.eval_results:
-        written[arguments.eval_results] = _hub_entries(scored, arguments.dataset_id)
+        written[arguments.eval_results] = _hub_entries(scored, arguments.dataset_id or _BENCHMARK)
     for path, text in written.items():
         write_atomically(path, text.encode())
         print(f"written: {path}")
     return 0
+
+
+def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
+    """Raises `InputError` for an argument that another one leaves without effect."""
+    if arguments.lint:
+        parser = argparse.ArgumentParser()
+        add_arguments(parser)
+        plain = vars(parser.parse_args(["--lint", str(arguments.lint)]))
+        if unused := [name for name, value in plain.items() if getattr(arguments, name) != value]:
+            shown = ["PREDICTIONS" if name == "predictions" else f"--{name.replace('_', '-')}" for name in unused]
+            raise InputError(f"--lint checks published rows and scores nothing; leave out {', '.join(shown)}.")
+    elif arguments.predictions is None:
+        raise InputError("Give PREDICTIONS to score, or --lint FILE to check published rows.")
+    if arguments.detections and not (arguments.masks or arguments.protocol):
+        raise InputError("--detections is scored by --masks and --protocol only; add one of them.")
+    if arguments.data_dir and arguments.truth:
+        raise InputError("--truth takes the place of the truth below --data-dir; give one of them.")
+    if arguments.dataset_id and not arguments.eval_results:
+        raise InputError("--dataset-id is written by --eval-results only; add it.")
 
 
 def _moved_source(arguments: argparse.Namespace) -> Source | None:

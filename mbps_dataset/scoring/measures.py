@@ -73,6 +73,7 @@ class Score:
         """Plain Python, ready for JSON."""
         about: dict[str, Any] = {
             "images": self.images,
+            "classes": self.classes,
             "predicted_images": self.predicted,
             "true_images": self.true,
             "splits": list(self.splits),
@@ -241,9 +242,16 @@ class Measures:
 
 
 def matching_of(predicted: LabelSource, matching: str | None) -> str:
-    """The matching that was asked for, or "hungarian" for a label set of clusters and "none" for anything else."""
+    """The matching that was asked for, or "hungarian" for a label set of clusters and "none" for anything else.
+
+    Raises `InputError` if clusters would be taken for the classes that happen to have their numbers.
+    """
     own = predicted.label_set
-    return matching or ("none" if own is None or own.named else "hungarian")
+    is_clusters = own is not None and not own.named
+    if is_clusters and matching == "none":
+        raise InputError(f"{predicted.name}: its classes are clusters, whose numbers mean nothing, so --matching none cannot "
+                         "score them; leave it out, or choose another.")  # fmt: skip
+    return matching or ("hungarian" if is_clusters else "none")
 
 
 def _metric_settings(

@@ -27,7 +27,7 @@ def quality_table(built: LabelSetFolder) -> str | None:
         return None
     try:
         scored = json.loads(path.read_text(encoding="utf-8"))
-        splits, images = scored["splits"], scored["images"]
+        splits, images, classes = scored["splits"], scored["images"], scored["classes"]
         head = f"{images} images ({', '.join(splits)}) with ground truth"
         convention = f"convention `{scored['convention']}`, matching `{scored['matching']}`"
         lines = [f"| {title} | {' | '.join(_percent(scored[key + suffix]) for key in ('pq', 'sq', 'rq'))} |"
@@ -39,7 +39,7 @@ def quality_table(built: LabelSetFolder) -> str | None:
     if scored.get("identity", built.document["identity"]) != built.document["identity"] or images > counted:
         raise PublishError(f"{path} scored another build of this folder; {_EVAL_AGAIN.format(built.root)}")
     pairing = "" if scored["matching"] == "none" else " Pseudo-classes were paired with classes for scoring only."
-    return "\n".join([f"{head}, 19 classes; {convention}; in percent.{pairing}", "", "| | PQ | SQ | RQ |",
+    return "\n".join([f"{head}, {classes} classes; {convention}; in percent.{pairing}", "", "| | PQ | SQ | RQ |",
                       "|---|---|---|---|", *lines, "", pixels])  # fmt: skip
 
 

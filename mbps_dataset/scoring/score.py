@@ -50,7 +50,7 @@ def score(
     which may be handed in as `source` where it has moved. `splits` count for either side that has splits.
     `matching` None means "hungarian" for unnamed pseudo-classes and "none" otherwise; `pseudo_things` and `pseudo_stuff`
     say which clusters are things where neither label set nor file does. `missing` is what is done about an image that
-    only one side has, or that cannot be read, see `mbps_dataset.formats.label_source.MISSING`. `bootstrap` resamples give
+    only one side has, or that cannot be read, see `mbps_dataset.formats.MISSING`. `bootstrap` resamples give
     confidence intervals.
 
     On request also: `masks`, class-agnostic average precision of the instances; `distances`, ascending limits of ranges
@@ -78,7 +78,10 @@ def score(
         pseudo_stuff=pseudo_stuff,
     )
     if detections is not None:
-        wanted = [image_id for image_id, _ in pair_images(sides.predicted, sides.true).both]
+        pairing = pair_images(sides.predicted, sides.true)
+        wanted = [image_id for image_id, _ in pairing.both] + [
+            *(pairing.without_prediction if missing == "void" else ())
+        ]
         measures.detected = DetectedMasks.read(detections, wanted, split_in_id=truth is None)
     return _taken(measures, sides, missing, bootstrap, protocol, progress)
 

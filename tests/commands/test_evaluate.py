@@ -29,6 +29,21 @@ def test_detections_without_a_score_that_uses_them_are_an_error(capsys):
     assert "--detections is scored by --masks and --protocol only" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["set", "--lint", "r.md", "--json", "q.json"], "scores nothing; leave out PREDICTIONS, --json."),
+        (["--lint", "r.md", "--by-distance", "0,15"], "scores nothing; leave out --by-distance."),
+        (["set", "--truth", "gt", "--data-dir", "photos"], "--truth takes the place of the truth below --data-dir"),
+        (["set", "--dataset-id", "a/b"], "--dataset-id is written by --eval-results only; add it."),
+        ([], "Give PREDICTIONS to score, or --lint FILE"),
+    ],
+)
+def test_an_argument_without_effect_is_an_error(given, sentence, capsys):
+    assert main(["eval", *given]) == 1
+    assert sentence in capsys.readouterr().err
+
+
 def test_labels_are_scored_where_their_images_lie_now(tmp_path, capsys):
     built = random_label_set(tmp_path / "set")
     source = {"name": "folder", "data_dir": str(tmp_path / "gone")}

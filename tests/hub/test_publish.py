@@ -54,7 +54,7 @@ def fresh_records(hub):
 def released(hub, client, tmp_path_factory):
     """A set released as v1.0.0 of org/mbps-pseudo, with the output of the push."""
     built = make_label_set(tmp_path_factory.mktemp("first") / "set")
-    quality = {"images": 1, "splits": ["validation"], "skipped": [], "convention": "coco", "matching": "hungarian",
+    quality = {"images": 1, "classes": 19, "splits": ["validation"], "skipped": [], "convention": "coco", "matching": "hungarian",
                "pq": 0.2345, "sq": 0.7, "rq": 0.3, "pq_things": None, "sq_things": float("nan"), "rq_things": 0.0,
                "pq_stuff": 0.25, "sq_stuff": 0.71, "rq_stuff": 0.31, "miou": 0.4, "accuracy": 0.85}  # fmt: skip
     (built.root / "quality.json").write_text(json.dumps(quality))

@@ -152,10 +152,12 @@ def test_quality_must_be_of_this_build(tmp_path):
     with pytest.raises(PublishError, match=r"quality.json: not a score .* run `mbps eval"):
         quality_table(built)
     numbers = {key + group: 0.5 for key in ("pq", "sq", "rq") for group in ("", "_things", "_stuff")}
-    score = {"images": 1, "splits": ["validation"], "convention": "cups", "matching": "none", "miou": 0.5,
+    score = {"images": 1, "classes": 7, "splits": ["validation"], "convention": "cups", "matching": "none", "miou": 0.5,
              "accuracy": None, **numbers}  # fmt: skip
     path.write_text(json.dumps(score))
-    assert "convention `cups`, matching `none`" in quality_table(built) and "paired" not in quality_table(built)
+    assert "7 classes; convention `cups`, matching `none`" in quality_table(built) and "paired" not in quality_table(
+        built
+    )
     for other in ({"images": 2}, {"identity": "another"}):
         path.write_text(json.dumps({**score, **other}))
         with pytest.raises(PublishError, match="scored another build"):

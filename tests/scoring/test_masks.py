@@ -113,6 +113,25 @@ def test_a_label_sets_own_instances_are_scored_and_its_truth_finds_itself(built,
     assert json.loads((tmp_path / "q.json").read_text())["masks"]["pred_masks"] > 0
 
 
+def test_masks_of_an_image_without_prediction_count_where_it_counts_as_missed(tmp_path):
+    true = street()
+    for side, names in (("predicted", "a"), ("true", "ab")):
+        (tmp_path / side).mkdir()
+        for name in names:
+            np.savez(tmp_path / side / f"{name}.npz", semantic=true.semantic, instance=true.instance)
+    (tmp_path / "masks").mkdir()
+    detector(tmp_path / "masks", ((true.semantic == CAR) & (true.instance == 1))[None], [0.9], name="b")
+    scored = score(
+        tmp_path / "predicted", tmp_path / "true", missing="void", masks=True, detections=tmp_path / "masks"
+    )
+    assert (scored.images, scored.masks.pred_masks, scored.masks.true_masks) == (2, 1, 6)
+    (tmp_path / "masks" / "b.npz").rename(tmp_path / "masks" / "a.npz")
+    scored = score(
+        tmp_path / "predicted", tmp_path / "true", missing="void", masks=True, detections=tmp_path / "masks"
+    )
+    assert (scored.images, scored.masks.pred_masks, scored.masks.true_masks) == (2, 1, 6)
+
+
 def test_what_cannot_be_asked_for_is_said(built, tmp_path):
     clusters = tmp_path / "clusters"
     clusters.mkdir()

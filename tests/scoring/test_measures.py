@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mbps_dataset.errors import InputError
+from mbps_dataset.formats.description import Description
 from mbps_dataset.formats.image_segmentation import Labels
 from mbps_dataset.formats.label_source import LabelSource
 from mbps_dataset.scoring.measures import Measures, fitted, matching_of, with_ids_of_segments
@@ -47,6 +48,14 @@ def test_ids_on_stuff_are_segments_only_where_they_were_listed() -> None:
 
 def test_the_matching_of_files_is_none_unless_asked_for() -> None:
     assert matching_of(LabelSource({}, "x"), None) == "none" and matching_of(LabelSource({}, "x"), "u2seg") == "u2seg"
+
+
+def test_clusters_of_a_label_set_are_never_taken_for_classes() -> None:
+    described = Description("parquet", ("pseudo-class 0", "pseudo-class 1"), (1,), named=False, void=255)
+    clusters = LabelSource({}, "set", label_set=described)
+    assert matching_of(clusters, None) == "hungarian"
+    with pytest.raises(InputError, match="set: its classes are clusters, .* so --matching none cannot score them"):
+        matching_of(clusters, "none")
 
 
 def test_a_range_of_distance_that_cannot_be_is_said() -> None:

@@ -56,7 +56,7 @@ def test_a_built_set_is_scored_and_unnamed_clusters_are_matched(built):
     assert scored.images == 5 and scored.result.matching == "hungarian" and not scored.skipped
     assert scored.identity == built.document["identity"]
     assert 0 < scored.result.pq < 1 and set(scored.result.per_class) == set(range(19))
-    json.dumps(scored.to_dict(), allow_nan=False)
+    assert json.loads(json.dumps(scored.to_dict(), allow_nan=False))["classes"] == 19
     assert "5 images (train, validation), 19 classes" in scored.table()
 
 
