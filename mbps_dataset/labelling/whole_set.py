@@ -16,7 +16,7 @@ from mbps_dataset.labelling.road import STAGE_VERSIONS
 from mbps_dataset.labelling.stage import Run, Visit, one_thread
 from mbps_dataset.labelling.stage_codes import merged
 from mbps_dataset.labelling.stage_row import ROW
-from mbps_dataset.labelling.thing_choice import choose_things, count_classes, count_moving, things_by_motion
+from mbps_dataset.labelling.thing_choice import choose_things, count_for_things
 from mbps_dataset.models.cause.centroids import read_centroids
 from mbps_dataset.sources import Frame
 from mbps_dataset.stages import overclustering, semantics
@@ -59,19 +59,11 @@ def take_calibration(
     names, named_from = name_clusters(run.calibrated(unnamed), progress(frames, "naming clusters"))
     classes = tuple(ClassStatistics(name, False, None, None) for name in class_names(run.recipe))
     named = replace(unnamed, classes=classes, cluster_to_class=names, images=len(frames))
-    decided, split_from = _decide_things(run.calibrated(named), progress(frames, "finding things"))
+    counts = count_for_things(run.calibrated(named), progress(frames, "finding things"))
+    decided, split_from = choose_things(run.recipe, class_names(run.recipe), counts)
     calibration = replace(named, classes=decided, truth_used=(*named_from, *split_from))
     run.store.put_json(name, calibration.to_json())
     return calibration
-
-
-def _decide_things(run: Run, frames: Iterable[Frame]) -> tuple[tuple[ClassStatistics, ...], list[str]]:
-    """Things and stuff by the rule of the recipe, and what ground truth was used."""
-    names = class_names(run.recipe)
-    if (moving := count_moving(run, frames)) is not None:
-        return things_by_motion(run.recipe, names, moving), []
-    counts, splits = count_classes(run, frames)
-    return choose_things(run.recipe, names, counts, splits, named=run.calibration.cluster_to_class is not None)
 
 
 def fit_centroids(run: Run, frames: Sequence[Frame], progress: Progress = silent) -> NDArray[np.float64] | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mbps_dataset import taxonomy
-from mbps_dataset.errors import CalibrationError, RecipeError
-from mbps_dataset.labelling.thing_choice import choose_things, things_by_motion
+from mbps_dataset.labelling.thing_choice import RULES, ThingCounts, choose_things
 from mbps_dataset.named_recipes import get_recipe
+from mbps_dataset.stage_settings import ThingsSettings
 from mbps_dataset.stages.motion.thing_statistics import MotionCounts
 from mbps_dataset.stages.saliency import ClassCounts, SplitCounts
 
@@ -26,14 +28,15 @@ def recipe(*settings: str):
     return get_recipe("demo").with_settings(settings)
 
 
-def things(*settings: str, splits=None, named=False, counts=COUNTS):
-    classes, truth = choose_things(recipe(*settings), NAMES, counts, splits, named=named)
+def things(*settings: str, **counted):
+    counts = replace(ThingCounts.zeros(len(NAMES)), **{"overlap": COUNTS} | counted)
+    classes, truth = choose_things(recipe(*settings), NAMES, counts)
     return [k for k, c in enumerate(classes) if c.isthing], truth, classes
 
 
 def test_attention_ranks_by_ratio_and_drops_large_classes():
     chosen, truth, classes = things("things.n_things=2")
-    assert chosen == [2, 4] and truth == []  # class 0 is the most salient, but covers two thirds of its image
+    assert chosen == [2, 4] and truth == ()  # class 0 is the most salient, but covers two thirds of its image
     assert classes[0].ratio == 0.9 and classes[0].coverage == pytest.approx(100 / 150)
     assert classes[3].ratio is None and classes[3].coverage is None
     assert [c.reason for c in classes] == [
@@ -54,42 +57,35 @@ def test_attention_ranks_by_ratio_and_drops_large_classes():
     ],
 )
 def test_baselines(settings, expected):
-    chosen, _, classes = things(*settings, counts=None)
+    chosen, _, classes = things(*settings)
     assert chosen == expected
     assert all(c.reason for c in classes)
 
 
 def test_random_things_follow_the_seed():
-    first = things("things.method=random", "things.n_things=2", counts=None)[0]
-    assert first == things("things.method=random", "things.n_things=2", counts=None)[0] and len(first) == 2
+    first = things("things.method=random", "things.n_things=2")[0]
+    assert first == things("things.method=random", "things.n_things=2")[0] and len(first) == 2
 
 
 def test_depth_split_ranks_by_components():
     splits = SplitCounts(before=np.array([1, 10, 10, 0, 10]), after=np.array([9, 10, 40, 0, 20]))
-    assert things("things.method=depth-split", "things.n_things=1", splits=splits)[0] == [2]
+    assert things("things.method=depth-split", "things.n_things=1", parts=splits)[0] == [2]
 
 
-def test_the_split_of_cityscapes_counts_as_ground_truth_and_needs_names():
-    classes, truth = choose_things(recipe("things.method=cityscapes"), taxonomy.NAMES_19, None, named=True)
+def test_the_split_of_cityscapes_counts_as_ground_truth():
+    counts = ThingCounts.zeros(19)
+    classes, truth = choose_things(recipe("things.method=cityscapes"), taxonomy.NAMES_19, counts)
     assert [k for k, c in enumerate(classes) if c.isthing] == list(taxonomy.THINGS_19)
-    assert truth == ["thing/stuff split: that of the Cityscapes classes"]
-    with pytest.raises(CalibrationError, match="needs named classes"):
-        things("things.method=cityscapes")
+    assert truth == ("thing/stuff split: that of the Cityscapes classes",)
 
 
-def test_a_rule_that_does_not_exist_is_an_error():
-    asked = recipe()
-    object.__setattr__(asked.things, "method", "guess")
-    try:
-        with pytest.raises(RecipeError, match="things.method 'guess' does not exist; there is cityscapes, fixed"):
-            choose_things(asked, NAMES, COUNTS, named=False)
-    finally:
-        object.__setattr__(asked.things, "method", "attention")
+def test_there_is_a_rule_for_every_method_of_the_recipe_and_no_other():
+    assert set(RULES) == set(ThingsSettings.__dataclass_fields__["method"].metadata["choices"])
 
 
 def moving(*settings: str, inside=(80, 1, 19, 0, 5)):
     counts = MotionCounts(np.array(inside), np.array([2, 1, 1, 0, 1]), np.array([100, 100, 100, 0, 500]))
-    return things_by_motion(recipe("things.method=motion", *settings), NAMES, counts)
+    return things("things.method=motion", *settings, moving=counts)[2]
 
 
 def test_things_are_what_moves_by_share_or_ratio_and_say_why():
