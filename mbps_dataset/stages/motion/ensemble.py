@@ -24,8 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 from mbps_dataset.stages.instances.types import Instances
 from mbps_dataset.stages.motion.hole_filling import Connectivity, fill_holes
 from mbps_dataset.stages.motion.instance_maps import instances_of_map
-from mbps_dataset.stages.motion.matrix_nms import Kernel, matrix_nms
-from mbps_dataset.stages.motion.surface_area import LEAST_AREA_M2, LEAST_PIXELS, Surface, keep_large_surfaces
+from mbps_dataset.stages.motion.matrix_nms import matrix_nms
+from mbps_dataset.stages.motion.surface_area import LEAST_AREA_M2, LEAST_PIXELS, keep_large_surfaces
 
 
 AGREEMENT = 0.8
@@ -95,14 +95,11 @@ def combine_runs(
     points: ArrayLike,
     *,
     agreement: float = AGREEMENT,
-    kernel: Kernel = "gaussian",
-    sigma: float = 2.0,
     min_score: float = 0.6,
     connectivity: Connectivity = 8,
     margin: int = MARGIN_COLUMNS,
     min_pixels: int = LEAST_PIXELS,
     min_area_m2: float = LEAST_AREA_M2,
-    surface: Surface = "mesh",
     reference: bool = False,
 ) -> MovingObjects:
     """The objects that `runs` agree on; one `Instances` with scores a run, those that found nothing included.
@@ -117,16 +114,14 @@ def combine_runs(
     agreed = pooled.select(agreement_counts(pooled).astype(np.float32) >= np.float32(agreement * len(runs)))
     if not len(agreed):
         return MovingObjects.none(pooled.shape, f"{len(runs)} runs agree on none of their {len(pooled)} masks")
-    scores, kept = matrix_nms(agreed, kernel=kernel, sigma=sigma, min_score=min_score)
+    scores, kept = matrix_nms(agreed, min_score=min_score)
     if not len(kept):
         return MovingObjects.none(pooled.shape, f"none of {len(agreed)} masks keeps a score of {min_score:g}")
     survivors = agreed.select(kept).replace(scores=scores)
     labels, scores = paint(survivors, connectivity=connectivity, reference=reference)
     if not reference:
         labels = clear_margin(labels, margin)
-    large = keep_large_surfaces(
-        labels, points, min_pixels=min_pixels, min_area_m2=min_area_m2, surface=surface, reference=reference
-    )
+    large = keep_large_surfaces(labels, points, min_pixels=min_pixels, min_area_m2=min_area_m2, reference=reference)
     labels, reason = large.labels, large.reason
     if reference:
         labels = clear_margin(labels, margin)

@@ -68,7 +68,6 @@ def keep_large_surfaces(
     *,
     min_pixels: int = LEAST_PIXELS,
     min_area_m2: float = LEAST_AREA_M2,
-    surface: Surface = "mesh",
     reference: bool = False,
 ) -> LargeSurfaces:
     """The objects of `labels` [H, W] with at least `min_pixels` and `min_area_m2`, numbered anew.
@@ -78,7 +77,7 @@ def keep_large_surfaces(
     """
     numbers, positions = np.asarray(labels), np.asarray(points)
     _check_sizes(positions, numbers)
-    way: Surface = "hull" if reference else surface
+    way: Surface = "hull" if reference else "mesh"
     kept, nothing = np.zeros(numbers.shape, dtype=np.int32), np.zeros(0, dtype=np.int64)
     ids: list[int] = []
     boxes = ndimage.find_objects(numbers.astype(np.int64))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from mbps_dataset.stages.motion.draws import Draws
 from mbps_dataset.stages.motion.scene_flow import (
     SceneFlow,
     back_project,
@@ -59,6 +60,21 @@ def flow_with_mask(golden: Golden) -> SceneFlow:
         intrinsics=camera,
         baseline=baseline,
     )
+
+
+def recorded_draws(values: ArrayLike) -> Draws:
+    """A source of draws that hands out `values` [n] in order; asked for more than there are, it fails."""
+    numbers = np.asarray(values, dtype=np.float32)
+    used = 0
+
+    def draw(count: int) -> NDArray[np.float32]:
+        nonlocal used
+        if used + count > len(numbers):
+            raise ValueError(f"{count} more draws are needed, but of {len(numbers)} recorded ones {used} are used.")
+        used += count
+        return numbers[used - count : used]
+
+    return draw
 
 
 def ious(labels: NDArray, bodies: NDArray) -> list[float]:

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from mbps_dataset.stages.motion.draws import pick, recorded_draws, seeded_draws
+from mbps_dataset.stages.motion.draws import pick, seeded_draws
 
 
 def test_a_seed_and_a_run_fix_the_numbers():
@@ -12,14 +11,6 @@ def test_a_seed_and_a_run_fix_the_numbers():
     np.testing.assert_array_equal(numbers, again(100))
     assert numbers.dtype == np.float32 and (numbers != other(100)).any() and (numbers != first(100)).any()
     assert (numbers >= 0).all() and (numbers < 1).all()
-
-
-def test_recorded_numbers_come_in_order_and_run_out():
-    draw = recorded_draws([0.1, 0.2, 0.3])
-    np.testing.assert_allclose(draw(2), [0.1, 0.2])
-    with pytest.raises(ValueError, match="2 more draws are needed, but of 3 recorded ones 2 are used"):
-        draw(2)
-    np.testing.assert_allclose(draw(1), [0.3])
 
 
 def test_a_draw_picks_one_of_n_and_never_the_next():

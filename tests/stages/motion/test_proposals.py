@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mbps_dataset.stages.motion.draws import recorded_draws, seeded_draws
+from mbps_dataset.stages.motion.draws import seeded_draws
 from mbps_dataset.stages.motion.kabsch import align_rigidly
 from mbps_dataset.stages.motion.proposals import pair_relations, propose_clusters
-from tests.stages.motion.rigid_vectors import flat_points, load_parts, unpacked
+from tests.stages.motion.rigid_vectors import flat_points, load_parts, recorded_draws, unpacked
 
 
 @pytest.mark.parametrize("stage", ["first", "later"])

@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mbps_dataset.stages.motion.draws import recorded_draws
 from mbps_dataset.stages.motion.rigid_motion import rigid_motion
 from mbps_dataset.stages.motion.rigid_settings import RigidMotionSettings
 from tests.stages.motion.moving_boxes import street
-from tests.stages.motion.rigid_vectors import ious, load_parts, recorded_flow
+from tests.stages.motion.rigid_vectors import ious, load_parts, recorded_draws, recorded_flow
 from tests.vectors import vector_path
 
 

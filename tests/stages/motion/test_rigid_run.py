@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mbps_dataset.stages.motion.draws import recorded_draws, seeded_draws
+from mbps_dataset.stages.motion.draws import seeded_draws
 from mbps_dataset.stages.motion.rigid_run import (
     RigidRun,
     cluster_rigid_motions,
@@ -16,7 +16,7 @@ from mbps_dataset.stages.motion.rigid_run import (
 )
 from mbps_dataset.stages.motion.rigid_settings import RigidMotionSettings
 from tests.stages.motion.moving_boxes import EGO, street
-from tests.stages.motion.rigid_vectors import flow_with_mask, load_parts, unpacked
+from tests.stages.motion.rigid_vectors import flow_with_mask, load_parts, recorded_draws, unpacked
 
 
 TRACES = {

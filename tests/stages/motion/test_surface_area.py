@@ -84,10 +84,10 @@ def test_a_line_has_no_area_and_empties_the_image_in_the_reference():
     points, labels = wall(80, 80), np.zeros((80, 80), dtype=np.uint8)
     labels[5:75, 3] = 1
     labels[10:50, 20:60] = 2
-    for surface in ("mesh", "hull"):
-        kept = keep_large_surfaces(labels, points, surface=surface)
-        assert kept.ids.tolist() == [2] and kept.reason is None
-        np.testing.assert_array_equal(kept.labels, labels == 2)
+    assert [surface_area(points, labels == 1, surface=surface) for surface in ("mesh", "hull")] == [0, 0]
+    kept = keep_large_surfaces(labels, points)
+    assert kept.ids.tolist() == [2] and kept.reason is None
+    np.testing.assert_array_equal(kept.labels, labels == 2)
     emptied = keep_large_surfaces(labels, points, reference=True)
     assert not emptied.labels.any() and len(emptied.ids) == 0
     assert emptied.reason == "object 1 has no surface: its 70 pixels all lie on one line"
