@@ -6,28 +6,19 @@
     objects by cuts ──────────┤
     flow ──► moving objects ──┘
 
-The left-hand results are expensive, per image, and kept in the store. A new stage is one object in a file of its own;
-it is listed here, and named by the row that is made from it.
+The left-hand results are expensive, per image, and kept in the store. A new stage is one object in a file of its own,
+which says for which recipes it runs; it is listed in `stage_row.MADE_FROM`.
 """
 
 from __future__ import annotations
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.stage import Stage
-from mbps_dataset.labelling.stage_codes import CODES
-from mbps_dataset.labelling.stage_cuts import CUT_OBJECTS
-from mbps_dataset.labelling.stage_depth import DEPTH
-from mbps_dataset.labelling.stage_flow import FLOW
-from mbps_dataset.labelling.stage_motion import MOTION
-from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES
-from mbps_dataset.labelling.stage_row import ROW, made_from
-from mbps_dataset.labelling.stage_saliency import SALIENCY
+from mbps_dataset.labelling.stage_row import MADE_FROM, ROW, made_from
 from mbps_dataset.recipe import Recipe
 
 
-STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (CODES, PSEUDO_CLASSES, FLOW, DEPTH, MOTION, SALIENCY, CUT_OBJECTS, ROW)
-}
+STAGES: dict[str, Stage] = {stage.name: stage for stage in (*MADE_FROM, ROW)}
 """All stages by name."""
 
 STAGE_VERSIONS = {name: stage.version for name, stage in STAGES.items()}

@@ -39,6 +39,16 @@ Arrays = Mapping[str, NDArray[Any]]
 Value = TypeVar("Value")
 
 
+def never(_: Recipe) -> bool:
+    """`needs_calibration` of a stage that looks at nothing but its image."""
+    return False
+
+
+def always(_: Recipe) -> bool:
+    """`needs_calibration` of a stage that every recipe calibrates for, `runs` of one that every recipe runs."""
+    return True
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Run torch on one thread, and give the caller its setting back."""
@@ -57,7 +67,8 @@ class Stage:
     `name` is its folder in the store, `title` what people read; `version` is raised by one whenever a change of code
     changes results. `needs_calibration` says for a recipe whether the stage must wait for the calibration. `key` gives
     the parts that decide the result beside the image, JSON-ready; `compute` makes the arrays of one image. `inputs` is
-    the digest of all files read for an image. Both may raise `InputError` if an image cannot be used.
+    the digest of all files read for an image. Both may raise `InputError` if an image cannot be used. `runs` says which
+    recipes run the stage.
     """
 
     name: str
@@ -67,6 +78,7 @@ class Stage:
     key: Callable[[Run], tuple[object, ...]]
     compute: Callable[[Visit], Arrays]
     inputs: Callable[[Run, Frame], str] = lambda _, frame: frame.digest()
+    runs: Callable[[Recipe], bool] = always
 
 
 class Run:
@@ -220,16 +232,6 @@ def _require_finite(arrays: Arrays, stage: Stage, frame: Frame) -> None:
                 f"{frame.image_id}: {wrong:,} of the {array.size:,} numbers of {stage.title} ({name}) are NaN or infinite; "
                 "check the weights and the settings of that stage."
             )
-
-
-def never(_: Recipe) -> bool:
-    """`needs_calibration` of a stage that looks at nothing but its image."""
-    return False
-
-
-def always(_: Recipe) -> bool:
-    """`needs_calibration` of a stage that every recipe calibrates for."""
-    return True
 
 
 def as_numpy(array: Any) -> NDArray[Any]:

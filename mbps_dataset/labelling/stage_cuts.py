@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.labelling.instance_methods import cut, needs_objects
+from mbps_dataset.labelling.instance_methods import CUTS, cut, needs_objects
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, never
 from mbps_dataset.labelling.stage_motion import moving_objects
 from mbps_dataset.models.networks import recipe_networks
+from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources.detections import Detections, open_detections
 from mbps_dataset.stages.instances import Instances
 
@@ -26,7 +27,11 @@ def _compute(visit: Visit) -> Arrays:
     return cut(recipe.instances.method, recipe.cuts, visit.image, networks, visit.run.device).to_arrays()
 
 
-CUT_OBJECTS = Stage("cuts", "objects by cuts", 2, never, _key, _compute)
+def _runs(recipe: Recipe) -> bool:
+    return recipe.instances.method in CUTS
+
+
+CUT_OBJECTS = Stage("cuts", "objects by cuts", 2, never, _key, _compute, runs=_runs)
 
 
 def detections(run: Run) -> Detections:

@@ -226,7 +226,7 @@ def _tensor(image: RGBImage, size_hw: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float().div(255)
 
 
-FLOW = Stage("flow", "flow and disparity", 1, never, _key, _compute, _inputs)
+FLOW = Stage("flow", "flow and disparity", 1, never, _key, _compute, _inputs, lambda recipe: recipe.needs_flow)
 
 
 def stereo_motion(visit: Visit) -> StereoMotion | str:

@@ -36,10 +36,6 @@ def _key(run: Run) -> tuple[object, ...]:
     return run.key(FLOW), run.recipe.deciding_settings()["motion"]
 
 
-def _inputs(run: Run, frame: Frame) -> str:
-    return FLOW.inputs(run, frame)
-
-
 def _compute(visit: Visit) -> Arrays:
     found = _found(visit)
     return dict(found.instances().to_arrays()) | {"reason": coded_text(found.reason)}
@@ -84,7 +80,7 @@ def find_moving_objects(flow: SceneFlow, settings: MotionSettings) -> MovingObje
     return rigid_motion(flow, replace(rigid, **given), seed=settings.seed)
 
 
-MOTION = Stage("motion", "moving objects", 1, never, _key, _compute, _inputs)
+MOTION = Stage("motion", "moving objects", 1, never, _key, _compute, FLOW.inputs, lambda recipe: recipe.needs_motion)
 
 
 def moving_objects(visit: Visit, height: int, width: int) -> Instances:

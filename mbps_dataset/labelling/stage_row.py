@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mbps_dataset.arrays import SemanticMap
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.drawing import encode_preview
-from mbps_dataset.labelling.instance_methods import CUTS, Evidence, find
+from mbps_dataset.labelling.instance_methods import Evidence, find
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, always, one_thread
 from mbps_dataset.labelling.stage_codes import CODES
 from mbps_dataset.labelling.stage_cuts import CUT_OBJECTS, objects
@@ -42,19 +42,13 @@ _FILES_ONLY = {"rows_per_shard", "with_images", "with_preview"}
 """Settings that decide how rows are filed, not what they say."""
 
 
+MADE_FROM = (CODES, PSEUDO_CLASSES, FLOW, DEPTH, MOTION, SALIENCY, CUT_OBJECTS)
+"""Every stage that a row may rest on, in the order the data takes."""
+
+
 def made_from(recipe: Recipe) -> tuple[Stage, ...]:
-    """The stages a row of this recipe rests on, in order."""
-    stages = [CODES, PSEUDO_CLASSES]
-    if recipe.needs_flow:
-        stages.append(FLOW)
-    stages.append(DEPTH)
-    if recipe.needs_motion:
-        stages.append(MOTION)
-    if recipe.things.method == "attention":
-        stages.append(SALIENCY)
-    if recipe.instances.method in CUTS:
-        stages.append(CUT_OBJECTS)
-    return tuple(stages)
+    """Those of `MADE_FROM` that a row of this recipe rests on."""
+    return tuple(stage for stage in MADE_FROM if stage.runs(recipe))
 
 
 def _key(run: Run) -> tuple[object, ...]:

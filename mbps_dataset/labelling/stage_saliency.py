@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mbps_dataset.arrays import Mask
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, as_numpy, never, one_thread
+from mbps_dataset.recipe import Recipe
 from mbps_dataset.stages import saliency, semantics
 from mbps_dataset.stages.network_pixels import network_pixels
 
@@ -19,7 +20,11 @@ def _compute(visit: Visit) -> Arrays:
     return {"attention": as_numpy(network.attention(pixels, variant=settings.variant)[0].float())}
 
 
-SALIENCY = Stage("saliency", "saliency", 2, never, _key, _compute)
+def _runs(recipe: Recipe) -> bool:
+    return recipe.things.method == "attention"
+
+
+SALIENCY = Stage("saliency", "saliency", 2, never, _key, _compute, runs=_runs)
 
 
 @one_thread()

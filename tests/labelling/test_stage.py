@@ -9,8 +9,12 @@ import pytest
 import torch
 
 from mbps_dataset.errors import CalibrationError, InputError, RecipeError
-from mbps_dataset.labelling.road import CODES, DEPTH, PSEUDO_CLASSES, ROW, SALIENCY
 from mbps_dataset.labelling.stage import Run, one_thread
+from mbps_dataset.labelling.stage_codes import CODES
+from mbps_dataset.labelling.stage_depth import DEPTH
+from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES
+from mbps_dataset.labelling.stage_row import ROW
+from mbps_dataset.labelling.stage_saliency import SALIENCY
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import FolderSource
 from mbps_dataset.store import Store
