@@ -157,13 +157,20 @@ def test_documents_without_checksum_read_as_missing(tmp_path, text):
 
 
 def test_only_one_holds_a_lock(tmp_path):
-    code = f"import sys; from mbps_dataset.store import Store\nwith Store({str(tmp_path)!r}).alone('x'): print('held')"
+    code = f"""
+from pathlib import Path
+from mbps_dataset.store import Store
+print("asks", flush=True)
+with Store({str(tmp_path)!r}).alone("x"):
+    print("held", Path({str(tmp_path / "leaves")!r}).exists())
+"""
     with Store(tmp_path).alone("x"):
         waiting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert waiting.stdout is not None and waiting.stdout.readline() == "asks\n"
         with Store(tmp_path).alone("y"):
-            time.sleep(0.3)
-        assert waiting.poll() is None
-    assert waiting.communicate(timeout=1500)[0] == "held\n"
+            time.sleep(0.3)  # time to take the lock, if it could be taken
+        (tmp_path / "leaves").touch()
+    assert waiting.communicate(timeout=1500)[0] == "held True\n"
 
 
 def test_where_there_are_no_locks_nobody_waits(tmp_path):
