@@ -25,13 +25,9 @@ from tests.formats.label_sets import IDS, random_label_set
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory) -> dict[str, LabelSetFolder]:
-    folder = tmp_path_factory.mktemp("sets")
-    return {
-        "named": random_label_set(folder / "named"),
-        "clusters": random_label_set(folder / "clusters", classes=27, named=False),
-        "many": random_label_set(folder / "many", classes=300, named=False),
-    }
+def sets(folder: Path, named: LabelSetFolder, clusters: LabelSetFolder) -> dict[str, LabelSetFolder]:
+    many = random_label_set(folder / "many", classes=300, named=False)
+    return {"named": named, "clusters": clusters, "many": many}
 
 
 def rows_of(built: LabelSetFolder) -> dict[str, DecodedRow]:

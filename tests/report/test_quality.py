@@ -11,7 +11,6 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.report import quality
 from mbps_dataset.report.originals import Originals, open_originals
 from mbps_dataset.scoring.score import score
-from tests.formats.label_sets import random_label_set
 
 
 def test_a_score_of_this_build_and_split_is_taken_and_any_other_is_not(built, monkeypatch):
@@ -35,8 +34,8 @@ def test_a_score_of_this_build_and_split_is_taken_and_any_other_is_not(built, mo
         path.unlink()
 
 
-def test_without_truth_there_is_no_quality(tmp_path):
-    assert quality.split_quality(random_label_set(tmp_path / "set"), "train", Originals()) is None
+def test_without_truth_there_is_no_quality(named):
+    assert quality.split_quality(named, "train", Originals()) is None
 
 
 def test_truth_that_is_given_is_scored_against(built, tmp_path):
