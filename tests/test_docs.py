@@ -301,7 +301,6 @@ def test_a_checkout_is_installed_with_the_versions_of_make_demo(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     installs = [line for line in text.splitlines() if line.startswith(".venv/bin/pip install ")]
     assert len(installs) == 2 and all(" -c constraints.txt " in line for line in installs), installs
-    assert "about three minutes" in text and "`constraints.txt` pins" in text
 
 
 @pytest.mark.parametrize(

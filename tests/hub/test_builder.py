@@ -104,7 +104,7 @@ def test_a_configuration_says_in_words_what_it_is(arguments):
 def test_provenance_is_written_beside_the_cache(arguments):
     builder = datasets.load_dataset_builder(**arguments)
     datasets.load_dataset(**arguments, split="train")
-    assert (mbps_dataset.hub.builder.Path(builder.cache_dir) / "labelset.json").is_file()
+    assert (Path(builder.cache_dir) / "labelset.json").is_file()
 
 
 def test_identity_follows_content_and_nothing_else(arguments, tmp_path):
