@@ -23,15 +23,15 @@ class PanopticQualityByDistance:
     """`PanopticQuality` of the whole image and of each range of distance.
 
     Args:
-        edges_m: ascending limits in the unit of `depth`, e.g. ``(0, 15, 30, 60)`` for three ranges; a pixel belongs to
+        edges: ascending limits in the unit of `depth`, e.g. ``(0, 15, 30, 60)`` for three ranges; a pixel belongs to
             [edge, next edge). Pixels without depth (<= 0, NaN, infinite) are in no range.
         settings: arguments of `PanopticQuality`. The convention "report" knows no void and is refused.
     """
 
-    def __init__(self, edges_m: Sequence[float], **settings: Any) -> None:
-        edges = tuple(float(edge) for edge in edges_m)
+    def __init__(self, edges: Sequence[float], **settings: Any) -> None:
+        edges = tuple(float(edge) for edge in edges)
         if len(edges) < 2 or any(not low < high for low, high in zip(edges, edges[1:])):
-            raise ValueError(f"Expected `edges_m` to be two or more ascending distances, but got {edges}.")
+            raise ValueError(f"Expected `edges` to be two or more ascending distances, but got {edges}.")
         if settings.get("convention") == "report":
             raise ValueError("Convention 'report' has no rule for void, so it cannot leave out pixels; use 'coco'.")
         self.ranges = tuple(zip(edges, edges[1:]))
@@ -61,5 +61,6 @@ class PanopticQualityByDistance:
     def compute(self, **options: Any) -> dict[tuple[float, float] | None, PanopticResult]:
         """Result of the whole under None, and of every (near, far); `options` as in `PanopticQuality.compute`."""
         results: dict[tuple[float, float] | None, PanopticResult] = {None: self.whole.compute(**options)}
-        options = options | {"assignment": results[None].assignment}
+        named = results[None]
+        options = options | {"assignment": named.assignment, "semantic_assignment": named.semantic_assignment}
         return results | {limits: part.compute(**options) for limits, part in zip(self.ranges, self._parts)}

@@ -4,8 +4,7 @@ Each rule is arithmetic, not opinion (all for means over classes, in percent):
 
 * ``PQ = (n_things * PQ_things + n_stuff * PQ_stuff) / n``: five rows of one report break it by up to 2.2 points;
 * ``PQ <= SQ`` and ``PQ <= RQ``: holds class by class, so it holds for means; pooled SQ or RQ may break it;
-* every match has IoU > 0.5, so an SQ below 50 must average classes without a match as 0, and an SQ of matched classes
-  only cannot be below 50;
+* every match has IoU > 0.5, so an SQ below 50 must average classes without a match as 0;
 * ``SQ * RQ = PQ`` holds for one class. For means over classes it is a coincidence, so where it holds exactly the row
   was probably multiplied, not measured;
 * with counts per class, PQ, SQ and RQ are recomputed and every printed SQ and RQ is told apart as a mean over classes
@@ -50,19 +49,14 @@ class Finding:
         return f"{self.row}: {self.level}: {self.message}"
 
 
-def lint_rows(
-    rows: Iterable[PublishedRow], *, thing_count: int = 8, stuff_count: int = 11, matched_only: bool = False
-) -> list[Finding]:
-    """Check rows; `thing_count` and `stuff_count` are the classes averaged (Cityscapes 19: 8 and 11).
-
-    `matched_only` says that the source claims its SQ averages classes with a match only.
-    """
+def lint_rows(rows: Iterable[PublishedRow], *, thing_count: int = 8, stuff_count: int = 11) -> list[Finding]:
+    """Check rows; `thing_count` and `stuff_count` are the classes averaged (Cityscapes 19: 8 and 11)."""
     findings = []
     for row in rows:
         findings += [
             *_check_mean(row, thing_count, stuff_count),
             *_check_bounds(row),
-            *_check_low_sq(row, matched_only),
+            *_check_low_sq(row),
             *_check_product(row),
             *_check_counts(row),
         ]
@@ -182,13 +176,12 @@ def _check_bounds(row: PublishedRow) -> Iterable[Finding]:
                     )
 
 
-def _check_low_sq(row: PublishedRow, matched_only: bool) -> Iterable[Finding]:
+def _check_low_sq(row: PublishedRow) -> Iterable[Finding]:
     for key in ("sq", "sq_things", "sq_stuff"):
         if key in row.values and row.values[key] + row.half_units[key] < 50.0:
-            level = "error" if matched_only else "note"
             yield Finding(
                 row.name,
-                level,
+                "note",
                 f"{key} {row.values[key]:g} is below 50, but every match has IoU > 0.5: classes without a match are "
                 "averaged as 0; do not compare it with an SQ of matched or pooled segments.",
             )

@@ -1,19 +1,17 @@
 """`PanopticQuality`: collect overlap tables image by image, then score them under a named convention and matching.
 
 Decisions (ours): an image is reduced to its table at once, so memory does not grow with resolution; `compute` changes
-nothing and may be called at any time; states of many processes merge by concatenation; an image with nothing in it, or
+nothing and may be called at any time; metrics of many processes, which pickle, merge by concatenation; an image with nothing in it, or
 no image at all, gives NaN and not an exception.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.metrics import matching as matchings
@@ -156,7 +154,7 @@ class PanopticQuality:
             raise ValueError(f"Cannot merge panoptic qualities with different settings: {', '.join(changed)} differ.")
         twice = sorted(self._seen & other._seen)
         if twice:
-            raise InputError(f"image {twice[0]!r} is in both states ({len(twice)} such); every image may count once.")
+            raise InputError(f"image {twice[0]!r} is in both metrics ({len(twice)} such); every image may count once.")
         self._tables += other._tables
         self._votes += other._votes
         self._image_ids += other._image_ids
@@ -171,17 +169,18 @@ class PanopticQuality:
         self,
         *,
         assignment: Mapping[int, int] | None = None,
+        semantic_assignment: Mapping[int, int] | None = None,
         bootstrap: int = 0,
         confidence: float = 0.95,
         seed: int = 0,
     ) -> PanopticResult:
         """Score all images so far. Changes nothing: calling it twice gives the same.
 
-        `assignment` fixes the class of every pseudo-class, for instance one found on the training split. `bootstrap` is
-        the number of resamples of images for intervals of level `confidence`; the assignment is kept fixed in them.
+        `assignment` fixes the class of every pseudo-class, for instance one found on the training split, and
+        `semantic_assignment` another one behind mIoU and accuracy (None: the same). `bootstrap` is the number of resamples of images for intervals of level `confidence`; the assignment is kept fixed in them.
         """
         settings, class_ids, table = self.settings, self.settings.class_ids, concatenate(self._tables)
-        match, semantic = self._assignments(table, assignment)
+        match, semantic = self._assignments(table, assignment, semantic_assignment)
         segments = match_segments(table, match.classes, settings.rules())
         scores = score_classes(segments, class_ids)
         confusion = confusion_matrix(table, semantic.classes, class_ids, per_image=True)
@@ -217,28 +216,15 @@ class PanopticQuality:
         segments = match_segments(table, match.classes, self.settings.rules())
         return image_qualities(segments, self._image_ids, self.settings.class_ids, self.settings.groups)
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Everything collected so far, as a few small arrays for `numpy.savez_compressed`; see `from_state`."""
-        about = {"settings": dataclasses.asdict(self.settings), "image_ids": self._image_ids}
-        votes = np.concatenate([np.zeros((0, 2), np.int64), *self._votes])
-        return concatenate(self._tables).to_arrays() | {"votes": votes, "about": np.array(json.dumps(about))}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, NDArray[Any]]) -> PanopticQuality:
-        """A metric from the arrays of `state` or an opened ``.npz`` of them, with its settings and images."""
-        about = json.loads(str(state["about"]))
-        metric = cls(**about["settings"])
-        metric._tables = [OverlapTable.from_arrays(state, len(about["image_ids"]))]
-        metric._votes = [np.asarray(state["votes"]).astype(np.int64)]
-        metric._image_ids = about["image_ids"]
-        metric._seen = {image_id for image_id in metric._image_ids if image_id is not None}
-        return metric
-
-    def _assignments(self, table: OverlapTable, given: Mapping[int, int] | None) -> tuple[Assignment, Assignment]:
+    def _assignments(
+        self, table: OverlapTable, given: Mapping[int, int] | None, semantic: Mapping[int, int] | None = None
+    ) -> tuple[Assignment, Assignment]:
         """The assignment behind PQ and the one behind mIoU, which never separates things from stuff."""
         if given is not None:
-            fixed = Assignment({int(pseudo): int(target) for pseudo, target in given.items()})
-            return fixed, fixed
+            fixed = [
+                {int(k): int(c) for k, c in each.items()} for each in (given, given if semantic is None else semantic)
+            ]
+            return Assignment(fixed[0]), Assignment(fixed[1])
         match = self._match(table, self.settings.matching)
         return match, self._match(table, "hungarian") if self.settings.matching == "hungarian_split" else match
 

@@ -52,7 +52,6 @@ def paint(
     *,
     mode: str = "maskcut",
     scores: NDArray[np.floating] | None = None,
-    min_component_px: int = REPORT_MIN_THING_PX,
 ) -> PaintedMap:
     """The predicted panoptic map. `things` and `stuff` are the *predicted* split.
 
@@ -81,7 +80,7 @@ def paint(
         for class_id in thing_ids:
             components, count = label((semantic == class_id) & ~(covered & (mode == "hybrid")))
             sizes = np.bincount(components.ravel(), minlength=count + 1)
-            for component in np.flatnonzero(sizes[1:] >= min_component_px) + 1:
+            for component in np.flatnonzero(sizes[1:] >= REPORT_MIN_THING_PX) + 1:
                 classes.append(class_id)
                 segments[components == component] = len(classes)
     return PaintedMap(segments, np.array(classes, np.int64))
@@ -95,16 +94,15 @@ class ReportProtocol:
         stuff: its stuff classes.
         pred_things: classes predicted to be things (the report's attention split); None means `things`.
         mode: see `paint`.
-        min_component_px: see `paint`.
     """
 
     def __init__(
         self, things: Collection[int], stuff: Collection[int], *, pred_things: Collection[int] | None = None,
-        mode: str = "maskcut", min_component_px: int = REPORT_MIN_THING_PX,
+        mode: str = "maskcut",
     ) -> None:  # fmt: skip
         self.pixels = PanopticQuality(things, stuff, convention="report", report_hw=None)
         self.pred_things = frozenset(things if pred_things is None else pred_things)
-        self.mode, self.min_component_px = mode, min_component_px
+        self.mode = mode
         self._tables: list[OverlapTable] = []
         self._classes: dict[int, int] = {}
 
@@ -129,7 +127,6 @@ class ReportProtocol:
             class_ids - self.pred_things,
             mode=self.mode,
             scores=None if scores is None else np.asarray(scores),
-            min_component_px=self.min_component_px,
         )
         self.pixels.update(semantic, None, true_semantic, true_instance, image_id=image_id)
         self._append(painted, overlap_table(painted.segments, None, true_semantic, true_instance, image=name))

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbps_dataset.metrics.overlap import Int, OverlapTable
-from mbps_dataset.resizing import Rule, resize_nearest
 
 
 @dataclass(frozen=True)
@@ -94,18 +93,6 @@ def nan_mean(values: NDArray[np.float64]) -> float:
     """Mean of the defined values; NaN, without a warning, where none is."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")
-
-
-def resize_and_crop_nearest(labels: NDArray[np.integer], size: int, *, rule: Rule = "torch") -> NDArray[np.integer]:
-    """The 27-class protocol's view of a label map: smaller side to `size` px, then the centre `size` x `size`.
-
-    `labels` [H, W]. `rule` fixes which pixel "nearest" means, see `mbps_dataset.resizing`.
-    """
-    height, width = labels.shape
-    scale = size / min(height, width)
-    resized = resize_nearest(labels, round(height * scale), round(width * scale), rule)
-    top, left = (resized.shape[0] - size) // 2, (resized.shape[1] - size) // 2
-    return resized[top : top + size, left : left + size]
 
 
 def _positions(ids: Int, wanted: Sequence[int]) -> Int:

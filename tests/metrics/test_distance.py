@@ -34,6 +34,15 @@ def test_every_range_uses_the_names_of_the_whole_set() -> None:
     assert far.accuracy == 0.5
 
 
+def test_a_range_of_every_pixel_is_the_whole_also_where_things_and_stuff_are_matched_apart() -> None:
+    split = {"pseudo_things": (7,), "pseudo_stuff": (8,), "matching": "hungarian_split"}
+    by_distance = PanopticQualityByDistance((0, 10), things=(1,), stuff=(0,), **split)
+    by_distance.update([[7, 7, 7, 8]], None, [[0, 0, 0, 1]], None, np.full((1, 4), 5.0))
+    results = by_distance.compute()
+    assert results[0.0, 10.0].assignment == {7: 1, 8: 0} and results[0.0, 10.0].pq == results[None].pq == 0
+    assert results[0.0, 10.0].miou == results[None].miou == 1.0
+
+
 def test_pixels_without_depth_are_in_no_range() -> None:
     by_distance = PanopticQualityByDistance((0, 10), things=(), stuff=(0,))
     by_distance.update([[0, 0, 0]], None, [[0, 0, 0]], None, np.array([[0.0, np.nan, np.inf]]))

@@ -53,13 +53,13 @@ def test_votes_add_up() -> None:
 
 def test_metric_names_pseudo_classes_by_votes_and_leaves_the_rest_void() -> None:
     pred, pred_instance, true, true_instance = scene()
-    metric = PanopticQuality(
-        (2,), (0, 1), matching="u2seg", pseudo_things=(12, 13), pseudo_stuff=(11,), merge_stuff=False
+    metric, again = (
+        PanopticQuality((2,), (0, 1), matching="u2seg", pseudo_things=(12, 13), pseudo_stuff=(11,), merge_stuff=False)
+        for _ in range(2)
     )
     metric.update(pred, pred_instance, true, true_instance, pred_scores={7: 0.9})
     metric.update(np.full((4, 4), 13), None, np.zeros((4, 4), int), None)
-    again = PanopticQuality.from_state(metric.state())
-    for result in (metric.compute(), again.compute()):
+    for result in (metric.compute(), again.merge(metric).compute()):
         assert result.assignment == {11: 0, 12: 2}
         assert result.per_class[2]["tp"] == 1 and result.predicted_void_share == pytest.approx(16 / 216)
 
