@@ -24,11 +24,9 @@ from numpy.typing import NDArray
 
 from mbps_dataset.arrays import DepthMap
 from mbps_dataset.errors import InputError
-from mbps_dataset.reading import numpy_files
-from mbps_dataset.reading.image_files import MAX_PIXELS
 from mbps_dataset.reading.json_documents import read_json
-from mbps_dataset.sources.files import read_map
-from mbps_dataset.sources.float_maps import read_pfm_values
+from mbps_dataset.sources.files import MAX_CAMERA_BYTES
+from mbps_dataset.sources.map_files import read_16_bit_values, read_npy_plane, read_pfm_values
 from mbps_dataset.sources.membership import FilesOfImages, file_id, find_files
 
 
@@ -42,8 +40,6 @@ KINDS: Mapping[str, tuple[str, str]] = {  # kind → (suffix of its files, what 
 
 _ENDINGS = ("_leftImg8bit_depth", "_leftImg8bit_disparity", "_leftImg8bit", "_depth", "_disparity")
 """What depth files carry after the image's id."""
-
-_CAMERA_BYTES = 100_000
 
 
 @dataclass(frozen=True)
@@ -105,34 +101,25 @@ class DepthFiles:
 
 def read_npy(path: str | Path) -> NDArray[np.float32]:
     """A 2-D numeric array, also as [1, H, W]; float32 [H, W]. Raises `InputError`."""
-    try:
-        depth = numpy_files.read_npy(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as one numpy array ({error}); save it with numpy.save.") from None
-    depth = depth[0] if depth.ndim == 3 and len(depth) == 1 else depth
-    if depth.ndim != 2 or depth.dtype.kind not in "fiu":
-        raise InputError(f"{path}: expected one array of numbers [H, W], but got {depth.dtype} {np.shape(depth)}.")
-    if not 0 < depth.size <= MAX_PIXELS:
-        raise InputError(f"{path}: {depth.shape} has no pixel, or more than {MAX_PIXELS:,}; scale it down.")
-    return _known(depth.astype(np.float32))
+    return _known(read_npy_plane(path, "depth"))
 
 
 def read_png(path: str | Path, *, scale: float) -> NDArray[np.float32]:
     """Single-channel 16-bit PNG → value · scale, 0 unknown; float32 [H, W]. Raises `InputError`."""
-    return (_read_16_bit(path) * scale).astype(np.float32)
+    return (read_16_bit_values(path, "depth") * scale).astype(np.float32)
 
 
 def read_cityscapes_disparity(path: str | Path, camera_path: str | Path) -> NDArray[np.float32]:
     """Disparity PNG and camera JSON → depth in metres, baseline · fx / disparity, 0 where unknown or infinitely far."""
     camera_path = Path(camera_path)
     try:
-        camera = read_json(camera_path, most_bytes=_CAMERA_BYTES)
+        camera = read_json(camera_path, most_bytes=MAX_CAMERA_BYTES)
         scale = float(camera["extrinsic"]["baseline"]) * float(camera["intrinsic"]["fx"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{camera_path}: needed for the depth of {path}, but cannot be read ({error!r}).") from None
     if not 0 < scale < math.inf:
         raise InputError(f"{camera_path}: baseline and fx must be positive, but their product is {scale}.")
-    disparity = (_read_16_bit(path) - 1) / 256
+    disparity = (read_16_bit_values(path, "depth") - 1) / 256
     depth = np.divide(scale, disparity, out=np.zeros_like(disparity), where=disparity > 0)
     return depth.astype(np.float32)
 
@@ -140,13 +127,6 @@ def read_cityscapes_disparity(path: str | Path, camera_path: str | Path) -> NDAr
 def read_pfm(path: str | Path) -> NDArray[np.float32]:
     """Portable float map of one channel ("Pf") → float32 [H, W], first row on top. Raises `InputError`."""
     return _known(read_pfm_values(path, channels=1))
-
-
-def _read_16_bit(path: str | Path) -> NDArray[np.float64]:
-    values = read_map(Path(path))
-    if values.dtype.itemsize < 2:
-        raise InputError(f"{path}: depth PNGs have 16 bits per pixel, but this has 8; it may be a picture of depth.")
-    return values.astype(np.float64)
 
 
 def _known(depth: NDArray[np.float32]) -> NDArray[np.float32]:

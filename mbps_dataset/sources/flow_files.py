@@ -25,11 +25,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.reading.image_files import MAX_PIXELS, opened_image
-from mbps_dataset.reading.numpy_files import read_npy
-from mbps_dataset.sources.files import read_map
-from mbps_dataset.sources.float_maps import read_flo_values, read_pfm_values
+from mbps_dataset.reading.image_files import opened_image
 from mbps_dataset.sources.images import read_bytes
+from mbps_dataset.sources.map_files import (
+    read_16_bit_values,
+    read_flo_values,
+    read_npy_plane,
+    read_npy_values,
+    read_pfm_values,
+)
 from mbps_dataset.sources.membership import FilesOfImages, find_files
 
 
@@ -119,7 +123,7 @@ def read_pfm_flow(path: str | Path) -> FlowMap:
 
 def read_npy_flow(path: str | Path) -> FlowMap:
     """An array [2, H, W] or [H, W, 2]; one that may be read either way is refused. Raises `InputError`."""
-    flow = _array(path)
+    flow = read_npy_values(path, channels=2)
     first, last = (flow.ndim == 3 and flow.shape[axis] == 2 for axis in (0, -1))
     if first == last:
         raise InputError(f"{path}: expected flow as [2, H, W] or [H, W, 2], but got {list(flow.shape)}.")
@@ -129,13 +133,13 @@ def read_npy_flow(path: str | Path) -> FlowMap:
 
 def read_kitti_disparity(path: str | Path) -> DisparityMap:
     """16-bit PNG, p / 256. Raises `InputError`."""
-    values = _read_16_bit(path)
+    values = read_16_bit_values(path, "disparity")
     return _disparity_map(values / 256, values > 0, path)
 
 
 def read_cityscapes_disparity_map(path: str | Path) -> DisparityMap:
     """16-bit PNG, (p − 1) / 256. Raises `InputError`."""
-    values = _read_16_bit(path)
+    values = read_16_bit_values(path, "disparity")
     return _disparity_map((values - 1) / 256, values > 0, path)
 
 
@@ -147,10 +151,7 @@ def read_pfm_disparity(path: str | Path) -> DisparityMap:
 
 def read_npy_disparity(path: str | Path) -> DisparityMap:
     """An array [H, W], also as [1, H, W]. Raises `InputError`."""
-    disparity = _array(path)
-    disparity = disparity[0] if disparity.ndim == 3 and len(disparity) == 1 else disparity
-    if disparity.ndim != 2:
-        raise InputError(f"{path}: expected disparity as [H, W], but got {list(disparity.shape)}.")
+    disparity = read_npy_plane(path, "disparity")
     return _disparity_map(disparity, np.ones(disparity.shape, bool), path)
 
 
@@ -179,27 +180,6 @@ def _bytes_of_rgb(data: bytes, name: str, order: str) -> NDArray[np.uint8]:
 
 def _described(image: Image.Image) -> str:
     return "8-bit RGB" if image.mode == "RGB" else image.mode
-
-
-def _read_16_bit(path: str | Path) -> NDArray[np.float64]:
-    values = read_map(Path(path))
-    if values.dtype.itemsize < 2:
-        raise InputError(
-            f"{path}: disparity PNGs have 16 bits per pixel, but this has 8; it may be a picture of disparity."
-        )
-    return values.astype(np.float64)
-
-
-def _array(path: str | Path) -> NDArray[np.float32]:
-    try:
-        array = read_npy(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as one numpy array ({error}); save it with numpy.save.") from None
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{path}: expected an array of numbers, but got {array.dtype}.")
-    if array.size > 2 * MAX_PIXELS:  # flow has two numbers a pixel
-        raise InputError(f"{path}: {list(array.shape)} is more than {MAX_PIXELS:,} pixels; scale it down.")
-    return array.astype(np.float32)
 
 
 def _flow_map(flow: NDArray[np.floating], known: NDArray[np.bool_], path: str | Path) -> FlowMap:

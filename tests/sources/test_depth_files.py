@@ -102,10 +102,17 @@ def test_damaged_float_maps_are_refused(tmp_path, content, message):
         read_pfm(tmp_path / "a.pfm")
 
 
-@pytest.mark.parametrize("array", [np.zeros((2, 2, 2)), np.array(["a"]), np.array([object()])])
-def test_arrays_that_are_no_map_are_refused(tmp_path, array):
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 2, 2)), r"expected depth as \[H, W\], but got \[2, 2, 2\]"),
+        (np.array(["a"]), "expected one array of numbers, but got <U1"),
+        (np.array([object()]), "cannot be read as one numpy array .*; save it with numpy.save"),
+    ],
+)
+def test_arrays_that_are_no_map_are_refused(tmp_path, array, message):
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
-    with pytest.raises(InputError, match="a.npy: (expected one array|cannot be read)"):
+    with pytest.raises(InputError, match=f"a.npy: {message}"):
         read_npy(tmp_path / "a.npy")
 
 
@@ -200,7 +207,7 @@ def test_a_pipe_is_no_depth(tmp_path, kind):
 
 def test_depth_without_a_pixel_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((0, 5)))
-    with pytest.raises(InputError, match=r"a.npy: \(0, 5\) has no pixel, or more than 16,000,000"):
+    with pytest.raises(InputError, match=r"a.npy: \[0, 5\] has no pixel, or more than 16,000,000"):
         read_npy(tmp_path / "a.npy")
 
 

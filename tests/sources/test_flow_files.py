@@ -131,7 +131,7 @@ def test_unknown_disparity(tmp_path):
     [
         (FlowFiles, "npy", np.zeros((2, 5, 2)), r"a.npy: expected flow as \[2, H, W\] or \[H, W, 2\], but got \[2, 5, 2\]"),
         (FlowFiles, "npy", np.zeros((5, 6)), r"or \[H, W, 2\], but got \[5, 6\]"),
-        (FlowFiles, "npy", np.array(["x"]), "expected an array of numbers, but got <U1"),
+        (FlowFiles, "npy", np.array(["x"]), "expected one array of numbers, but got <U1"),
         (FlowFiles, "npy", np.full((2, 3, 3), np.nan), "a.npy: no pixel has a known flow"),
         (DisparityFiles, "npy", np.zeros((2, 5, 6)), r"expected disparity as \[H, W\], but got \[2, 5, 6\]"),
         (DisparityFiles, "npy", np.full((3, 3), -2.0), "a.npy: all known disparities are negative; give x left − x right"),
@@ -145,9 +145,9 @@ def test_arrays_that_hold_no_such_map_are_refused_by_name(tmp_path, files, kind,
 
 
 def test_arrays_of_too_many_pixels_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("mbps_dataset.sources.flow_files.MAX_PIXELS", 20)
+    monkeypatch.setattr("mbps_dataset.sources.map_files.MAX_PIXELS", 20)
     np.save(tmp_path / "a.npy", FLOW)
-    with pytest.raises(InputError, match=r"a.npy: \[2, 5, 6\] is more than 20 pixels; scale it down"):
+    with pytest.raises(InputError, match=r"a.npy: \[2, 5, 6\] has no pixel, or more than 20; scale it down"):
         FlowFiles(tmp_path, "npy", ["a"]).read("a")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.sources.float_maps import read_flo_values, read_pfm_values
+from mbps_dataset.sources.map_files import read_flo_values, read_pfm_values
 
 
 VALUES = np.random.default_rng(0).normal(size=(3, 4, 3)).astype(np.float32)
