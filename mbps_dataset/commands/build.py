@@ -120,6 +120,7 @@ def work(label_set: Labelling, output: Path, arguments: argparse.Namespace, *, o
     """Build here, or through an executor; print what came of it and return the exit status."""
     from mbps_dataset.labelset.build import build
 
+    _require_that_all_is_used(arguments)
     _require_device(label_set.device)
     label_set.run.contents  # noqa: B018 - missing weights are reported before anything is written
     if label_set.source.name == "cityscapes" and label_set.recipe.output.with_images:
@@ -151,6 +152,14 @@ def work(label_set: Labelling, output: Path, arguments: argparse.Namespace, *, o
         print(f"Jobs are submitted; `{program()} info {output}` says how far they are.")
         return 0
     return report(done, label_set.recipe.name)
+
+
+def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
+    """Raises `InputError` for an argument that another one, or its absence, leaves without effect."""
+    if arguments.executor and arguments.shard:
+        raise InputError("--executor makes all shards itself; leave out --shard.")
+    if not arguments.executor and (arguments.tasks or arguments.executor_options):
+        raise InputError("--tasks and --executor-option are for --executor; give it too.")
 
 
 def _tell_what_is_left_out(label_set: Labelling) -> None:

@@ -71,7 +71,7 @@ def _convert_smurf(arguments: argparse.Namespace) -> str:
 
     done = convert_raft(checkpoint=arguments.checkpoint, output=arguments.output)
     print(f"supervision: {done.network.supervision}")
-    return f'mbps_dataset.models.raft.RaftFlow.from_pretrained("{arguments.output}")'
+    return f"{program()} build --recipe motion --set flow.method=raft --set flow.weights={arguments.output} …"
 
 
 _CONVERTERS: dict[str, Callable[[argparse.Namespace], str]] = {

@@ -82,6 +82,11 @@ def _import(arguments: argparse.Namespace, progress: bool) -> int:
     from mbps_dataset.formats.importing import import_labels
     from mbps_dataset.formats.own_exports import find_export
 
+    for option in ("recipe", "revision", "size"):
+        if getattr(arguments, option) is not None:
+            raise InputError(
+                f"--{option} has no meaning for `--format parquet`, which takes an export as it is; leave it out."
+            )
     exported = find_export(Path(arguments.label_set))
     if exported is None:
         raise InputError(

@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was asked for."""
+    asked = {"LABELSET": arguments.label_set, "--recipe": arguments.recipe, "--weights": arguments.weights}
+    if len(given := [name for name, value in asked.items() if value]) > 1:
+        raise InputError(f"{' and '.join(given)} are shown one at a time; give one of them.")
+    if arguments.json and not arguments.recipe:
+        raise InputError("--json writes a recipe; give --recipe too.")
     if arguments.recipe:
         recipe = get_recipe(arguments.recipe)
         print(json.dumps(recipe.to_json(), indent=2)) if arguments.json else _print_settings(recipe)

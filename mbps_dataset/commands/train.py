@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mbps_dataset.commands.calling import program
+from mbps_dataset.errors import InputError
 
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.sources import open_source
     from mbps_dataset.training.processes import Processes
 
+    if arguments.fresh and arguments.network == "cause":
+        raise InputError(
+            "--fresh is for spidepth; cause always keeps the backbone of --start and trains a fresh head."
+        )
     source = open_source(arguments.source, data_dir=arguments.data_dir)
     processes = Processes.started()
     device = processes.device or arguments.device or default_device()

@@ -54,10 +54,10 @@ def import_labels(
 ) -> Description:
     """Write the label set of an export to `target`, label-only, and return its description.
 
-    Raises `InputError` if `target` is not empty or the export is damaged, `StoreError` if it cannot be written.
+    Raises `InputError` if `target` is not empty, a split is unknown or the export is damaged, `StoreError` if it cannot be written.
     """
     description = exported.description
-    chosen = {split: description.splits[split] for split in splits or exported.splits if split in description.splits}
+    chosen = {split: description.splits[split] for split in exported.chosen(splits)}
     if "labelset" not in description.origin:
         raise InputError(f"{exported.root} does not say what it was made from; export the label set again.")
     with whole_folder(target) as folder:

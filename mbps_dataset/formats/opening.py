@@ -50,7 +50,10 @@ def open_label_set(reference: str, *, recipe: str | None = None, revision: str |
 
 def _open_folder(path: Path, recipe: str | None) -> LabelSetFolder:
     if (path / "labelset.json").is_file():
-        return LabelSetFolder(path) if (path / "data").is_dir() else ReleasedFolder(path)
+        built = LabelSetFolder(path) if (path / "data").is_dir() else ReleasedFolder(path)
+        if recipe not in (None, own := built.document["recipe"]["name"]):
+            raise InputError(f"{path} is of the recipe {own}, not {recipe}; leave out --recipe.")
+        return built
     found = sorted(p.parent.name for p in path.glob("*/labelset.json"))
     if not found:
         return LabelSetFolder(path)  # raises, saying what is expected

@@ -23,6 +23,12 @@ class Exported:
     description: Description
     splits: tuple[str, ...]
 
+    def chosen(self, splits: Sequence[str]) -> tuple[str, ...]:
+        """`splits`, or all that the path names for none. Raises `InputError` for an unknown split."""
+        if unknown := [split for split in splits if split not in self.splits]:
+            raise InputError(f"{self.root}: no split {unknown[0]!r}; there is {', '.join(self.splits)}.")
+        return tuple(splits) or self.splits
+
     def readers(
         self, splits: Sequence[str], class_of: Mapping[int, int] | None, void: int | None
     ) -> dict[str, Callable[[], Labels]]:
@@ -31,12 +37,9 @@ class Exported:
         `void` None means that of the label set. Raises `InputError` for an unknown split, for a file that is missing,
         and for an image id that is in two splits.
         """
-        chosen = tuple(splits) or self.splits
-        if unknown := [split for split in chosen if split not in self.splits]:
-            raise InputError(f"{self.root}: no split {unknown[0]!r}; there is {', '.join(self.splits)}.")
         module = FORMATS[self.description.format]
         found: dict[str, Callable[[], Labels]] = {}
-        for split in chosen:
+        for split in self.chosen(splits):
             void_here = self.description.void if void is None else void
             part = module.readers(self.root, self.description, split, class_of, void_here)
             if len(part) != self.description.splits[split]:

@@ -155,3 +155,19 @@ def test_a_recipe_file_in_another_folder_is_built_under_its_name(inputs, tmp_pat
     document = json.loads((tmp_path / "build/my-recipe/labelset.json").read_text())
     assert document["recipe"]["name"] == "my-recipe" and document["counts"]["train"]["rows"] >= 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["build", "deep"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--tasks", "2"], "--tasks and --executor-option are for --executor; give it too."),
+        (["--executor-option", "partition=gpu"], "--tasks and --executor-option are for --executor"),
+        (
+            ["--executor", "local", "--tasks", "2", "--shard", "0/2"],
+            "--executor makes all shards itself; leave out --shard.",
+        ),
+    ],
+)
+def test_an_argument_without_effect_is_refused(command, tmp_path, capsys, given, sentence):
+    assert command(tmp_path / "set", *given) == 1
+    assert sentence in capsys.readouterr().err and not (tmp_path / "set").exists()

@@ -31,7 +31,10 @@ def test_smurf_is_converted_and_says_what_it_saw(tmp_path: Path, capsys: pytest.
     output = tmp_path / "converted"
     assert main(["convert", "smurf", "--checkpoint", str(tmp_path / "raft_smurf.pt"), "--output", str(output)]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("supervision: self-supervised") and f'RaftFlow.from_pretrained("{output}")' in said
+    assert (
+        said.startswith("supervision: self-supervised")
+        and f"--set flow.method=raft --set flow.weights={output}" in said
+    )
     assert RaftFlow.from_pretrained(output).supervision.startswith("self-supervised")
 
 

@@ -60,3 +60,16 @@ def test_a_typo_is_answered_with_the_nearest_name(arguments, question, capsys):
 def test_nothing_is_guessed_where_nothing_is_near(capsys):
     assert cli.main(["info", "--recipe", "xyzzy"]) == 1
     assert "Did you mean" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["set", "--recipe", "demo"], "LABELSET and --recipe are shown one at a time; give one of them."),
+        (["--recipe", "demo", "--weights", "x"], "--recipe and --weights are shown one at a time"),
+        (["set", "--json"], "--json writes a recipe; give --recipe too."),
+    ],
+)
+def test_what_would_not_be_shown_is_refused(arguments, sentence, capsys):
+    assert cli.main(["info", *arguments]) == 1
+    assert sentence in capsys.readouterr().err

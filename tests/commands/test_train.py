@@ -39,3 +39,8 @@ def test_train_cause_keeps_the_backbone_and_trains_the_rest(tmp_path, monkeypatc
         assert np.array_equal(tensor.numpy(), after.backbone.state_dict()[name].numpy())
     assert not np.array_equal(before.probe.state_dict()["cluster_probe"], after.probe.state_dict()["cluster_probe"])
     assert "no labels" in after.config.supervision
+
+
+def test_fresh_weights_are_for_spidepth(tmp_path, capsys):
+    assert main(["train", "cause", "--fresh", "--output", str(tmp_path / "w")]) == 1
+    assert "--fresh is for spidepth" in capsys.readouterr().err and not (tmp_path / "w").exists()

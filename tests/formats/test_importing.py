@@ -95,6 +95,12 @@ def test_only_exports_can_be_imported(tmp_path, capsys):
     document = json.loads((tmp_path / "out" / MARKER).read_text())
     del document["origin"]["labelset"]
     (tmp_path / "out" / MARKER).write_text(json.dumps(document))
+    for option, value in (("recipe", "mbps"), ("revision", "v1"), ("size", "4x8")):
+        arguments = ["export", str(tmp_path / "out"), str(tmp_path / "y"), "--format", "parquet", f"--{option}", value]
+        assert main(arguments) == 1
+        assert f"--{option} has no meaning for `--format parquet`" in capsys.readouterr().err
+    with pytest.raises(InputError, match="out: no split 'trian'; there is "):
+        import_labels(find_export(tmp_path / "out"), tmp_path / "y", splits=("trian",))
     with pytest.raises(InputError, match="does not say what it was made from"):
         import_labels(find_export(tmp_path / "out"), tmp_path / "back")
 

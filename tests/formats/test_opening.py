@@ -41,6 +41,9 @@ def test_one_of_several_recipes_must_be_named(tmp_path):
     assert open_label_set(str(tmp_path / "release"), recipe="mbps-k80").root.name == "mbps-k80"
     with pytest.raises(InputError, match="choose one of them"):
         open_label_set(str(tmp_path / "release"), recipe="demo")
+    assert open_label_set(str(built.root), recipe="mbps").root == built.root
+    with pytest.raises(InputError, match=r"is of the recipe mbps, not demo; leave out --recipe\."):
+        open_label_set(str(built.root), recipe="demo")
 
 
 def test_what_is_no_label_set_is_said(tmp_path):
