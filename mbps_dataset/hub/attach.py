@@ -11,6 +11,7 @@ from pathlib import Path
 import datasets
 
 from mbps_dataset.errors import InputError
+from mbps_dataset.hub.builder import source_of_folder
 from mbps_dataset.reading.image_files import HEAD_BYTES, is_photograph
 from mbps_dataset.sources import open_source
 from mbps_dataset.sources.files import FileFrame
@@ -20,13 +21,11 @@ from mbps_dataset.sources.images import check_file
 def attach_images(dataset: datasets.Dataset, data_dir: str | Path, *, source: str | None = None) -> datasets.Dataset:
     """`dataset` with an `image` column of the files below `data_dir` whose id is the row's `image_id`.
 
-    `source` is "cityscapes" or "folder" (guessed if None). Pixels are `mbps_dataset.to_rgb` of a row's image. Raises
-    `InputError` naming the first ids without a file, or a file that is no PNG, JPEG or WebP: `datasets` would hand it to
-    whatever reader of Pillow's takes it.
+    `source` is "cityscapes", "folder", "kitti" or "stereo"; the first two are told apart if it is None. Pixels are
+    `mbps_dataset.to_rgb` of a row's image. Raises `InputError` naming the first ids without a file, or a file that is no
+    PNG, JPEG or WebP: `datasets` would hand it to whatever reader of Pillow's takes it.
     """
-    root = Path(data_dir).expanduser()
-    name = source or ("cityscapes" if (root / "leftImg8bit").is_dir() else "folder")
-    opened = open_source(name, data_dir=root)
+    opened = open_source(source or source_of_folder(data_dir), data_dir=data_dir)
     paths = {
         f.image_id: str(f.path) for split in opened.splits() for f in opened.frames(split) if isinstance(f, FileFrame)
     }
@@ -34,8 +33,8 @@ def attach_images(dataset: datasets.Dataset, data_dir: str | Path, *, source: st
     missing = [image_id for image_id in wanted if image_id not in paths]
     if missing:
         raise InputError(
-            f"{root}: no image for {len(missing)} of {len(dataset)} rows, e.g. {', '.join(missing[:3])}; "
-            "give the folder the labels were made from."
+            f"{data_dir}: no image for {len(missing)} of {len(dataset)} rows, e.g. {', '.join(missing[:3])}; "
+            'give the folder the labels were made from, and source= if it is neither "cityscapes" nor "folder".'
         )
     column = [paths[image_id] for image_id in wanted]
     for path in column:

@@ -56,10 +56,10 @@ def default_store_path() -> Path:
 class MBPSConfig(datasets.BuilderConfig):
     """Configuration of `MBPSPseudo`; `name` is a recipe.
 
-    `recipe_file` is a recipe .json to take instead, whose name then names the configuration; `source` "scenes",
-    "cityscapes" or "folder" (guessed from `data_dir` if None) with `source_options`; `settings` as on the command line
-    (``["instances.grad_threshold=0.2"]``); `splits` to build (default all); `limit` images a split; `store` folder of
-    stage results; `workers` processes; `device` of torch.
+    `recipe_file` is a recipe .json to take instead, whose name then names the configuration; `source` one of
+    `mbps_dataset.sources.SOURCES` ("cityscapes" or "folder", guessed from `data_dir`, if None) with `source_options`;
+    `settings` as on the command line (``["instances.grad_threshold=0.2"]``); `splits` to build (default all); `limit`
+    images a split; `store` folder of stage results; `workers` processes; `device` of torch.
     """
 
     version: datasets.Version | str | None = __version__
@@ -96,12 +96,7 @@ class MBPSConfig(datasets.BuilderConfig):
                     f"The recipe {self.name!r} needs images: pass --data-dir FOLDER (a Cityscapes tree or any folder of "
                     "photographs), or --source scenes."
                 )
-            try:
-                tree = (Path(self.data_dir).expanduser() / "leftImg8bit").is_dir()
-            except (OSError, RuntimeError, ValueError) as error:  # too long; the home of a user who does not exist
-                reason = getattr(error, "strerror", None) or error
-                raise InputError(f"data_dir {shown(self.data_dir)} is no path ({reason}); give a folder.") from None
-            name = "cityscapes" if tree else "folder"
+            name = source_of_folder(self.data_dir)
         return open_source(name, data_dir=self.data_dir, **(self.source_options or {}))
 
     def open_label_set(self) -> Labelling:
@@ -114,6 +109,16 @@ class MBPSConfig(datasets.BuilderConfig):
             limit=self.limit,
             device=self.device or default_device(),
         )
+
+
+def source_of_folder(data_dir: str | Path) -> str:
+    """ "cityscapes" for a tree of it, else "folder". Raises `InputError` for what can be no path."""
+    try:
+        tree = (Path(data_dir).expanduser() / "leftImg8bit").is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # too long; the home of a user who does not exist
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"data_dir {shown(data_dir)} is no path ({reason}); give a folder.") from None
+    return "cityscapes" if tree else "folder"
 
 
 def default_device() -> str:

@@ -35,7 +35,7 @@ def recipe_body(release: Release, repo_id: str, preview: str) -> str:
     body = body.replace('"PATH_OR_HUB_ID"', f'"{repo_id}"').replace(
         f'"{repo_id}", "{release.recipe}")', f'"{repo_id}", "{release.recipe}", revision="{release.tag}")'
     )
-    notes = _version_note(release) + ("" if release.with_images else _images_note(document["source"]["name"]))
+    notes = _version_note(release) + ("" if release.with_images else _images_note(document))
     head, columns, tail = body.partition("## Columns\n")
     return f"{head}{notes}{columns}{tail}" if columns else f"{body}\n{notes}"
 
@@ -49,7 +49,8 @@ def _version_note(release: Release) -> str:
     )
 
 
-def _images_note(source: str) -> str:
+def _images_note(document: Mapping[str, Any]) -> str:
+    source, split = document["source"]["name"], document["splits"][0]
     if source == "scenes":
         how = "They are rendered: the same recipe renders them again, with the same ids.\n\n"
     else:
@@ -57,7 +58,7 @@ def _images_note(source: str) -> str:
             "Whoever has them joins them by `image_id`:\n\n"
             "```python\n"
             "from mbps_dataset import attach_images\n\n"
-            'with_images = attach_images(ds["train"], "path/to/the/images")\n'
+            f'with_images = attach_images(ds["{split}"], "path/to/the/images", source="{source}")\n'
             "```\n\n"
         )
     return f"## Images\n\nThis dataset holds labels only; the images are not part of it. {how}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import datasets
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 import mbps_dataset
 from mbps_dataset.errors import InputError
 from mbps_dataset.hub.attach import attach_images
-from mbps_dataset.sources import FolderSource
+from mbps_dataset.sources import FolderSource, StereoFolderSource
 
 
 def rows(*ids: str) -> datasets.Dataset:
@@ -36,10 +38,27 @@ def test_cityscapes_tree_is_recognised(tmp_path):
     assert attach_images(rows("lindau_000000_000019"), tmp_path)[0]["image"].size == (64, 64)
 
 
+def test_images_of_stereo_video_are_joined_by_its_own_ids(tmp_path):
+    for eye in ("left", "right"):
+        (tmp_path / eye).mkdir()
+        Image.new("RGB", (64, 64)).save(tmp_path / eye / "0001.png")
+    camera = {"fx": 50, "fy": 50, "cx": 32, "cy": 32, "baseline": 0.5}
+    (tmp_path / "calibration.json").write_text(json.dumps(camera))
+    (frame,) = StereoFolderSource(tmp_path).frames("train")
+    assert attach_images(rows(frame.image_id), tmp_path, source="stereo")[0]["image"].size == (64, 64)
+    with pytest.raises(InputError, match='and source= if it is neither "cityscapes" nor "folder"'):
+        attach_images(rows(frame.image_id), tmp_path)
+
+
 def test_rows_without_a_file_are_named(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="no image for 2 of 3 rows, e.g. x, y"):
         attach_images(rows("a", "x", "y"), tmp_path)
+
+
+def test_what_can_be_no_path_is_refused():
+    with pytest.raises(InputError, match="data_dir .* is no path"):
+        attach_images(rows("a"), "~a_user_that_nobody_has/photos")
 
 
 def test_files_that_another_reader_would_take_are_refused(tmp_path):

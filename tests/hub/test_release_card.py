@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
 from mbps_dataset.errors import PublishError
 from mbps_dataset.hub.release import Release, prepare
-from mbps_dataset.hub.release_card import repository_card, split_card
+from mbps_dataset.hub.release_card import recipe_body, repository_card, split_card
 from mbps_dataset.labelset.card import digests_in
 from mbps_dataset.named_recipes import RECIPES
 from tests.hub.label_sets import make_label_set
@@ -68,6 +70,12 @@ def test_the_list_of_recipes_holds_digests_of_this_and_earlier_releases(release)
     _, body = merged(release, {"configs": others})
     assert "| `a` |  | – | `sha256:12` `sha256:34` |" in body
     assert f"| `sha256:{release.identity}` `sha256:{release.digest}` |" in body
+
+
+def test_the_card_says_how_the_images_of_this_source_and_split_are_joined(release):
+    document = {**release.document, "source": {"name": "kitti", "data_dir": "<data_dir>"}, "splits": ["validation", "train"]}
+    body = recipe_body(replace(release, document=document), "o/x", "p.png")
+    assert 'attach_images(ds["validation"], "path/to/the/images", source="kitti")' in body
 
 
 def test_a_lost_default_comes_back(release):
