@@ -30,8 +30,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mbps_dataset.labelling.stage import one_thread
-from mbps_dataset.labelling.stage_flow import find_maps, opencv_flow
+from mbps_dataset.labelling.stage_flow import find_maps
 from mbps_dataset.labelling.stage_motion import find_moving_objects
+from mbps_dataset.models.opencv_flow import OpenCvFlow
 from mbps_dataset.scenes import SceneSettings, stereo_video_truth
 from mbps_dataset.sources.rendered import SceneFrame
 from mbps_dataset.sources.stereo_checks import why_unusable
@@ -106,13 +107,13 @@ def what_moves(frame: SceneFrame) -> tuple[Masks, list[bool]]:
     return masks, counted
 
 
-def estimated(video: StereoVideo) -> StereoMotion:
-    """Flow and disparities by OpenCV, at the settings of the recipes."""
+def estimated(video: StereoVideo, settings: FlowSettings) -> StereoMotion:
+    """Flow and disparities by OpenCV."""
     images = [
         torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float().div(255)
         for image in (video.left, video.right, video.next_left, video.next_right)
     ]
-    return StereoMotion(**find_maps(opencv_flow(FlowSettings()), images))
+    return StereoMotion(**find_maps(OpenCvFlow.of(settings), images))
 
 
 def true_motion(frame: SceneFrame) -> StereoMotion:
@@ -128,7 +129,9 @@ def true_motion(frame: SceneFrame) -> StereoMotion:
     )
 
 
-def measure(frame: SceneFrame, methods: Sequence[str], tallies: dict[str, Tally], clock: Clock) -> dict[str, Masks]:
+def measure(
+    frame: SceneFrame, methods: Sequence[str], flow_settings: FlowSettings, tallies: dict[str, Tally], clock: Clock
+) -> dict[str, Masks]:
     """Add one scene to the tallies, and return the masks that each way found."""
     video, (moving, counted) = read_stereo_video(frame), what_moves(frame)
     with clock.step("checks of the images"):
@@ -136,7 +139,7 @@ def measure(frame: SceneFrame, methods: Sequence[str], tallies: dict[str, Tally]
     if reason is not None:
         print(f"{frame.image_id}: {reason}")
     with clock.step("flow and disparity, OpenCV"):
-        guessed = estimated(video)
+        guessed = estimated(video, flow_settings)
     camera, all_found = video.camera, dict[str, Masks]()
     for source, motion in (("estimated", guessed), ("true", true_motion(frame))):
         with clock.step(f"scene flow, {source}"):
@@ -170,10 +173,12 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=512)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--preset", default=FlowSettings().preset, help="flow.preset, of OpenCV's flow")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after the scene that passes this")
     parser.add_argument("--pictures", type=Path, help="folder for a picture of each scene")
     arguments = parser.parse_args()
     size, clock = SceneSettings(height=arguments.height, width=arguments.width), Clock()
+    flow_settings = FlowSettings(preset=arguments.preset)
     tallies: dict[str, Tally] = defaultdict(Tally)
     start = time.perf_counter()
     moving = [SceneFrame(f"moving_{seed}", seed, size) for seed in UNSEEN_SEEDS[: arguments.scenes]]
@@ -190,7 +195,7 @@ def main() -> None:
             print("Out of time; the tables hold the scenes so far.")
             break
         with one_thread():
-            found = measure(frame, arguments.methods, tallies, clock)
+            found = measure(frame, arguments.methods, flow_settings, tallies, clock)
         if arguments.pictures:
             arguments.pictures.mkdir(parents=True, exist_ok=True)
             picture(frame, found).save(arguments.pictures / f"{frame.image_id}.png")

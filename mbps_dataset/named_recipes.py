@@ -40,11 +40,12 @@ DEMO = Recipe(
     ),
 )
 
-_BY_GEOMETRY = (
-    ("flow and disparity", "none: OpenCV's DIS and SGBM have no weights"),
-    ("moving objects", "none: geometry of flow and disparity; nothing is trained"),
-    ("depth", "none: geometry of two eyes; see flow and disparity"),
-)
+BY_GEOMETRY = {
+    "flow and disparity": "none: OpenCV's DIS and SGBM have no weights",
+    "moving objects": "none: geometry of flow and disparity; nothing is trained",
+    "depth": "none: geometry of two eyes; see flow and disparity",
+}
+"""What the components saw in training that are no network."""
 _STEREO_DEPTH = DepthSettings(method="stereo", max_depth=80.0)
 
 DEMO_MOTION = replace(
@@ -56,7 +57,7 @@ DEMO_MOTION = replace(
     things=ThingsSettings(method="motion"),
     instances=InstancesSettings(method="motion"),
     fusion=FusionSettings(unlabelled_things="void"),
-    supervision=(*DEMO.supervision[:2], *_BY_GEOMETRY),
+    supervision=(*DEMO.supervision[:2], *BY_GEOMETRY.items()),
 )
 
 _PUBLISHED_SEMANTICS = (
@@ -117,7 +118,7 @@ MOTION = replace(
     semantics=SemanticsSettings(),
     cuts=CutsSettings(),
     saliency=SaliencySettings(),
-    supervision=_PUBLISHED_SEMANTICS + _BY_GEOMETRY,
+    supervision=(*_PUBLISHED_SEMANTICS, *BY_GEOMETRY.items()),
 )
 
 RECIPES: dict[str, Recipe] = {

@@ -312,7 +312,7 @@ def renumber_segments(row: Any, *, most: int = 255) -> tuple[NDArray[np.unsigned
         raise InputError(f"{name}: renumbering segments needs the columns `panoptic` and `segments_info`.")
     ids = _in(held["panoptic"], name, np.uint16)
     listed = {int(each["id"]): int(each["category_id"]) for each in segment_entries(held["segments_info"], name)}
-    areas = np.bincount(ids.ravel(), minlength=1)
+    areas = _areas(ids)
     present = np.flatnonzero(areas[1:]) + 1
     if unlisted := sorted(set(present.tolist()) - set(listed)):
         raise InputError(f"{name}: segment id {unlisted[0]} is in the map but not in `segments_info`; list it.")

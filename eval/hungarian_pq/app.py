@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mbps_dataset.formats.class_tables import class_names
 from mbps_dataset.formats.image_segmentation import as_labels
-from mbps_dataset.formats.segmentation_sets import class_names
 from mbps_dataset.metrics import CONVENTIONS, PanopticQuality, format_table
 from mbps_dataset.taxonomy import STUFF_19, THINGS_19
 

@@ -64,7 +64,7 @@ class Bench:
         self.frames = self._frames_with_truth(limit)
 
     def _frames_with_truth(self, limit: int | None) -> list[Frame]:
-        frames = [f for f in self.source.frames(self.split)[:limit] if getattr(f, "label_path", f) is not None]
+        frames = [frame for frame in self.source.frames(self.split)[:limit] if frame.has_truth]
         if not self.source.has_truth or not frames:
             raise InputError(
                 f"The source {self.source.name!r} has no ground truth in split {self.split!r}; an ablation compares with "

@@ -34,6 +34,10 @@ class KeptFrame(Frame):
             self._image = self._frame.image()
         return self._image
 
+    @property
+    def has_truth(self) -> bool:
+        return self._frame.has_truth
+
     def truth(self) -> Truth | None:
         if self._truth is None:
             self._truth = self._frame.truth()

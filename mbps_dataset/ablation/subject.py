@@ -8,7 +8,7 @@ from mbps_dataset.labelling.calibration import evenly_spaced
 from mbps_dataset.labelling.road import before_calibration
 from mbps_dataset.labelling.stage import Run, Stage
 from mbps_dataset.labelling.stage_row import made_from
-from mbps_dataset.labelling.whole_set import Progress, silent, stored_calibration, take_calibration
+from mbps_dataset.labelling.whole_set import Progress, calibration_key, silent, stored_calibration, take_calibration
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame, Source
 from mbps_dataset.store import Store
@@ -39,7 +39,8 @@ class Subject:
     def calibrate(self, progress: Progress = silent) -> Run:
         """The run with its calibration, from memory, from the store, or taken now."""
         if self._run is None:
-            known = stored_calibration(self.uncalibrated, self.frames)
-            calibration = known or take_calibration(self.uncalibrated, self.frames, progress)
+            key = calibration_key(self.uncalibrated, self.frames)
+            known = stored_calibration(self.uncalibrated, key)
+            calibration = known or take_calibration(self.uncalibrated, self.frames, key, progress)
             self._run = self.uncalibrated.calibrated(calibration)
         return self._run

@@ -6,7 +6,7 @@ Cityscapes' own definition, such as parking among the 19.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
 from mbps_dataset.metrics.overlap import unique_values
 
+
+LABEL_ID_TABLES = {27: taxonomy.LABEL_ID_TO_27, 19: taxonomy.LABEL_ID_TO_TRAIN_ID, 7: taxonomy.LABEL_ID_TO_7}
+"""Class id by label id, uint8 [256], of each class table."""
 
 _MOST_SHOWN = 5
 _LICENSE_PLATE = "license plate"  # label id -1, so it is in no map; converters list it all the same
@@ -53,6 +56,16 @@ def named_classes(names: Mapping[int, str], classes: int, where: str) -> dict[in
             "or, if they are clusters, choose a --matching other than none."
         )
     return {number: known[name] for number, name in names.items()}
+
+
+def classes_of_train_ids(names: Sequence[str], classes: int, where: str) -> dict[int, int]:
+    """Class id of every class of a label set whose 19 classes are named `names`.
+
+    Raises `InputError`, which begins with `where`, for the 27 classes, which 19 do not tell apart, and for unknown names.
+    """
+    if classes == 27:
+        raise InputError(f"{where}: its 19 named classes cannot be scored as 27; use --classes 19 or 7.")
+    return named_classes(dict(enumerate(names)), classes, where)
 
 
 def _alike(name: str, known: Collection[str]) -> str:

@@ -23,20 +23,17 @@ from numpy.typing import NDArray
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
-from mbps_dataset.formats.class_tables import class_names, named_classes, require_classes
+from mbps_dataset.formats.class_tables import LABEL_ID_TABLES, classes_of_train_ids, require_classes
 from mbps_dataset.formats.coco_files import open_coco
 from mbps_dataset.formats.image_segmentation import VOID, Labels, as_labels, cityscapes_labels, read_map
-from mbps_dataset.formats.label_source import ENDINGS, LabelSource, check_pairs, pairs
+from mbps_dataset.formats.label_source import ENDINGS, LabelSource
 from mbps_dataset.formats.own_exports import Exported, find_export
 from mbps_dataset.sources.membership import file_id, find_files
 
 
-__all__ = ["LabelSource", "check_pairs", "class_names", "open_labels", "open_pair", "pairs"]
-
 _MAP_SUFFIXES = (".png", ".npy", ".npz")
 _LABEL_IDS = "_labelids.png"
 _SPLIT_FOLDERS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
-_TABLES = {27: taxonomy.LABEL_ID_TO_27, 19: taxonomy.LABEL_ID_TO_TRAIN_ID, 7: taxonomy.LABEL_ID_TO_7}
 _CLUSTERS = np.where(np.arange(256) == 0, VOID, np.arange(256)).astype(np.uint8)  # 0 is Cityscapes' unlabeled
 
 
@@ -93,14 +90,19 @@ def open_pair(
         _refuse_splits(predictions, splits)
     chosen = [tuple(splits) if splits and has_splits(side) else () for side in (predictions, truth)]
     true = open_labels(truth, classes=classes, splits=chosen[1])
-    if true.label_set is not None and not true.label_set.named:
-        raise InputError(f"{true.name}: its classes are clusters, which are no ground truth; give labels whose classes "
-                         "are named.")  # fmt: skip
+    require_named(true)
     if isinstance(predictions, (str, Path)) and _is_json(Path(predictions)):
         path = Path(predictions).expanduser()
         if not (path.exists() and find_export(path)):
             return open_coco(path, classes, None, void, clusters=clusters, without_categories=true.class_of), true
     return open_labels(predictions, classes=classes, void=void, splits=chosen[0], clusters=clusters), true
+
+
+def require_named(truth: LabelSource) -> None:
+    """Raises `InputError` if the classes of a label set that is to be the truth are clusters."""
+    if truth.label_set is not None and not truth.label_set.named:
+        raise InputError(f"{truth.name}: its classes are clusters, which are no ground truth; give labels whose classes "
+                         "are named.")  # fmt: skip
 
 
 def has_splits(source: Any) -> bool:
@@ -132,9 +134,7 @@ def _open_export(
     """Classes with names are taken to the class table by name; pseudo-classes keep their ids."""
     description = exported.description
     if class_of is None and description.named:
-        if classes == 27:
-            raise InputError(f"{exported.root}: its 19 named classes cannot be scored as 27; use --classes 19 or 7.")
-        class_of = named_classes(dict(enumerate(description.class_names)), classes, str(exported.root))
+        class_of = classes_of_train_ids(description.class_names, classes, str(exported.root))
     return LabelSource(exported.readers(splits, class_of, void), str(exported.root), class_of, description)
 
 
@@ -161,7 +161,7 @@ def _open_path(
     found = find_files(path / "gtFine" if (path / "gtFine").is_dir() else path, _MAP_SUFFIXES)
     files = [each for each in found.named() if not splits or any(each.is_relative_to(folders[k]) for k in splits)]
     if label_files := [each for each in files if each.name.lower().endswith(_LABEL_IDS)]:
-        return _open_cityscapes(label_files, _CLUSTERS if clusters else _TABLES[classes], str(path))
+        return _open_cityscapes(label_files, _CLUSTERS if clusters else LABEL_ID_TABLES[classes], str(path))
     readers: dict[str, Callable[[], Labels]] = {}
     for file in files:
         image_id = found.id_of(file)

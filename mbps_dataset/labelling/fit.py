@@ -34,7 +34,7 @@ def require_fit(recipe: Recipe) -> None:
     if "depth_estimation" in described:
         _require_multiple(recipe)
     if recipe.needs_flow and recipe.flow.method == "opencv":
-        OpenCvFlow(recipe.flow.preset, recipe.flow.most_disparity, recipe.flow.block)  # refuses what it cannot do
+        OpenCvFlow.of(recipe.flow)  # refuses what it cannot do
     if recipe.depth.method == "stereo" and recipe.depth.ego_crop:
         raise RecipeError("depth.ego_crop is for networks; with depth.method 'stereo' pass --set depth.ego_crop=0.")
     if recipe.things.method == "cityscapes" and recipe.naming.method == "none":

@@ -4,7 +4,7 @@ Methods differ in what they look at: depth, connected components at nothing but 
 objects found without any class, and so does motion. Such objects depend on the picture, or stereo video, alone, so they
 are kept in the store and here they only get their classes. Order (ours): method, then merging, then the fallback, which no merging touches.
 
-A method is an entry of `METHODS`; one that cuts patch features has one in `CUTS` too. An unknown name raises.
+A method is an entry of `METHODS`; one that cuts patch features has one in `CUTS` too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mbps_dataset.arrays import RGBImage, SemanticMap
-from mbps_dataset.errors import RecipeError
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.stage_settings import CutsSettings
 from mbps_dataset.stages import instances
@@ -116,13 +115,8 @@ METHODS: Mapping[str, Callable[[Evidence], Instances]] = MappingProxyType(
 
 
 def find(given: Evidence) -> Instances:
-    """Instances of the thing classes, merged and with the fallback behind them if the settings say so.
-
-    Raises `RecipeError` for a method that does not exist.
-    """
+    """Instances of the thing classes, merged and with the fallback behind them if the settings say so."""
     settings = given.recipe.instances
-    if settings.method not in METHODS:
-        raise RecipeError(f"instances.method {settings.method!r} does not exist; there is {', '.join(METHODS)}.")
     found = METHODS[settings.method](given)
     if settings.merge:
         found = instances.merge_by_depth(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -21,9 +21,9 @@ from mbps_dataset.labelling import whole_set
 from mbps_dataset.labelling.calibration import Calibration, class_names, evenly_spaced
 from mbps_dataset.labelling.cluster_naming import require_truth
 from mbps_dataset.labelling.road import STAGE_VERSIONS, before_calibration, stages_of
-from mbps_dataset.labelling.stage import Run, Stage
+from mbps_dataset.labelling.stage import Run, Stage, Visit
 from mbps_dataset.labelling.stage_row import ROW, row_of
-from mbps_dataset.labelling.workers import FATAL, Job, WorkerPool, default_workers, fill_store, why
+from mbps_dataset.labelling.workers import Job, WorkerPool, attempt, default_workers, fill_store, why
 from mbps_dataset.reading.names import shown
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import FORMAT_VERSION
@@ -39,7 +39,7 @@ class Labelling:
     """A recipe applied to some splits of a source.
 
     `limit` keeps the first images of each split; `splits` defaults to all of the source's. Raises `InputError` for an
-    unknown split or a device that is none.
+    unknown split, a device that is none, or a recipe that needs stereo video, or two eyes, where a split has none.
     """
 
     recipe: Recipe
@@ -48,22 +48,29 @@ class Labelling:
     splits: tuple[str, ...] = ()
     limit: int | None = None
     device: str = "cpu"
-    _calibrated: Run | None = field(default=None, repr=False)
+    _calibrated: Run | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.recipe = self.recipe.with_absolute_paths()
         self.splits = tuple(self.splits) or self.source.splits()
+        self._require_possible()
+        self.run = Run(self.recipe, self.store, self.device, self.source)
+        DIGESTS.learn(self.store.get_json(self._digests_name()) or {})
+
+    def _require_possible(self) -> None:
+        """Raises `InputError` for a limit, a device or splits that cannot be, and for splits without the eyes it takes."""
         if self.limit is not None and self.limit < 1:
             raise InputError(f"limit must be at least 1, but is {self.limit}.")
         try:
             torch.device(self.device)
         except (RuntimeError, TypeError):
             raise InputError(f"device {shown(self.device)} is none of torch's; give cpu, cuda, or cuda:1.") from None
-        require_sight(self.recipe, self.source, self.splits)
-        self.run = Run(self.recipe, self.store, self.device, self.source)
+        if self.recipe.needs_motion:
+            require_stereo_video(self.source, self.splits)
+        elif self.recipe.needs_flow:
+            require_stereo(self.source, self.splits)
         for split in self.splits:
             self.frames(split)
-        DIGESTS.learn(self.store.get_json(self._digests_name()) or {})
 
     def frames(self, split: str) -> Sequence[Frame]:
         """Frames of a split, `limit` applied. Raises `InputError` for an unknown split."""
@@ -102,9 +109,14 @@ class Labelling:
                 "contents": self.run.contents,
                 "device": self.run.device_type,
                 "input": self.input_digest,
-                "calibration": whole_set.calibration_key(self.run, self.calibration_frames()),
+                "calibration": self.calibration_key,
             }
         )
+
+    @cached_property
+    def calibration_key(self) -> str:
+        """`whole_set.calibration_key` of this label set; taken once, as `input_digest`."""
+        return whole_set.calibration_key(self.run, self.calibration_frames())
 
     def calibration_indices(self) -> list[int]:
         """The images that calibration looks at: evenly spaced over the first split."""
@@ -122,7 +134,7 @@ class Labelling:
     def stored_run(self) -> Run | None:
         """The run with its calibration, if that has been taken."""
         if self._calibrated is None:
-            known = whole_set.stored_calibration(self.run, self.calibration_frames())
+            known = whole_set.stored_calibration(self.run, self.calibration_key)
             self._calibrated = None if known is None else self.run.calibrated(known)
         return self._calibrated
 
@@ -141,15 +153,15 @@ class Labelling:
     def _calibrate(self, pool: WorkerPool, progress: bool, isolate: bool) -> Run:
         if (known := self.stored_run()) is not None:
             return known
-        frames = self.calibration_frames()
-        with self.store.alone(f"calibration-{whole_set.calibration_key(self.run, frames)[:32]}"):
+        with self.store.alone(f"calibration-{self.calibration_key[:32]}"):
             if (known := self.stored_run()) is not None:  # another process took it while we waited
                 return known
             early = before_calibration(self.recipe)
             if pool.count > 1 or isolate:
                 self._fill(self.run, {self.splits[0]: self.calibration_indices()}, early, pool, progress, isolate)
+            frames = self.calibration_frames()
             failed = self._always_failing(frames, early)
-            taken = whole_set.take_calibration(self.run, frames, _bars(progress), without=failed)
+            taken = whole_set.take_calibration(self.run, frames, self.calibration_key, _bars(progress), without=failed)
             self._calibrated = self.run.calibrated(taken)
         return self._calibrated
 
@@ -158,18 +170,16 @@ class Labelling:
 
         What may go better another time (memory, disk) is raised: it must not change the numbers silently.
         """
-        failing = set()
-        for frame in frames:
-            visit = self.run.visit(frame)
-            try:
-                for stage in stages:
-                    if not self.run.holds(stage, frame):
-                        visit.result(stage)
-            except (*FATAL, OSError, MemoryError, torch.OutOfMemoryError):
-                raise
-            except Exception:
-                failing.add(frame.image_id)
-        return frozenset(failing)
+        passing = (OSError, MemoryError, torch.OutOfMemoryError)
+        errors = {frame.image_id: attempt(partial(self._complete, frame, stages), *passing) for frame in frames}
+        return frozenset(image_id for image_id, error in errors.items() if error is not None)
+
+    def _complete(self, frame: Frame, stages: Sequence[Stage]) -> None:
+        """Make those results of an image that are not in the store."""
+        visit = self.run.visit(frame)
+        for stage in stages:
+            if not self.run.holds(stage, frame):
+                visit.result(stage)
 
     def prepare(
         self,
@@ -226,17 +236,10 @@ class Labelling:
         frames, run = self.frames(split), self.calibrated_run()
         for index in indices:
             frame = frames[index]
-            try:
-                row = row_of(run.visit(frame))
-                image = {"image": {"bytes": frame.image_bytes(), "path": None}}
-                row = {"image_id": row.pop("image_id")} | (image if self.recipe.output.with_images else {}) | row
-                if not self.recipe.output.with_preview:
-                    del row["preview"]
-            except FATAL:
-                raise
-            except Exception as error:  # as in a worker: one image must not end the job
-                stage = "image" if isinstance(error, InputError) else ROW.name
-                self.store.record_failure(Failure(frame.image_id, stage, why(frame, error)))
+            row = attempt(partial(_columns, run.visit(frame)))
+            if isinstance(row, Exception):
+                stage = "image" if isinstance(row, InputError) else ROW.name
+                self.store.record_failure(Failure(frame.image_id, stage, why(frame, row)))
                 continue
             self.store.clear_failure(frame.image_id)
             yield index, row
@@ -247,12 +250,13 @@ class Labelling:
         return [failure for failure in self.store.failures() if failure.image_id in mine]
 
 
-def require_sight(recipe: Recipe, source: Source, splits: Sequence[str]) -> None:
-    """Raises `InputError` where the recipe needs stereo video, or two eyes, and a split of the source has none."""
-    if recipe.needs_motion:
-        require_stereo_video(source, tuple(splits))
-    elif recipe.needs_flow:
-        require_stereo(source, tuple(splits))
+def _columns(visit: Visit) -> dict[str, Any]:
+    """The coded row of an image in the columns that the recipe wants."""
+    row, wanted = row_of(visit), visit.recipe.output
+    if not wanted.with_preview:
+        del row["preview"]
+    image = {"image": {"bytes": visit.frame.image_bytes(), "path": None}} if wanted.with_images else {}
+    return {"image_id": row.pop("image_id")} | image | row
 
 
 def _bars(progress: bool) -> whole_set.Progress:

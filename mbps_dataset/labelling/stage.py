@@ -85,7 +85,7 @@ class Run:
     """A recipe at work: what its stages share, opened and hashed once.
 
     `device` is a torch device; results of networks on a GPU may differ from the CPU's in the last digit, so the device
-    type is part of keys. `source` is needed for imported detections only, which must not name images it does not have.
+    type is part of keys. `source` is needed only where files that someone else made are matched to its images.
     """
 
     def __init__(
@@ -127,6 +127,10 @@ class Run:
     def is_calibrated(self) -> bool:
         """Whether `calibration` is there."""
         return self._calibration is not None
+
+    def source_frames(self) -> list[Frame]:
+        """All frames of the source, which imported files are matched to; none without a source."""
+        return [] if self.source is None else [f for split in self.source.splits() for f in self.source.frames(split)]
 
     def calibrated(self, calibration: Calibration) -> Run:
         """The same run with a calibration; what is open and hashed stays so."""
@@ -205,6 +209,10 @@ class Visit:
     def image(self) -> RGBImage:
         """The decoded image, uint8 [H, W, 3]. Raises `InputError` naming the image if it cannot be decoded."""
         return self.frame.image()
+
+    def forget_image(self) -> None:
+        """Give the memory of `image` back, which of a large picture is a good part; it is decoded again if asked for."""
+        self.__dict__.pop("image", None)
 
     def result(self, stage: Stage) -> Arrays:
         """The arrays of a stage, from this visit, from the store, or computed now.

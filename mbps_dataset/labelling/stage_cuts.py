@@ -40,9 +40,7 @@ def detections(run: Run) -> Detections:
     def open_them() -> Detections:
         if run.source is None:
             raise InputError("Detections are matched to the images of a source, but this run was given none.")
-        source = run.source
-        image_ids = frozenset(frame.image_id for split in source.splits() for frame in source.frames(split))
-        return open_detections(run.recipe.detections, image_ids)
+        return open_detections(run.recipe.detections, frozenset(frame.image_id for frame in run.source_frames()))
 
     return run.once("detections", open_them)
 

@@ -43,9 +43,7 @@ def _files(run: Run) -> DepthFiles | None:
 
 
 def _opened_files(run: Run) -> DepthFiles:
-    settings, source = run.recipe.depth, run.source
-    frames = [] if source is None else [frame for split in source.splits() for frame in source.frames(split)]
-    image_ids = frozenset(frame.image_id for frame in frames)
+    settings, image_ids = run.recipe.depth, frozenset(frame.image_id for frame in run.source_frames())
     return DepthFiles(Path(str(settings.files)), settings.files_kind, settings.files_scale, image_ids=image_ids)
 
 

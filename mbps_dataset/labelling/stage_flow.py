@@ -22,8 +22,9 @@ from PIL import Image
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, as_numpy, never
-from mbps_dataset.models.flow import Eye
+from mbps_dataset.models.flow import Eye, FlowNetwork
 from mbps_dataset.models.opencv_flow import OpenCvFlow
+from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Camera, Frame
 from mbps_dataset.sources.flow_files import DisparityFiles, FlowFiles
 from mbps_dataset.sources.images import DIGESTS
@@ -88,8 +89,7 @@ class _Files:
 
 
 def _opened_files(run: Run) -> _Files:
-    settings, source = run.recipe.flow, run.source
-    frames = [] if source is None else [frame for split in source.splits() for frame in source.frames(split)]
+    settings, frames = run.recipe.flow, run.source_frames()
     following = (frame.next_frame() for frame in frames if frame.has().next_frame)
     image_ids = {frame.image_id for frame in frames} | {frame.image_id for frame in following if frame is not None}
 
@@ -180,8 +180,8 @@ def _computed(visit: Visit, left: RGBImage, right: RGBImage, video: StereoVideo 
     return find_maps(_network(visit.run), [_tensor(image, size_hw).to(visit.run.device) for image in images])
 
 
-def find_maps(network: Any, images: Sequence[torch.Tensor]) -> Maps:
-    """Flow and disparities by a network of both (`models.flow`), from images [1, 3, H, W] in [0, 1].
+def find_maps(network: FlowNetwork, images: Sequence[torch.Tensor]) -> Maps:
+    """Flow and disparities in pixels, float32 [H, W] and [2, H, W], from images [1, 3, H, W] in [0, 1].
 
     All six maps of left and right eye and of the next left and right eye, or the disparities of two eyes alone.
     """
@@ -199,16 +199,11 @@ def find_maps(network: Any, images: Sequence[torch.Tensor]) -> Maps:
     return maps
 
 
-def _network(run: Run) -> Any:
+def _network(run: Run) -> FlowNetwork:
     settings = run.recipe.flow
     if settings.method == "raft":
         return run.network("raft")
-    return run.once("opencv flow", lambda: opencv_flow(settings))
-
-
-def opencv_flow(settings: FlowSettings) -> OpenCvFlow:
-    """OpenCV's methods at the recipe's settings. Raises `RecipeError` if OpenCV is missing or a setting cannot be."""
-    return OpenCvFlow(settings.preset, settings.most_disparity, settings.block)
+    return run.once("opencv flow", lambda: OpenCvFlow.of(settings))
 
 
 def flow_size(settings: FlowSettings, height: int, width: int) -> tuple[int, int]:
@@ -226,7 +221,11 @@ def _tensor(image: RGBImage, size_hw: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float().div(255)
 
 
-FLOW = Stage("flow", "flow and disparity", 1, never, _key, _compute, _inputs, lambda recipe: recipe.needs_flow)
+def _runs(recipe: Recipe) -> bool:
+    return recipe.needs_flow
+
+
+FLOW = Stage("flow", "flow and disparity", 1, never, _key, _compute, _inputs, _runs)
 
 
 def stereo_motion(visit: Visit) -> StereoMotion | str:

@@ -19,6 +19,7 @@ from mbps_dataset.labelling.stage_flow import (
     flow_size,
     stereo_motion,
 )
+from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame
 from mbps_dataset.stage_settings import MotionSettings
 from mbps_dataset.stages.instances import Instances
@@ -80,7 +81,11 @@ def find_moving_objects(flow: SceneFlow, settings: MotionSettings) -> MovingObje
     return rigid_motion(flow, replace(rigid, **given), seed=settings.seed)
 
 
-MOTION = Stage("motion", "moving objects", 1, never, _key, _compute, FLOW.inputs, lambda recipe: recipe.needs_motion)
+def _runs(recipe: Recipe) -> bool:
+    return recipe.needs_motion
+
+
+MOTION = Stage("motion", "moving objects", 1, never, _key, _compute, FLOW.inputs, _runs)
 
 
 def moving_objects(visit: Visit, height: int, width: int) -> Instances:

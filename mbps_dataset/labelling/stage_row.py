@@ -99,7 +99,7 @@ def row_of(visit: Visit) -> dict[str, Any]:
 
 @one_thread()
 def label(visit: Visit) -> LabelledImage:
-    """All labels of one image. Raises `InputError` for an image that cannot be read."""
+    """All labels of one image, which the visit then forgets. Raises `InputError` for an image that cannot be read."""
     recipe, (height, width) = visit.recipe, visit.image.shape[:2]
     working_hw = working_size(recipe, height, width)
     semantic = class_map(visit, height, width)
@@ -113,7 +113,7 @@ def label(visit: Visit) -> LabelledImage:
         objects(visit, *working_hw),
     )
     output_hw = (height, width) if recipe.output.size == "image" else working_hw
-    del visit.image  # of a large picture a good part of the memory; decoded again if it is asked for
+    visit.forget_image()  # nothing below looks at it
     panoptic = panoptic.resized(*output_hw)
     semantic = resize_nearest(semantic, *output_hw)
     if recipe.fusion.unlabelled_things == "void":

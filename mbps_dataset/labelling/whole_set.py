@@ -34,20 +34,20 @@ def silent(frames: Iterable[Frame], _: str) -> Iterable[Frame]:
     return frames
 
 
-def stored_calibration(run: Run, frames: Sequence[Frame]) -> Calibration | None:
-    """The calibration of `run` over `frames`, if it has been taken and its document is undamaged."""
-    document = run.store.get_json(_document_name(run, frames))
+def stored_calibration(run: Run, key: str) -> Calibration | None:
+    """The calibration of `run` that has this `calibration_key`, if it has been taken and its document is undamaged."""
+    document = run.store.get_json(_document_name(key))
     return None if document is None else Calibration.from_json(document)
 
 
 def take_calibration(
-    run: Run, frames: Sequence[Frame], progress: Progress = silent, *, without: Container[str] = ()
+    run: Run, frames: Sequence[Frame], key: str, progress: Progress = silent, *, without: Container[str] = ()
 ) -> Calibration:
     """Fit centroids, name clusters, tell things from stuff over `frames`, and keep the result in the store.
 
-    Frames whose id is in `without` always fail and are not counted. Raises `CalibrationError` if the recipe needs what no frame has: readable images, ground truth for names.
+    `key` is the `calibration_key` of run and frames. Frames whose id is in `without` always fail and are not counted.
+    Raises `CalibrationError` if the recipe needs what no frame has: readable images, ground truth for names.
     """
-    name = _document_name(run, frames)
     frames = [frame for frame in frames if frame.image_id not in without]
     unnamed = Calibration(
         classes=tuple(ClassStatistics(f"{k}", False, None, None) for k in range(run.recipe.clusters.count)),
@@ -62,7 +62,7 @@ def take_calibration(
     counts = count_for_things(run.calibrated(named), progress(frames, "finding things"))
     decided, split_from = choose_things(run.recipe, class_names(run.recipe), counts)
     calibration = replace(named, classes=decided, truth_used=(*named_from, *split_from))
-    run.store.put_json(name, calibration.to_json())
+    run.store.put_json(_document_name(key), calibration.to_json())
     return calibration
 
 
@@ -89,7 +89,10 @@ def _tokens(visit: Visit) -> NDArray[np.floating]:
 
 
 def calibration_key(run: Run, frames: Sequence[Frame]) -> str:
-    """Digest of everything a calibration depends on: stages, naming and thing settings, weights, and the images."""
+    """Digest of everything a calibration depends on: stages, naming and thing settings, weights, and the images.
+
+    Reads the ground truth of all `frames` for a recipe that names clusters, so it is taken once.
+    """
     settings = run.recipe.deciding_settings()
     groups = ("semantics", "clusters", "crf", "naming", "saliency", "things", "calibration")
     chosen: dict[str, object] = {group: settings[group] for group in groups}
@@ -104,8 +107,8 @@ def calibration_key(run: Run, frames: Sequence[Frame]) -> str:
     return digest_of("calibration", run.device_type, STAGE_VERSIONS, chosen, contents, images, truth)
 
 
-def _document_name(run: Run, frames: Sequence[Frame]) -> str:
-    return f"calibration/{calibration_key(run, frames)[:32]}.json"
+def _document_name(key: str) -> str:
+    return f"calibration/{key[:32]}.json"
 
 
 def content_digest(run: Run, frame: Frame) -> str:

@@ -23,11 +23,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
-from typing import IO, Any
+from functools import cached_property, partial
+from typing import IO, Any, TypeVar
 
 from mbps_dataset.errors import CalibrationError, InputError, RecipeError, StoreError, WeightsError, WorkerError
 from mbps_dataset.labelling.calibration import Calibration
@@ -41,8 +41,9 @@ from mbps_dataset.store.progress import ProgressBar
 
 
 Event = Mapping[str, Any]
+Value = TypeVar("Value")
 
-FATAL = (RecipeError, WeightsError, CalibrationError, StoreError)
+FATAL: tuple[type[Exception], ...] = (RecipeError, WeightsError, CalibrationError, StoreError)
 """What goes wrong with every image alike."""
 
 DONE: Event = {"done": True}
@@ -69,19 +70,26 @@ def pass_through(run: Run, frame: Frame, stages: Sequence[Stage]) -> Iterator[Ev
 
     After a stage that failed the image is left: what follows reports the same reason.
     """
-    visit, reason = run.visit(frame), None
+    visit, failure = run.visit(frame), None
     for stage in stages:
         start = time.perf_counter()
-        if reason is None:
-            try:
-                visit.result(stage)
-            except FATAL:
-                raise
-            except Exception as error:  # one image must not end the job; the reason is shown and kept
-                reason, failed_at = why(frame, error), stage.name
+        if failure is None and isinstance(error := attempt(partial(visit.result, stage)), Exception):
+            failure = {"stage": stage.name, "reason": why(frame, error)}
         seconds = round(time.perf_counter() - start, 4)
-        failure = None if reason is None else {"stage": failed_at, "reason": reason}
         yield {"stage": stage.name, "image_id": frame.image_id, "failure": failure, "seconds": seconds}
+
+
+def attempt(work: Callable[[], Value], *raised: type[BaseException]) -> Value | Exception:
+    """What `work` on one image gives, or the error that only this image has: it must not end the job, so it is kept.
+
+    Raises what goes wrong with every image alike (`FATAL`), and `raised`.
+    """
+    try:
+        return work()
+    except FATAL + raised:
+        raise
+    except Exception as error:
+        return error
 
 
 def why(frame: Frame, error: Exception) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def build_with_executor(
         _submit(cls, label_set, output, shard, shared, given, workers)
         return None
     label_set.calibrated_run(worker_count=at_a_time or workers, progress=progress)
-    with _ray_running() if executor == "ray" else _nothing():
+    with _ray_running() if executor == "ray" else nullcontext():
         cls(pipeline=shard, **shared, **given).run()
     return build(label_set, output, workers=at_a_time, progress=progress)
 
@@ -199,8 +199,3 @@ def _ray_running() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

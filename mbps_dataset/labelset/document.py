@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from mbps_dataset.models.depth_estimation import KNOWN
 from mbps_dataset.models.networks import recipe_networks, weights_folder
 from mbps_dataset.models.opencv_flow import OpenCvFlow
 from mbps_dataset.models.saved_network import read_config
-from mbps_dataset.named_recipes import RECIPES
+from mbps_dataset.named_recipes import BY_GEOMETRY, RECIPES
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import FORMAT_VERSION
 from mbps_dataset.sources.depth_files import KINDS
@@ -63,10 +64,7 @@ def describe(label_set: Labelling, counts: Mapping[str, Any]) -> dict[str, Any]:
         "depth_clipped": _clipped(label_set),
         **_motion(label_set),
         **({"left_out": dict(label_set.source.left_out)} if label_set.source.left_out else {}),
-        "failures": [
-            {"image_id": failure.image_id, "stage": failure.stage, "reason": failure.reason}
-            for failure in label_set.failures()
-        ],
+        "failures": [asdict(failure) for failure in label_set.failures()],
     }
 
 
@@ -102,7 +100,7 @@ def supervision(recipe: Recipe) -> dict[str, str]:
             statements[component] = stated or f"unknown: the weights {reference} do not say"
     for component in (each for network in COMPONENTS.keys() - networks for each in COMPONENTS[network]):
         statements.pop(component, None)  # a network that does not run decides nothing
-    for component in ("depth", "flow and disparity", "moving objects"):  # said below of what is at work
+    for component in BY_GEOMETRY:  # said below of what is at work
         statements.pop(component, None)
     if recipe.depth.method != "spidepth":
         statements["depth"] = _supervision_of_other_depth(recipe)
@@ -141,13 +139,13 @@ def _supervision_of_flow(recipe: Recipe) -> dict[str, str]:
         stated = OpenCvFlow.supervision if recipe.flow.method == "opencv" else "unknown: files given by the user"
         made["flow and disparity"] = stated
     if recipe.needs_motion:
-        made["moving objects"] = "none: geometry of flow and disparity; nothing is trained"
+        made["moving objects"] = BY_GEOMETRY["moving objects"]
     return made
 
 
 def _supervision_of_other_depth(recipe: Recipe) -> str:
     if recipe.depth.method == "stereo":
-        return "none: geometry of two eyes; see flow and disparity"
+        return BY_GEOMETRY["depth"]
     if recipe.depth.method == "files":
         return KINDS[recipe.depth.files_kind][1]
     kind = _config("depth_estimation", recipe.depth.weights).get("model_type", "")

@@ -24,13 +24,14 @@ from mbps_dataset.metrics.rendering import (
 )
 from mbps_dataset.metrics.report_protocol import MODES, ReportProtocol
 from mbps_dataset.metrics.result import SCALARS, PanopticResult
-from mbps_dataset.metrics.segment_matching import CONVENTIONS
+from mbps_dataset.metrics.segment_matching import CONVENTIONS, REPORT_HW
 
 
 __all__ = [
     "CONVENTIONS",
     "MATCHINGS",
     "MODES",
+    "REPORT_HW",
     "SCALARS",
     "Assignment",
     "DetectionResult",

@@ -9,6 +9,7 @@ from mbps_dataset.errors import RecipeError
 from mbps_dataset.metrics.matching import MATCHINGS
 from mbps_dataset.metrics.segment_matching import (
     CONVENTIONS,
+    REPORT_HW,
     REPORT_MIN_STUFF_PX,
     REPORT_MIN_THING_PX,
     MatchingRules,
@@ -33,7 +34,7 @@ class MetricSettings(Settings):
     merge_stuff: bool = setting(True, "all pixels of a stuff class are one segment, whatever their ids")
     averaged: tuple[int, ...] = setting((), "classes that enter the averages, ascending", at_least=0)
     report_hw: tuple[int, int] | None = setting(
-        (512, 1024), "size to which the convention 'report' brings every map", unit="pixels", at_least=1,
+        REPORT_HW, "size to which the convention 'report' brings every map", unit="pixels", at_least=1,
         source="report 3.2",
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ from mbps_dataset.metrics.overlap import OverlapTable, as_label_map, concatenate
 from mbps_dataset.metrics.per_image import ImageQuality, image_qualities
 from mbps_dataset.metrics.result import PanopticResult, class_table, flat_averages, with_iou
 from mbps_dataset.metrics.scores import average, score_classes
-from mbps_dataset.metrics.segment_matching import match_segments
+from mbps_dataset.metrics.segment_matching import REPORT_HW, match_segments
 from mbps_dataset.metrics.segmentation import class_overlap, confusion_matrix, pixel_scores, void_share
 from mbps_dataset.metrics.u2seg import Votes, count_votes, stuff_votes, thing_votes
 from mbps_dataset.resizing import resize_nearest
@@ -77,7 +77,7 @@ class PanopticQuality:
         crowds: str = "all",
         merge_stuff: bool = True,
         averaged: Collection[int] | None = None,
-        report_hw: tuple[int, int] | None = (512, 1024),
+        report_hw: tuple[int, int] | None = REPORT_HW,
     ) -> None:
         classes = sorted({*things, *stuff})
         self.settings = MetricSettings(

@@ -35,6 +35,8 @@ from mbps_dataset.metrics.overlap import Int, OverlapTable, unique_rows
 
 
 CONVENTIONS = ("coco", "cups", "report")
+REPORT_HW = (512, 1024)
+"""Height and width at which the report scores."""
 REPORT_MIN_STUFF_PX = 64
 REPORT_MIN_THING_PX = 10
 

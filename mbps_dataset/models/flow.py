@@ -24,21 +24,14 @@ Array = TypeVar("Array", Tensor, NDArray[np.float32])
 
 
 class FlowNetwork(Protocol):
-    """Whatever finds flow between two images; `supervision` says what it saw in training."""
+    """Whatever finds flow between two images and disparity between two eyes; `supervision` says what it saw in training."""
 
     @property
     def supervision(self) -> str: ...
 
     def flow(self, first: Tensor, second: Tensor) -> Tensor:
-        """[B, 3, H, W] in [0, 1], twice → [B, 2, H, W] pixels, on the device of the network."""
+        """[B, 3, H, W] in [0, 1], twice → [B, 2, H, W] pixels, on the device of `first`."""
         ...
-
-
-class DisparityNetwork(Protocol):
-    """Whatever finds disparity between two eyes; `supervision` says what it saw in training."""
-
-    @property
-    def supervision(self) -> str: ...
 
     def disparity(self, first: Tensor, second: Tensor, *, first_eye: Eye = "left") -> Tensor:
         """[B, 3, H, W] in [0, 1], twice → disparity of the first image [B, H, W] ≥ 0 pixels; 0 where unknown."""

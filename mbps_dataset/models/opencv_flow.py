@@ -28,6 +28,8 @@ from torch import Tensor
 
 from mbps_dataset.errors import RecipeError
 from mbps_dataset.models.flow import Eye, cropped, padded, padding_to, require_pair
+from mbps_dataset.named_recipes import BY_GEOMETRY
+from mbps_dataset.stage_settings import FlowSettings
 
 
 PRESETS = ("ultrafast", "fast", "medium", "fine")
@@ -48,7 +50,7 @@ class OpenCvFlow:
     preset: str = "fine"
     most_disparity: int = 128
     block: int = 5
-    supervision: str = field(default="none: OpenCV's DIS and SGBM have no weights", init=False)
+    supervision: str = field(default=BY_GEOMETRY["flow and disparity"], init=False)
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -58,6 +60,11 @@ class OpenCvFlow:
         if self.block < 1 or self.block % 2 == 0:
             raise RecipeError(f"block must be odd and positive, but is {self.block}.")
         import_opencv()
+
+    @classmethod
+    def of(cls, settings: FlowSettings) -> OpenCvFlow:
+        """OpenCV's methods at a recipe's settings. Raises `RecipeError` as the class."""
+        return cls(settings.preset, settings.most_disparity, settings.block)
 
     def flow(self, first: Tensor, second: Tensor) -> Tensor:
         """[B, 3, H, W] in [0, 1], twice → flow [B, 2, H, W] in pixels, float32 on the device of `first`."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from mbps_dataset import taxonomy
 from mbps_dataset.formats.image_segmentation import as_labels
-from mbps_dataset.metrics import OverlapTable, PanopticQuality, overlap_table
+from mbps_dataset.metrics import REPORT_HW, OverlapTable, PanopticQuality, overlap_table
 from mbps_dataset.resizing import resize_nearest
 
 
@@ -61,8 +61,6 @@ _CITATION = """
   year = {2019}
 }
 """
-
-_REPORT_HW = (512, 1024)
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
@@ -121,7 +119,7 @@ class HungarianPQ(evaluate.Metric):
         listed = bytes([prediction.listed, reference.listed])
         maps = [prediction.semantic, prediction.instance, reference.semantic, reference.instance, reference.crowd]
         if self.config_name == "report":
-            maps = [None if labels is None else resize_nearest(labels, *_REPORT_HW) for labels in maps]
+            maps = [None if labels is None else resize_nearest(labels, *REPORT_HW) for labels in maps]
         return listed + overlap_table(*maps[:4], true_crowd=maps[4], image=f"image {name!r}").to_bytes()
 
     def _compute(

@@ -17,16 +17,12 @@ from numpy.typing import NDArray
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.image_segmentation import VOID, Labels
-from mbps_dataset.metrics import MaskAveragePrecision, ReportProtocol
+from mbps_dataset.metrics import REPORT_HW, MaskAveragePrecision, ReportProtocol
 from mbps_dataset.resizing import resize_nearest
 
 
 if TYPE_CHECKING:
     from mbps_dataset.sources.detections import Detections
-
-
-REPORT_HW = (512, 1024)
-"""Height and width at which the report scores."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.label_source import LabelSource
 from mbps_dataset.formats.own_exports import find_export
-from mbps_dataset.formats.segmentation_sets import has_splits, open_pair
+from mbps_dataset.formats.segmentation_sets import has_splits, open_pair, require_named
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.scoring.label_set_labels import predicted_labels, true_labels
 from mbps_dataset.sources import Source
@@ -72,10 +72,9 @@ def _is_built(path: Path) -> bool:
 
 def _built_truth(path: Path, splits: Sequence[str], classes: int) -> LabelSource:
     built = LabelSetFolder(path)
-    if built.calibration.cluster_to_class is None:
-        raise InputError(f"{path}: its classes are clusters, which are no ground truth; give labels whose classes are "
-                         "named.")  # fmt: skip
-    return predicted_labels(built, tuple(splits or built.splits), classes, split_in_id=False)
+    true = predicted_labels(built, tuple(splits or built.splits), classes, split_in_id=False)
+    require_named(true)
+    return true
 
 
 def _against_its_source(

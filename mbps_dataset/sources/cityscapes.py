@@ -14,16 +14,15 @@ must lie within the middle 40 % of the image.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.reading.json_documents import read_json
 from mbps_dataset.sources.camera import Camera
-from mbps_dataset.sources.files import MAX_CAMERA_BYTES, FileFrame
+from mbps_dataset.sources.files import MAX_CAMERA_BYTES, FileFrame, sorted_by_id
 from mbps_dataset.sources.frame import Source
 from mbps_dataset.sources.membership import find_files, readable
 
@@ -71,23 +70,18 @@ class CityscapesFrame(FileFrame):
     def read_camera(self, path: Path, image_hw: tuple[int, int]) -> Camera:
         return read_camera(path, image_hw)
 
-    def neighbour_path(self, offset: int) -> Path | None:
-        """The frame `offset` steps later in ``leftImg8bit_sequence``."""
-        name = self._neighbour_id(offset)
-        if name is None:
-            return None
-        path = self.root / "leftImg8bit_sequence" / self.folder / self.city / f"{name}{_IMAGE_SUFFIX}"
-        return path if path.is_file() else None
-
     def neighbour(self, offset: int) -> CityscapesFrame | None:
-        path, image_id = self.neighbour_path(offset), self._neighbour_id(offset)
-        if path is None or image_id is None:
-            return None
-        return CityscapesFrame(image_id, path, root=self.root, folder=self.folder, city=self.city)
-
-    def _neighbour_id(self, offset: int) -> str | None:
+        """The frame `offset` steps later in ``leftImg8bit_sequence``."""
         sequence, _, number = self.image_id.rpartition("_")
-        return f"{sequence}_{int(number) + offset:06d}" if number.isdecimal() else None
+        if not number.isdecimal():
+            return None
+        image_id = f"{sequence}_{int(number) + offset:06d}"
+        path = self.root / "leftImg8bit_sequence" / self.folder / self.city / f"{image_id}{_IMAGE_SUFFIX}"
+        return (
+            replace(self, image_id=image_id, path=path, label_path=None, instance_path=None)
+            if path.is_file()
+            else None
+        )
 
 
 def read_camera(path: Path, image_hw: tuple[int, int]) -> Camera:
@@ -158,13 +152,7 @@ class CityscapesSource(Source):
                     city=city,
                 )
             )
-        times = Counter(frame.image_id for frame in frames)
-        if twice := [frame for frame in frames if times[frame.image_id] > 1]:
-            raise InputError(
-                f"{twice[0].image_id}: {times[twice[0].image_id]} images have this name ({twice[0].path}, {twice[1].path}); "
-                "names of the tree begin with their city."
-            )
-        return tuple(sorted(frames, key=lambda frame: frame.image_id))
+        return sorted_by_id(frames, "names of the tree begin with their city")
 
     def splits(self) -> tuple[str, ...]:
         return tuple(self._splits)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +21,8 @@ from mbps_dataset.sources.images import DIGESTS, read_bytes
 
 MAX_CAMERA_BYTES = 100_000
 """Of a camera or calibration file; they have about a thousand."""
+
+AnyFrame = TypeVar("AnyFrame", bound="FileFrame")
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,17 @@ class FileFrame(Frame):
     def camera_digest(self) -> str | None:
         path = self.camera_path()
         return None if path is None else DIGESTS.digest(path, at_most=MAX_CAMERA_BYTES)
+
+
+def sorted_by_id(frames: Sequence[AnyFrame], advice: str) -> tuple[AnyFrame, ...]:
+    """Frames by id. Raises `InputError` with the `advice`, a clause, if two of them have the same."""
+    times = Counter(frame.image_id for frame in frames)
+    if twice := [frame for frame in frames if times[frame.image_id] > 1]:
+        first, second, *_ = twice
+        raise InputError(
+            f"{first.image_id}: {times[first.image_id]} images have this name ({first.path}, {second.path}); {advice}."
+        )
+    return tuple(sorted(frames, key=lambda frame: frame.image_id))
 
 
 def read_map(path: Path) -> np.ndarray:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources.camera import Camera
-from mbps_dataset.sources.files import MAX_CAMERA_BYTES, FileFrame
+from mbps_dataset.sources.files import MAX_CAMERA_BYTES, FileFrame, sorted_by_id
 from mbps_dataset.sources.frame import Source
 from mbps_dataset.sources.images import read_bytes
 from mbps_dataset.sources.membership import find_files, readable
@@ -75,7 +74,7 @@ class KittiSource(Source):
             raise InputError(f"{self.root} does not exist; give the folder of KITTI's dates, a drive, or of training.")
         found = {split: _pairs(self.root / folder) for split, folder in _SPLITS_2015.items()}
         found["train"] = found["train"] or _drives(self.root)
-        self._splits = {split: _sorted(frames) for split, frames in found.items() if frames}
+        self._splits = {split: sorted_by_id(frames, "keep one of them") for split, frames in found.items() if frames}
         if not self._splits:
             raise InputError(
                 f"{self.root} holds no KITTI images; looked for drives with image_02/data/*.png (raw) and for "
@@ -125,17 +124,6 @@ def _drives(root: Path) -> list[KittiFrame]:
             )
         )
     return frames
-
-
-def _sorted(frames: Sequence[KittiFrame]) -> tuple[KittiFrame, ...]:
-    """By id. Raises `InputError` if two have the same."""
-    times = Counter(frame.image_id for frame in frames)
-    if twice := [frame for frame in frames if times[frame.image_id] > 1]:
-        raise InputError(
-            f"{twice[0].image_id}: {times[twice[0].image_id]} images have this name ({twice[0].path}, {twice[1].path}); "
-            "keep one of them."
-        )
-    return tuple(sorted(frames, key=lambda frame: frame.image_id))
 
 
 def read_camera(path: Path, image_hw: tuple[int, int]) -> Camera:

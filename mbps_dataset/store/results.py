@@ -19,7 +19,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +116,11 @@ class Store:
 
     def record_failure(self, failure: Failure) -> None:
         """Remember why an image could not be labelled. Raises `StoreError`."""
-        name = digest_of(failure.image_id)[:16]
-        self.put_json(f"failures/{name}.json", {"image_id": failure.image_id, "stage": failure.stage,
-                                                "reason": failure.reason})  # fmt: skip
+        self.put_json(_failure_name(failure.image_id), asdict(failure))
 
     def clear_failure(self, image_id: str) -> None:
         """Forget a failure, because the image has been labelled since."""
-        (self.root / "failures" / f"{digest_of(image_id)[:16]}.json").unlink(missing_ok=True)
+        (self.root / _failure_name(image_id)).unlink(missing_ok=True)
 
     def failures(self) -> Iterator[Failure]:
         """All remembered failures, sorted by image id."""
@@ -132,6 +130,10 @@ class Store:
             if document:
                 found.append(Failure(document["image_id"], document["stage"], document["reason"]))
         yield from sorted(found, key=lambda failure: failure.image_id)
+
+
+def _failure_name(image_id: str) -> str:
+    return f"failures/{digest_of(image_id)[:16]}.json"
 
 
 def _checksum(address: tuple[str, ...], body: bytes) -> bytes:

@@ -25,7 +25,8 @@ import numpy as np
 from PIL import Image
 
 from mbps_dataset import taxonomy
-from mbps_dataset.formats.segmentation_sets import open_pair, pairs
+from mbps_dataset.formats.label_source import pairs
+from mbps_dataset.formats.segmentation_sets import open_pair
 from mbps_dataset.metrics import PanopticQuality
 from tests.metrics import golden
 

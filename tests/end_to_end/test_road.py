@@ -2,9 +2,10 @@
 
 A hop is a step into another file of the package that the data passes: where the image is read, each stage and the
 equations it calls first, the row, its coding (resizing by neighbours is vocabulary). What lies inside the equations and
-networks, what finds files and judges settings before anything runs, and what names and keeps results (keys, digests, the
-store), is no part of the road, nor is what draws a row for the eye (`labelling.drawing`). A reversal is a call from a folder into one that stands
-later in the order of imports; a network that was handed to an equation, and Python's own imports, are none.
+networks, what finds files and judges settings before anything runs (`_runs` of a stage: which recipes run it), and what
+names and keeps results (keys, digests, the store), is no part of the road, nor is what draws a row for the eye
+(`labelling.drawing`). A reversal is a call from a folder into one that stands later in the order of imports; a network that
+was handed to an equation, and Python's own imports, are none.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def calls(work: Callable[[], object]) -> list[tuple[str, str]]:
 
     def follow(frame: FrameType, event: str, _: object) -> None:
         called = frame.f_code.co_filename
-        if event != "call" or not called.startswith(ROOT):
+        if event != "call" or not called.startswith(ROOT) or frame.f_code.co_name == "_runs":
             return
         caller = frame.f_back
         while caller is not None and not caller.f_code.co_filename.startswith(ROOT):

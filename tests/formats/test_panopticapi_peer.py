@@ -18,7 +18,8 @@ from PIL import Image
 from mbps_dataset import taxonomy
 from mbps_dataset.cli import main
 from mbps_dataset.errors import InputError
-from mbps_dataset.formats.segmentation_sets import open_pair, pairs
+from mbps_dataset.formats.label_source import pairs
+from mbps_dataset.formats.segmentation_sets import open_pair
 from mbps_dataset.metrics import PanopticQuality
 from mbps_dataset.scoring.score import score
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
-from mbps_dataset.formats.segmentation_sets import LabelSource, open_labels, open_pair, pairs
+from mbps_dataset.formats.label_source import LabelSource, pairs
+from mbps_dataset.formats.segmentation_sets import open_labels, open_pair
 from mbps_dataset.metrics import PanopticQuality
 from tests.metrics import golden
 

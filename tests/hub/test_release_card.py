@@ -73,7 +73,11 @@ def test_the_list_of_recipes_holds_digests_of_this_and_earlier_releases(release)
 
 
 def test_the_card_says_how_the_images_of_this_source_and_split_are_joined(release):
-    document = {**release.document, "source": {"name": "kitti", "data_dir": "<data_dir>"}, "splits": ["validation", "train"]}
+    document = {
+        **release.document,
+        "source": {"name": "kitti", "data_dir": "<data_dir>"},
+        "splits": ["validation", "train"],
+    }
     body = recipe_body(replace(release, document=document), "o/x", "p.png")
     assert 'attach_images(ds["validation"], "path/to/the/images", source="kitti")' in body
 

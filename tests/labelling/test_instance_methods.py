@@ -10,7 +10,6 @@ import torch
 from transformers import Dinov2Config, Dinov2Model
 
 from mbps_dataset.cli import main
-from mbps_dataset.errors import RecipeError
 from mbps_dataset.labelling import instance_methods
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import get_recipe
@@ -131,9 +130,3 @@ def test_every_method_of_the_recipe_is_known_and_no_other():
     for method in choices:
         given = objects() if instance_methods.needs_objects(method) else None
         assert isinstance(find(replace(PLAIN, method=method), given), Instances)
-    unknown = replace(PLAIN)
-    object.__setattr__(unknown, "method", "guesswork")  # as a slip of the code would
-    evidence = instance_methods.Evidence(replace(get_recipe("demo")), SEMANTIC, SHAPE, THINGS, None)
-    object.__setattr__(evidence.recipe, "instances", unknown)
-    with pytest.raises(RecipeError, match="instances.method 'guesswork' does not exist; there is depth-gradient"):
-        instance_methods.find(evidence)

@@ -21,7 +21,7 @@ QUICK_CUTS = ["cuts.size=128", "things.method=all", "fusion.order=overwrite"]
 
 def labelled_by(label_set, *settings: str):
     recipe = get_recipe("demo").with_settings(settings)
-    changed = replace(label_set, recipe=recipe, _calibrated=None)
+    changed = replace(label_set, recipe=recipe)
     return label(changed.calibrated_run().visit(label_set.frames("train")[0]))
 
 

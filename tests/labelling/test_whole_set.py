@@ -29,7 +29,7 @@ def test_demo_never_reads_truth(small_label_set, monkeypatch, tmp_path):
     monkeypatch.setattr(SceneFrame, "truth", refuse)
     each = Labelling(small_label_set.recipe, small_label_set.source, small_label_set.store)
     frames = each.calibration_frames()
-    taken = whole_set.take_calibration(each.run, frames)
+    taken = whole_set.take_calibration(each.run, frames, each.calibration_key)
     assert taken.truth_used == () and taken == each.calibration()
     rows = dict(each.rows("train", [0]))
     assert rows[0]["image_id"] == frames[0].image_id
@@ -74,7 +74,7 @@ def test_over_clustering_is_label_free_and_repeatable(small_label_set, tmp_path)
     each = label_set(small_label_set, *settings)
     each.prepare(worker_count=1, progress=False)
     taken = each.calibration()
-    assert taken.centroids.shape == (40, 32) or taken.centroids.shape[0] == 40
+    assert len(taken.centroids) == 40
     assert taken.truth_used == () and np.allclose(np.linalg.norm(taken.centroids, axis=1), 1)
     again = whole_set.fit_centroids(each.run, each.calibration_frames())
     assert np.array_equal(again, taken.centroids)
@@ -89,8 +89,7 @@ def test_over_clustering_is_label_free_and_repeatable(small_label_set, tmp_path)
 
 def test_key_follows_what_matters(small_label_set):
     def key(*settings: str) -> str:
-        each = label_set(small_label_set, *settings)
-        return whole_set.calibration_key(each.run, each.calibration_frames())
+        return label_set(small_label_set, *settings).calibration_key
 
     assert key() == key("instances.grad_threshold=0.5", "fusion.min_stuff_area=1")
     assert key() != key("things.n_things=3")

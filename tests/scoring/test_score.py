@@ -16,7 +16,7 @@ from mbps_dataset import taxonomy
 from mbps_dataset.cli import main
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats.image_segmentation import cityscapes_labels
-from mbps_dataset.formats.segmentation_sets import LabelSource
+from mbps_dataset.formats.label_source import LabelSource
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.metrics import PanopticQuality

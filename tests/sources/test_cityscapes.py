@@ -29,10 +29,10 @@ def test_cityscapes_tree(tmp_path):
 def test_cityscapes_companions_are_optional(tmp_path):
     frame = CityscapesSource(cityscapes_tree(tmp_path, truth=False)).frames("train")[0]
     assert frame.truth() is None
-    assert frame.right_path() is None and frame.camera_path() is None and frame.neighbour_path(1) is None
+    assert frame.right_path() is None and frame.camera_path() is None and frame.neighbour(1) is None
     right = save(tmp_path / "rightImg8bit/train/aachen/aachen_000002_000019_rightImg8bit.png", PHOTO)
     following = save(tmp_path / "leftImg8bit_sequence/train/aachen/aachen_000002_000020_leftImg8bit.png", PHOTO)
-    assert frame.right_path() == right and frame.neighbour_path(1) == following
+    assert frame.right_path() == right and frame.neighbour(1).path == following
 
 
 def test_missing_images_name_the_path(tmp_path):

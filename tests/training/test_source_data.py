@@ -12,8 +12,9 @@ from PIL import Image
 
 import mbps_dataset.training.source_data as training_data
 from mbps_dataset.errors import InputError
+from mbps_dataset.scenes import render_triplet
 from mbps_dataset.sources import CityscapesSource, FolderSource, ScenesSource
-from mbps_dataset.training.source_data import SourcePictures, SourceTriplets, read_intrinsics
+from mbps_dataset.training.source_data import SourcePictures, SourceTriplets
 
 
 def test_the_source_text_never_asks_for_truth():
@@ -36,7 +37,7 @@ def test_triplets_of_scenes():
     assert not np.array_equal(triplets[0].previous, triplets[0].next)
 
 
-CAMERA = {"intrinsic": {"fx": 100.0, "fy": 101.0, "u0": 32.0, "v0": 16.0}}
+CAMERA = {"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 100.0, "fy": 101.0, "u0": 32.0, "v0": 16.0}}
 
 
 def test_triplets_of_cityscapes_need_neighbours_and_camera(tmp_path):
@@ -56,9 +57,28 @@ def test_triplets_of_cityscapes_need_neighbours_and_camera(tmp_path):
     triplet = SourceTriplets(CityscapesSource(tmp_path), "train", 32, 64)[0]
     assert [frame[0, 0, 0] for frame in (triplet.previous, triplet.current, triplet.next)] == [18, 20, 20]
     assert triplet.intrinsics.tolist() == [[100, 0, 32], [0, 101, 16], [0, 0, 1]]
+    triplets = SourceTriplets(CityscapesSource(tmp_path), "train", 32, 64)
+    camera.write_text(json.dumps({**CAMERA, "intrinsic": {**CAMERA["intrinsic"], "u0": 64.0}}))
+    with pytest.raises(InputError, match="_camera.json: its principal point .* is not near the middle"):
+        triplets.triplet(0)
     camera.write_text("{}")
-    with pytest.raises(InputError, match="not a Cityscapes camera file"):
-        read_intrinsics(camera)
+    with pytest.raises(InputError, match="_camera.json: not a Cityscapes camera file"):
+        triplets.triplet(0)
+    camera.unlink()
+    with pytest.raises(
+        InputError, match="ulm_000000_000019: a file of its triplet has gone since the folder was listed"
+    ):
+        triplets.triplet(0)
+
+
+def test_triplets_of_scenes_are_the_views_of_three_moments():
+    scenes = ScenesSource(train=1, validation=0, height=64, width=128)
+    (frame,) = scenes.frames("train")
+    triplet = SourceTriplets(scenes, "train", 64, 128)[0]
+    for found, view in zip(
+        (triplet.previous, triplet.current, triplet.next), render_triplet(frame.seed, frame.settings)
+    ):
+        assert np.array_equal(found, view.image) and np.array_equal(triplet.intrinsics, view.intrinsics.matrix())
 
 
 def test_a_folder_has_no_triplets(tmp_path):

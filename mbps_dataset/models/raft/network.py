@@ -13,7 +13,7 @@ pixels (ours: published code asks for such sizes), and the flow is cropped again
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import torch
@@ -69,26 +69,6 @@ class RaftFlow(HubNetwork, library_name="mbps-dataset", tags=["optical-flow"]):
         """[B, 3, H, W] in [0, 1], twice → flow [B, 2, H, W] in pixels after `config.updates` updates."""
         *_, last = self.iterates(first, second)
         return last
-
-    @torch.no_grad()
-    def flow_of_pairs(self, images: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
-        """Flow of several pairs among images [N, 3, H, W] in [0, 1], each image encoded once → [P, 2, H, W].
-
-        `pairs` (first, second) are positions in `images`, at least one pair. A stereo pair at two times takes six: both
-        ways in time, and both ways between the eyes at each time.
-        """
-        require_pair(images, images)
-        padded_images, padding = self._prepared(images)
-        singles = padded_images.split(1)
-        features = [self.feature_encoder(image) for image in singles]
-        contexts = {first: self.context_encoder(singles[first]) for first in {first for first, _ in pairs}}
-        flows = []
-        for first, second in pairs:
-            *_, last = self._updates(
-                features[first], features[second], contexts[first], self.config.updates, every=False
-            )
-            flows.append(cropped(last, padding))
-        return torch.cat(flows)
 
     def disparity(self, first: Tensor, second: Tensor, *, first_eye: Eye = "left") -> Tensor:
         """Disparity of the first image [B, H, W] ≥ 0 in pixels, of images of the two eyes; 0 where the sign is impossible."""

@@ -107,15 +107,6 @@ def test_flow_has_the_size_of_images_of_any_size(tiny, height_width):
     assert left.shape == (1, *height_width) and left.min() >= 0 and (left * right == 0).all()
 
 
-def test_pairs_among_several_images_are_those_taken_alone(tiny):
-    images = torch.rand(3, 3, 36, 50, generator=torch.Generator().manual_seed(2))
-    pairs = [(0, 1), (1, 0), (0, 2)]
-    alone = torch.cat([tiny.flow(images[a : a + 1], images[b : b + 1]) for a, b in pairs])
-    torch.testing.assert_close(tiny.flow_of_pairs(images, pairs), alone, atol=1e-4, rtol=1e-4)
-    with pytest.raises(ValueError, match="divide by 255"):
-        tiny.flow_of_pairs(255 * images, pairs)
-
-
 def test_padding_is_the_border_repeated(tiny):
     first, second = torch.rand(2, 1, 3, 34, 38, generator=torch.Generator().manual_seed(2))
     by_hand = [torch.nn.functional.pad(one, (1, 1, 3, 3), mode="replicate") for one in (first, second)]
