@@ -11,9 +11,8 @@ from pathlib import Path
 import datasets
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.hub.builder import source_of_folder
 from mbps_dataset.reading.image_files import HEAD_BYTES, is_photograph
-from mbps_dataset.sources import open_source
+from mbps_dataset.sources import open_source, source_of_folder
 from mbps_dataset.sources.files import FileFrame
 from mbps_dataset.sources.images import check_file
 
@@ -21,7 +20,7 @@ from mbps_dataset.sources.images import check_file
 def attach_images(dataset: datasets.Dataset, data_dir: str | Path, *, source: str | None = None) -> datasets.Dataset:
     """`dataset` with an `image` column of the files below `data_dir` whose id is the row's `image_id`.
 
-    `source` is "cityscapes", "folder", "kitti" or "stereo"; the first two are told apart if it is None. Pixels are
+    `source` is "cityscapes", "folder", "kitti" or "stereo", guessed from what the folder holds if it is None. Pixels are
     `mbps_dataset.to_rgb` of a row's image. Raises `InputError` naming the first ids without a file, or a file that is no
     PNG, JPEG or WebP: `datasets` would hand it to whatever reader of Pillow's takes it.
     """
@@ -34,7 +33,7 @@ def attach_images(dataset: datasets.Dataset, data_dir: str | Path, *, source: st
     if missing:
         raise InputError(
             f"{data_dir}: no image for {len(missing)} of {len(dataset)} rows, e.g. {', '.join(missing[:3])}; "
-            'give the folder the labels were made from, and source= if it is neither "cityscapes" nor "folder".'
+            f"give the folder the labels were made from, and source= if they were not made as {opened.name!r}."
         )
     column = [paths[image_id] for image_id in wanted]
     for path in column:

@@ -37,10 +37,9 @@ from mbps_dataset.labelset.finished import finished_set
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.labelset.parquet_files import read_rows
 from mbps_dataset.named_recipes import RECIPES, get_recipe
-from mbps_dataset.reading.names import shown
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import features
-from mbps_dataset.sources import Source, open_source
+from mbps_dataset.sources import Source, open_source, source_of_folder
 from mbps_dataset.store import Store
 
 
@@ -57,7 +56,7 @@ class MBPSConfig(datasets.BuilderConfig):
     """Configuration of `MBPSPseudo`; `name` is a recipe.
 
     `recipe_file` is a recipe .json to take instead, whose name then names the configuration; `source` one of
-    `mbps_dataset.sources.SOURCES` ("cityscapes" or "folder", guessed from `data_dir`, if None) with `source_options`;
+    `mbps_dataset.sources.SOURCES` (guessed from what `data_dir` holds if None) with `source_options`;
     `settings` as on the command line (``["instances.grad_threshold=0.2"]``); `splits` to build (default all); `limit`
     images a split; `store` folder of stage results; `workers` processes; `device` of torch.
     """
@@ -93,7 +92,7 @@ class MBPSConfig(datasets.BuilderConfig):
         if name is None:
             if self.data_dir is None:
                 raise InputError(
-                    f"The recipe {self.name!r} needs images: pass --data-dir FOLDER (a Cityscapes tree or any folder of "
+                    f"The recipe {self.name!r} needs images: pass --data-dir FOLDER (a tree of Cityscapes or KITTI, stereo video, or any folder of "
                     "photographs), or --source scenes."
                 )
             name = source_of_folder(self.data_dir)
@@ -109,16 +108,6 @@ class MBPSConfig(datasets.BuilderConfig):
             limit=self.limit,
             device=self.device or default_device(),
         )
-
-
-def source_of_folder(data_dir: str | Path) -> str:
-    """ "cityscapes" for a tree of it, else "folder". Raises `InputError` for what can be no path."""
-    try:
-        tree = (Path(data_dir).expanduser() / "leftImg8bit").is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # too long; the home of a user who does not exist
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"data_dir {shown(data_dir)} is no path ({reason}); give a folder.") from None
-    return "cityscapes" if tree else "folder"
 
 
 def default_device() -> str:

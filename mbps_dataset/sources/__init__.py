@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError, RecipeError
@@ -28,11 +29,38 @@ __all__ = [
     "StereoFolderSource",
     "Truth",
     "open_source",
+    "source_of_folder",
 ]
 
 SOURCES: dict[str, type[Source]] = {
     cls.name: cls for cls in (ScenesSource, CityscapesSource, FolderSource, KittiSource, StereoFolderSource)
 }
+
+_MARKS = {
+    "cityscapes": ({"leftImg8bit"},),
+    "kitti": ({"training/image_2"}, {"image_02/data"}, {"*_sync/image_02"}, {"*/*_sync/image_02"}),
+    "stereo": ({"left", "right", "calibration.json"},),
+}
+"""What the sources that read a tree find in it: all patterns of one of the sets. Any other folder is a plain one."""
+
+
+def source_of_folder(data_dir: str | Path) -> str:
+    """The name of the source that reads what `data_dir` holds; "folder" where no layout is known.
+
+    Raises `InputError` for what can be no path.
+    """
+    try:
+        root = Path(data_dir).expanduser()
+        root.is_dir()
+        found = [
+            name
+            for name, layouts in _MARKS.items()
+            if any(all(any(root.glob(pattern)) for pattern in layout) for layout in layouts)
+        ]
+    except (OSError, RuntimeError, ValueError) as error:  # too long; the home of a user who does not exist
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"data_dir {shown(data_dir)} is no path ({reason}); give a folder.") from None
+    return found[0] if found else "folder"
 
 
 def open_source(name: str, **arguments: Any) -> Source:

@@ -45,9 +45,9 @@ def test_images_of_stereo_video_are_joined_by_its_own_ids(tmp_path):
     camera = {"fx": 50, "fy": 50, "cx": 32, "cy": 32, "baseline": 0.5}
     (tmp_path / "calibration.json").write_text(json.dumps(camera))
     (frame,) = StereoFolderSource(tmp_path).frames("train")
-    assert attach_images(rows(frame.image_id), tmp_path, source="stereo")[0]["image"].size == (64, 64)
-    with pytest.raises(InputError, match='and source= if it is neither "cityscapes" nor "folder"'):
-        attach_images(rows(frame.image_id), tmp_path)
+    assert attach_images(rows(frame.image_id), tmp_path)[0]["image"].size == (64, 64)
+    with pytest.raises(InputError, match="and source= if they were not made as 'folder'"):
+        attach_images(rows(frame.image_id), tmp_path, source="folder")
 
 
 def test_rows_without_a_file_are_named(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.sources import open_source
+from mbps_dataset.sources import SOURCES, open_source, source_of_folder
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,29 @@ from mbps_dataset.sources import open_source
 def test_opening_badly(arguments, message):
     with pytest.raises(InputError, match=message):
         open_source(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("held", "name"),
+    [
+        (["leftImg8bit/train"], "cityscapes"),
+        (["training/image_2"], "kitti"),
+        (["2011_09_26/2011_09_26_drive_0001_sync/image_02/data"], "kitti"),
+        (["2011_09_26_drive_0001_sync/image_02/data"], "kitti"),
+        (["image_02/data", "image_03/data"], "kitti"),
+        (["left", "right", "calibration.json"], "stereo"),
+        (["left", "right"], "folder"),
+        ([], "folder"),
+    ],
+)
+def test_what_a_folder_holds_tells_its_source(tmp_path, held, name):
+    for path in held:
+        (tmp_path / path).mkdir(parents=True)
+    assert source_of_folder(tmp_path) == name and name in SOURCES
+    assert source_of_folder(tmp_path / "missing") == "folder"
+
+
+@pytest.mark.parametrize("data_dir", ["x" * 5000, "~nobody-of-that-name/x"])
+def test_what_can_be_no_path_is_said(data_dir):
+    with pytest.raises(InputError, match=r"is no path \(.*\); give a folder."):
+        source_of_folder(data_dir)
