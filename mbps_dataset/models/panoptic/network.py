@@ -1,0 +1,99 @@
+"""What a trainer and `mbps predict` see of a panoptic network: losses of a batch, and the prediction of an image.
+
+Decisions made here (ours):
+
+* images are float32 in [0, 1]; each network normalises and pads them itself;
+* a target holds class ids as the label set has them, and 255 where nothing is known. What a network cannot say so (CUPS'
+  one semantic class for all things, say) it makes of them itself;
+* the classes and which of them are things are the network's, fixed when it is made, and travel in its configuration.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mbps_dataset.models.saved_network import HubNetwork
+from mbps_dataset.stages.instances.types import Instances
+from mbps_dataset.stages.panoptic import Panoptic
+
+
+VOID = 255
+"""Semantic value of a pixel of which nothing is known; it takes part in no loss."""
+
+
+@dataclass(frozen=True, eq=False)
+class PanopticTarget:
+    """What is known about one image.
+
+    `semantic` int64 [H, W]: class id or `VOID`; `masks` bool [N, H, W] and `class_ids` int64 [N] of its things, which may
+    be none. Raises `ValueError` if shapes or types differ from that.
+    """
+
+    semantic: Tensor
+    masks: Tensor
+    class_ids: Tensor
+
+    def __post_init__(self) -> None:
+        height_width, count = tuple(self.semantic.shape), len(self.class_ids)
+        if len(height_width) != 2 or tuple(self.masks.shape) != (count, *height_width):
+            raise ValueError(
+                f"Expected masks [N, H, W] of a map [H, W] and N class ids, but got {tuple(self.masks.shape)}, "
+                f"{height_width} and {count}."
+            )
+        if self.masks.dtype != torch.bool:
+            raise ValueError(f"Expected masks of bool, but got {self.masks.dtype}.")
+
+    def to(self, device: torch.device | str) -> PanopticTarget:
+        """The same target on a device."""
+        return PanopticTarget(self.semantic.to(device), self.masks.to(device), self.class_ids.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class PanopticPrediction:
+    """What a network says of one image, at the image's size.
+
+    `panoptic` segments with scores; `semantic_probabilities` float32 [K, H, W], K the network's classes in the order of
+    `PanopticNetwork.class_ids`; `instances` the things before overlaps are resolved, with scores in [0, 1].
+    """
+
+    panoptic: Panoptic
+    semantic_probabilities: Tensor
+    instances: Instances
+
+
+class PanopticNetwork(HubNetwork):
+    """A panoptic network: what it must be able to do to be trained and to label images.
+
+    A subclass names its own `HubNetwork` configuration, which holds classes, things and `supervision`.
+    """
+
+    @property
+    @abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """Names of all classes; the place of a name is the class id in targets and predictions."""
+
+    @property
+    @abstractmethod
+    def thing_ids(self) -> frozenset[int]:
+        """Class ids that are things."""
+
+    @property
+    @abstractmethod
+    def supervision(self) -> str:
+        """What the weights saw in training, for a label set's record."""
+
+    @abstractmethod
+    def losses(self, images: Tensor, targets: Sequence[PanopticTarget]) -> dict[str, Tensor]:
+        """Named losses, scalars whose sum is minimised, of `images` float32 [B, 3, H, W] in [0, 1] and B `targets`.
+
+        Pixels of `VOID` take part in none. Raises `ValueError` if sizes differ.
+        """
+
+    @abstractmethod
+    def predict(self, images: Tensor) -> list[PanopticPrediction]:
+        """One prediction an image of `images` float32 [B, 3, H, W] in [0, 1], in evaluation mode, without gradients."""
