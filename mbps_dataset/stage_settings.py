@@ -347,6 +347,11 @@ class FusionSettings(Settings, prefix="fusion."):
         "which training ignores",
         choices=("keep", "void"),
     )
+    align_objects: bool = setting(
+        True,
+        "for instances.method 'motion': a moving object takes the class of most of its pixels, in all maps; false leaves "
+        "pixels their class, and an object is one instance for each thing class in it",
+    )
 
 
 @dataclass(frozen=True)

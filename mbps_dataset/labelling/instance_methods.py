@@ -25,6 +25,7 @@ from mbps_dataset.stage_settings import CutsSettings
 from mbps_dataset.stages import instances
 from mbps_dataset.stages.instances import Instances
 from mbps_dataset.stages.instances.patch_features import network_input, patch_features
+from mbps_dataset.stages.motion.alignment import cut_by_class
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def _by_detections(given: Evidence) -> Instances:
 
 
 def _by_motion(given: Evidence) -> Instances:
+    if not given.recipe.fusion.align_objects:
+        return cut_by_class(given.given_objects(), given.semantic, given.things)
     voted = instances.vote_classes(given.given_objects(), given.semantic)
     return voted.select(np.isin(voted.class_ids, given.things))
 

@@ -100,13 +100,16 @@ def why_nothing_moves(visit: Visit) -> str | None:
 
 
 def aligned_classes(visit: Visit, semantic: SemanticMap) -> SemanticMap:
-    """The class map [H, W] in which every moving object has the class of most of its pixels."""
+    """The class map [H, W] in which every moving object has the class of most of its pixels; as it is without
+    `fusion.align_objects`."""
+    if not visit.recipe.fusion.align_objects:
+        return semantic
     height, width = semantic.shape
     return align_semantics(semantic, map_of_instances(moving_objects(visit, height, width))).semantic
 
 
 def counted_motion(visit: Visit, semantic: SemanticMap, classes: int) -> MotionCounts:
-    """What `thing_statistics` counts of one frame: `semantic` [H, W] is aligned first."""
+    """What `thing_statistics` counts of one frame: `semantic` [H, W] is aligned first, if the recipe aligns it."""
     height, width = semantic.shape
     return count_motion(
         aligned_classes(visit, semantic), map_of_instances(moving_objects(visit, height, width)), classes

@@ -102,9 +102,7 @@ def label(visit: Visit) -> LabelledImage:
     """All labels of one image, which the visit then forgets. Raises `InputError` for an image that cannot be read."""
     recipe, (height, width) = visit.recipe, visit.image.shape[:2]
     working_hw = working_size(recipe, height, width)
-    semantic = class_map(visit, height, width)
-    if recipe.instances.method == "motion":
-        semantic = aligned_classes(visit, semantic)
+    semantic = with_aligned_objects(visit, class_map(visit, height, width))
     panoptic = panoptic_of(
         recipe,
         resize_nearest(semantic, *working_hw),
@@ -138,6 +136,11 @@ def label(visit: Visit) -> LabelledImage:
             for segment in panoptic.segments
         ],
     )
+
+
+def with_aligned_objects(visit: Visit, semantic: SemanticMap) -> SemanticMap:
+    """The class map [H, W] that instances are taken from: aligned to moving objects where these are the instances."""
+    return aligned_classes(visit, semantic) if visit.recipe.instances.method == "motion" else semantic
 
 
 def working_size(recipe: Recipe, height: int, width: int) -> tuple[int, int]:

@@ -101,6 +101,8 @@ def calibration_key(run: Run, frames: Sequence[Frame]) -> str:
         chosen |= {group: settings[group] for group in ("depth", "instances")}
     if run.recipe.things.method == "motion" or run.recipe.depth.method == "stereo":
         chosen |= {group: settings[group] for group in ("flow", "motion")}
+    if run.recipe.things.method == "motion":
+        chosen["align_objects"] = settings["fusion"]["align_objects"]
     images = [(frame.image_id, content_digest(run, frame)) for frame in frames]
     truth = [] if run.recipe.naming.method == "none" else [_truth_digest(frame) for frame in frames]
     contents = sorted(item for item in run.contents.items() if not item[0].startswith(_AFTER_CALIBRATION))

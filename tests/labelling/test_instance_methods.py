@@ -79,6 +79,19 @@ def test_objects_get_the_class_below_them_and_stuff_goes():
         find(replace(PLAIN, method="maskcut"))
 
 
+def test_moving_objects_are_whole_unless_they_are_not_aligned():
+    mask = np.zeros((1, 40, 60), dtype=bool)
+    mask[0, 10:35, 8:20] = True  # most of a car, all above the road below it, a part of a person
+    plain = replace(get_recipe("demo"), instances=replace(PLAIN, method="motion"))
+    vanilla = plain.with_settings(["fusion.align_objects=false"])
+    whole, parts = (
+        instance_methods.find(instance_methods.Evidence(recipe, SEMANTIC, SHAPE, THINGS, Instances(mask)))
+        for recipe in (plain, vanilla)
+    )
+    assert (whole.class_ids.tolist(), whole.areas.tolist()) == ([13], [300])
+    assert (parts.class_ids.tolist(), parts.areas.tolist()) == ([11, 13], [50, 180])
+
+
 def test_the_fallback_comes_behind_and_is_not_merged():
     settings = replace(PLAIN, method="detections", fallback="connected-components", fallback_min_area=50)
     found = find(replace(settings, merge=True, max_depth_gap=2.0), objects().select([0]))

@@ -13,11 +13,13 @@ from mbps_dataset.labelling.stage import Run
 from mbps_dataset.labelling.stage_motion import (
     MOTION,
     aligned_classes,
+    counted_motion,
     find_moving_objects,
     motion_summary,
     moving_objects,
     why_nothing_moves,
 )
+from mbps_dataset.labelling.whole_set import calibration_key
 from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.document_file import intact_document
 from mbps_dataset.labelset.parquet_files import read_rows
@@ -65,6 +67,17 @@ def test_every_object_has_one_class_and_the_rest_keeps_its_own(car):
     for number in range(1, objects.max() + 1):
         inside = objects == number
         assert np.unique(aligned[inside]).tolist() == [np.bincount(semantic[inside]).argmax()]
+
+
+def test_without_alignment_pixels_keep_their_class_and_the_calibration_knows(car, store):
+    recipe = recipe_of("fusion.align_objects=false")
+    plain, other = Run(recipe_of(), store), Run(recipe, store)
+    semantic = np.random.default_rng(0).integers(0, 27, (192, 384)).astype(np.uint8)
+    assert aligned_classes(other.visit(car.frame), semantic) is semantic
+    assert plain.key(MOTION) == other.key(MOTION)
+    inside = counted_motion(other.visit(car.frame), semantic, 27).inside
+    assert inside.sum() == counted_motion(car, semantic, 27).inside.sum() and (inside > 0).all()
+    assert calibration_key(plain, [car.frame]) != calibration_key(other, [car.frame])
 
 
 def test_settings_of_motion_decide_motion_and_not_flow(store):

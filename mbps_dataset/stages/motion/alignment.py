@@ -1,6 +1,7 @@
 """Semantics aligned to instances: every pixel of an instance takes the class that most of its pixels have.
 
-Pixels outside all instances keep their class (CUPS, section 3.3).
+Pixels outside all instances keep their class (CUPS, section 3.3). The alternative is `cut_by_class`: pixels keep their
+class, and an instance falls apart into those of its classes (what CUPS' Table 5 begins with).
 
 Decisions made here:
 
@@ -20,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from mbps_dataset.arrays import SemanticMap
 from mbps_dataset.stages.instances.class_vote import check_same_frame, majority_classes
 from mbps_dataset.stages.instances.inputs import semantic_map, void_id
-from mbps_dataset.stages.instances.types import UNKNOWN_CLASS
+from mbps_dataset.stages.instances.types import UNKNOWN_CLASS, Instances
 from mbps_dataset.stages.motion.instance_maps import instances_of_map
 
 
@@ -64,3 +65,25 @@ def align_semantics(
         winners = majority_classes(instances, labels, ignore=blank)
     aligned.ravel()[instances.pixels()] = np.where(winners == UNKNOWN_CLASS, blank, winners)[instances.owners()]
     return AlignedSemantics(aligned, ids, winners, reason)
+
+
+def cut_by_class(instances: Instances, semantic: ArrayLike, class_ids: ArrayLike) -> Instances:
+    """The part of every instance in every one of `class_ids` that it has, in order of instance and class.
+
+    `semantic` [H, W] class ids; scores stay. Where masks overlap each keeps its pixels. Raises `ValueError` if the sizes
+    differ or the map cannot be read as such.
+
+    >>> parts = cut_by_class(Instances([[[0, 1, 1, 1]]]), [[5, 5, 6, 7]], [5, 7])
+    >>> parts.class_ids.tolist(), parts.masks().astype(int).tolist()
+    ([5, 7], [[[0, 1, 0, 0]], [[0, 0, 0, 1]]])
+    """
+    labels = semantic_map(semantic)
+    check_same_frame(instances, labels)
+    parts: list[tuple[NDArray[np.int64], int, float]] = []
+    for pixels, score in zip(instances, instances.scores.tolist()):
+        found = labels.ravel()[pixels]
+        for class_id in np.intersect1d(found, np.asarray(class_ids)).tolist():
+            parts.append((pixels[found == class_id], class_id, score))
+    return Instances.from_pixels(
+        instances.shape, [pixels for pixels, _, _ in parts], [part[1] for part in parts], [part[2] for part in parts]
+    )

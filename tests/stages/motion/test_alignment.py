@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mbps_dataset.stages.motion.alignment import align_semantics
+from mbps_dataset.stages.instances import Instances
+from mbps_dataset.stages.motion.alignment import align_semantics, cut_by_class
 from tests.examples import examples
 from tests.vectors import load_vectors
 
@@ -66,3 +67,22 @@ def test_the_only_instance_of_a_full_map_is_a_reason_in_the_reference():
 def test_sizes_must_agree():
     with pytest.raises(ValueError, match=r"to share \(H, W\), but got \(2, 3\) and \(1, 3\); resize one of them"):
         align_semantics(np.zeros((1, 3), dtype=int), np.zeros((2, 3), dtype=int))
+
+
+def test_an_instance_cut_by_class_is_one_for_each_class_it_has():
+    semantic = np.array([[1, 1, 2], [0, 2, 2]])
+    masks = np.array([[[1, 1, 1], [1, 0, 0]], [[0, 0, 0], [0, 1, 1]]])
+    parts = cut_by_class(Instances(masks, scores=[0.5, 0.9]), semantic, (1, 2))
+    assert parts.class_ids.tolist() == [1, 2, 2] and parts.scores.tolist() == [0.5, 0.5, 0.9]
+    assert parts.masks().astype(int).tolist() == [
+        [[1, 1, 0], [0, 0, 0]],
+        [[0, 0, 1], [0, 0, 0]],
+        [[0, 0, 0], [0, 1, 1]],
+    ]
+    assert (
+        len(cut_by_class(Instances(masks), semantic, ()))
+        == len(cut_by_class(Instances.empty((2, 3)), semantic, (1,)))
+        == 0
+    )
+    with pytest.raises(ValueError, match=r"to share \(H, W\)"):
+        cut_by_class(Instances(masks), semantic[:1], (1,))
