@@ -27,6 +27,9 @@ _LICENCES = {
 }
 """By source, as the Hub writes them: a licence that it does not list has a name, and a link where there is a page."""
 
+_MEASURED = {"motion": "moving share", "depth-split": "parts cut along depth"}
+"""By `things.method`, what `ClassStatistics.ratio` is, where it is not the salient share."""
+
 TEMPLATE = Path(__file__).with_name("dataset_card.md")
 
 
@@ -36,13 +39,23 @@ def render(document: Mapping[str, Any], *, quality: str | None = None, preview: 
     `quality` is a table printed by the metric, with its convention named; `preview` a picture's path in the repository.
     """
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    calibration = Calibration.from_json(document["calibration"])
+    calibration, settings = Calibration.from_json(document["calibration"]), document["recipe"]["settings"]
+    methods = {stage: settings.get(stage, {}).get("method") for stage in ("depth", "things", "instances")}
+    motion = {split: each for split, each in document.get("motion", {}).items() if split in document["counts"]}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         metadata=front_matter(metadata(document)),
         labelset=document,
         recipe=document["recipe"],
         classes=calibration.classes,
         label_free=not document["ground_truth_used"],
+        methods=methods,
+        measured=_MEASURED.get(methods["things"], "salient share"),
+        moving=motion if "motion" in methods.values() else {},
+        unmoved=[
+            (split, reason.replace("|", "&#124;"), images)
+            for split, each in motion.items()
+            for reason, images in each["reasons"].items()
+        ],
         quality=quality,
         preview=preview,
     )

@@ -23,10 +23,12 @@ class _Each:
 
 _TEXTS = _Each(list, str)
 _COUNTS = {"rows": int, "segments": int, "instances": int}
+_METHOD = {"method?": str}
 _FORM: Mapping[str, Any] = {  # a key with "?" need not be there
     "format_version": str, "package_version": str, "identity": str,
     "recipe": {"name": str, "summary": str,
-               "settings": {"output": {"size": str, "with_images": bool, "with_preview?": bool}}},
+               "settings": {"output": {"size": str, "with_images": bool, "with_preview?": bool},
+                            "depth?": _METHOD, "things?": _METHOD, "instances?": _METHOD}},
     "source": {"name": str}, "splits": _TEXTS, "limit?": (int, NoneType),
     "digests": {"recipe": str, "input": str, "weights": _Each(dict, str), "device?": str, "rows?": str},
     "supervision": _Each(dict, str), "ground_truth_used": _TEXTS,
@@ -39,6 +41,7 @@ _FORM: Mapping[str, Any] = {  # a key with "?" need not be there
     "counts": _Each(dict, _COUNTS),
     "failures": _Each(list, {"image_id": str, "stage": str, "reason": str}),
     "files?": _Each(dict, str), "left_out?": _Each(dict, int),
+    "motion?": _Each(dict, {"images_with_objects": int, "objects": int, "reasons": _Each(dict, int)}),
 }  # fmt: skip
 _KINDS = {dict: "an object", list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false",
           NoneType: "nothing"}  # fmt: skip
