@@ -22,6 +22,7 @@ from mbps_dataset.recipe import Recipe, stage_names
 from mbps_dataset.settings import allowed_values, as_typed
 from mbps_dataset.training.cause import CauseTrainingSettings
 from mbps_dataset.training.spidepth import SPIdepthTrainingSettings
+from mbps_dataset.training.token_whitening import WhiteningSettings
 
 
 NOTE = "<!-- Written by builder_scripts/write_reference.py; change the code, then run it again. -->"
@@ -88,14 +89,18 @@ def _changes(recipe: Recipe) -> list[str]:
 def training_page() -> str:
     """The settings of the networks' training, which `mbps train` and Python take."""
     lines = ["# Training settings", "", NOTE, "", _TRAINING_HEAD]
-    for title, settings in (("CAUSE", CauseTrainingSettings()), ("SPIdepth", SPIdepthTrainingSettings())):
+    for title, settings in (
+        ("CAUSE", CauseTrainingSettings()),
+        ("CAUSE by whitening", WhiteningSettings()),
+        ("SPIdepth", SPIdepthTrainingSettings()),
+    ):
         lines += ["", f"## {title}", "", _first_sentence(type(settings).__doc__), "", *_settings_table("", settings)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 _TRAINING_HEAD = """What [training the networks](training-networks.md) can be told: in Python
-`mbps_dataset.training.cause.CauseTrainingSettings` and `mbps_dataset.training.spidepth.SPIdepthTrainingSettings`; the
-options of [`mbps train`](command-line.md#mbps-train) set the usual ones."""
+`mbps_dataset.training.cause.CauseTrainingSettings`, `mbps_dataset.training.token_whitening.WhiteningSettings` and
+`mbps_dataset.training.spidepth.SPIdepthTrainingSettings`; the options of [`mbps train`](command-line.md#mbps-train) set the usual ones."""
 
 
 def _settings_table(prefix: str, settings: Any) -> list[str]:

@@ -15,9 +15,11 @@ from mbps_dataset.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from mbps_dataset.models.cause import CauseSegmenter
     from mbps_dataset.models.saved_network import HubNetwork
     from mbps_dataset.sources import Source
     from mbps_dataset.training.processes import Processes
+    from mbps_dataset.training.views import Pictures
 
     Trained = tuple[HubNetwork, str, dict[str, Any]]  # the network, what it saw, and the settings
 
@@ -39,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="train", help="split to learn from (default: train)")
     parser.add_argument("--start", default="builtin", metavar="WEIGHTS",
                         help="folder or Hub id to start from: its sizes, and for cause its frozen backbone")  # fmt: skip
+    parser.add_argument(
+        "--method",
+        choices=("contrastive", "whitening"),
+        help="cause: train the published way without its labels, or whiten the backbone's tokens in closed form (default: "
+        "whitening where --start is a DINOv2 of transformers, such as facebook/dinov2-small, else contrastive)",
+    )
     parser.add_argument("--fresh", action="store_true", help="spidepth: keep the sizes of --start, not its weights")
     parser.add_argument("--steps", type=int, help="optimiser steps (spidepth), or contrastive steps (cause)")
     parser.add_argument(
@@ -60,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.sources import open_source
     from mbps_dataset.training.processes import Processes
 
+    if arguments.method and arguments.network != "cause":
+        raise InputError(f"--method is for cause; {arguments.network} has one.")
     if arguments.fresh and arguments.network == "cause":
         raise InputError(
             "--fresh is for spidepth; cause always keeps the backbone of --start and trains a fresh head."
@@ -84,17 +94,71 @@ def _train_cause(
     arguments: argparse.Namespace, source: Source, device: torch.device | str, checkpoints: Path, processes: Processes
 ) -> Trained:
     from mbps_dataset.models.cause import CauseSegmenter
+    from mbps_dataset.models.cause.on_backbone import cause_on_backbone
     from mbps_dataset.models.networks import weights_folder
-    from mbps_dataset.training.cause import CauseTrainingSettings, train_cause
+    from mbps_dataset.models.saved_network import read_config
     from mbps_dataset.training.checkpointing import seeded
     from mbps_dataset.training.source_data import SourcePictures
 
-    segmenter = CauseSegmenter.from_pretrained(weights_folder("cause", arguments.start)).to(device)
+    start = weights_folder("cause", arguments.start)
+    whole = "codebook_size" in read_config(start)
+    segmenter = CauseSegmenter.from_pretrained(start) if whole else cause_on_backbone(start)
     backbone = segmenter.backbone.state_dict()
     with seeded(arguments.seed):
         segmenter = CauseSegmenter(segmenter.config)  # a fresh head, codebook and probe on the given backbone
     segmenter.backbone.load_state_dict(backbone)
+    segmenter.to(device)
     pictures = SourcePictures(source.frames(arguments.split), segmenter.config.crop, segmenter.config.patch_size)
+    method = arguments.method or ("contrastive" if whole else "whitening")
+    learn = _whiten if method == "whitening" else _contrast
+    settings = learn(arguments, segmenter, pictures, checkpoints, processes)
+    seen = (
+        f"head, codebook and probe: {len(pictures)} images of {source.name} {arguments.split} by {method}, no labels; "
+        f"backbone of {arguments.start}{_what_a_backbone_saw(arguments.start, whole)}"
+    )
+    return segmenter, seen, settings
+
+
+def _what_a_backbone_saw(start: str, whole: bool) -> str:
+    """What is known of a backbone that came without a record."""
+    from mbps_dataset.models.cause.on_backbone import LABEL_FREE
+
+    if whole:
+        return ""
+    return " (self-supervised, DINOv2)" if start.startswith(LABEL_FREE) else " (unknown: its files do not say)"
+
+
+def _whiten(
+    arguments: argparse.Namespace, segmenter: CauseSegmenter, pictures: Pictures, _: Path, processes: Processes
+) -> dict[str, Any]:
+    from mbps_dataset.errors import RecipeError
+    from mbps_dataset.training.token_whitening import WhiteningSettings, whiten_cause
+
+    if processes.count > 1:
+        raise RecipeError("Whitening takes seconds in one process; start it without `accelerate launch`.")
+    if arguments.steps is not None or arguments.learning_rate is not None:
+        raise InputError(
+            "--steps and --learning-rate are for --method contrastive; whitening is solved in closed form."
+        )
+    usual = WhiteningSettings(seed=arguments.seed)
+    settings = replace(usual, windows_per_step=_given(arguments.batch_size, usual.windows_per_step))
+    whitening = whiten_cause(segmenter, pictures, settings)
+    print(
+        f"whitened: {segmenter.config.code_dim} of {segmenter.config.hidden_size} directions hold "
+        f"{whitening.explained:.0%} of the tokens' variance"
+    )
+    return asdict(settings)
+
+
+def _contrast(
+    arguments: argparse.Namespace,
+    segmenter: CauseSegmenter,
+    pictures: Pictures,
+    checkpoints: Path,
+    processes: Processes,
+) -> dict[str, Any]:
+    from mbps_dataset.training.cause import CauseTrainingSettings, train_cause
+
     usual = CauseTrainingSettings(seed=arguments.seed)
     settings = replace(
         usual,
@@ -102,9 +166,8 @@ def _train_cause(
         windows_per_step=_given(arguments.batch_size, usual.windows_per_step),
         learning_rate=_given(arguments.learning_rate, usual.learning_rate),
     )
-    train_cause(segmenter.to(device), pictures, settings, checkpoint_folder=checkpoints, processes=processes)
-    seen = f"head, codebook and probe: {len(pictures)} images of {source.name} {arguments.split}, no labels; backbone of {arguments.start}"
-    return segmenter, seen, asdict(settings)
+    train_cause(segmenter, pictures, settings, checkpoint_folder=checkpoints, processes=processes)
+    return asdict(settings)
 
 
 def _train_spidepth(

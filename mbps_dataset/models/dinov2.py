@@ -10,6 +10,8 @@ The network is `transformers.Dinov2Model`. Decisions made here:
 * **Names.** `reference_state` and `load_reference_state` speak the names of the published DINOv2 files, in which
   query, key and value are one tensor. They do not change between releases of ``transformers``, whose own names do.
 * Heads are not visible in the shapes of a checkpoint; every published DINOv2 has 64 channels per head.
+* With registers (Darcet et al., ICLR 2024) the network is `transformers.Dinov2WithRegistersModel`, whose table is resized
+  with antialiasing, as its published code does; "reference" then means that.
 """
 
 from __future__ import annotations
@@ -17,14 +19,25 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import Dinov2Config, Dinov2Model
+from transformers import (
+    AutoModel,
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    PreTrainedModel,
+)
 from transformers.models.dinov2.modeling_dinov2 import Dinov2Embeddings
 
+from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.checkpoints import StateDict, require_match, to_float32
+from mbps_dataset.models.transformers_loading import load_complete
 
 
 INTERPOLATIONS = ("reference", "huggingface")
@@ -59,7 +72,7 @@ class Dinov2Backbone(nn.Module):
 
     `hidden_size` D channels, `layers` blocks of `heads` heads, `mlp_ratio` hidden channels of the MLP over D,
     `patch_size` pixels, `position_grid` N: side of the native token grid (37 for the published networks),
-    `interpolation` "reference" or "huggingface" (see the module's text).
+    `interpolation` "reference" or "huggingface" (see the module's text), `registers` tokens beside the class token.
     """
 
     def __init__(
@@ -72,26 +85,31 @@ class Dinov2Backbone(nn.Module):
         patch_size: int = 14,
         position_grid: int = 37,
         interpolation: str = "reference",
+        registers: int = 0,
     ) -> None:
         super().__init__()
         if interpolation not in INTERPOLATIONS:
             raise ValueError(f"Expected `interpolation` to be one of {INTERPOLATIONS}, but got {interpolation!r}.")
         if hidden_size % heads:
             raise ValueError(f"Expected `hidden_size` ({hidden_size}) to be a multiple of `heads` ({heads}).")
-        config = Dinov2Config(
-            hidden_size=hidden_size,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            mlp_ratio=mlp_ratio,
-            patch_size=patch_size,
-            image_size=patch_size * position_grid,
-        )
-        self.patch_size = patch_size
-        self.model = Dinov2Model(config)
+        sizes: dict[str, Any] = {
+            "hidden_size": hidden_size,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "mlp_ratio": mlp_ratio,
+            "patch_size": patch_size,
+            "image_size": patch_size * position_grid,
+        }
+        self.patch_size, self.registers = patch_size, registers
+        self.model: Dinov2Model | Dinov2WithRegistersModel
+        if registers:
+            self.model = Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**sizes, num_register_tokens=registers))
+            return
+        self.model = plain = Dinov2Model(config := Dinov2Config(**sizes))
         if interpolation == "reference":
             embeddings = _ReferenceEmbeddings(config)
-            embeddings.load_state_dict(self.model.embeddings.state_dict())
-            self.model.embeddings = embeddings
+            embeddings.load_state_dict(plain.embeddings.state_dict())
+            plain.embeddings = embeddings
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Patch tokens after the final LayerNorm: pixels [B, 3, H, W] (normalised) -> [B, P, D], P row by row.
@@ -104,7 +122,7 @@ class Dinov2Backbone(nn.Module):
                 f"Expected the sides of `pixels` to be multiples of {self.patch_size}, but got {(height, width)}; "
                 "crop or resize the image first."
             )
-        return self.model(pixels).last_hidden_state[:, 1:]
+        return self.model(pixels).last_hidden_state[:, 1 + self.registers :]
 
     def position_table(self, grid_hw: tuple[int, int]) -> torch.Tensor:
         """The position table as it is added to a token grid of `grid_hw`: [1, 1 + h w, D], class token first."""
@@ -117,12 +135,7 @@ class Dinov2Backbone(nn.Module):
 
     def reference_state(self) -> StateDict:
         """This network's tensors under the names of the published DINOv2 files."""
-        own = self.model.state_dict()
-        names = _reference_names(own)
-        return {
-            reference: torch.cat([own[name] for name in parts]) if len(parts) > 1 else own[parts[0]]
-            for reference, parts in names.items()
-        }
+        return _reference_state(self.model.state_dict())
 
     def load_reference_state(
         self, state: Mapping[str, torch.Tensor], *, source: str = "DINOv2 state dict", fits: str | None = None
@@ -151,7 +164,7 @@ def backbone_configuration_of(state: Mapping[str, torch.Tensor]) -> dict[str, in
     except (KeyError, ValueError, IndexError):
         return None
     blocks = [int(match.group(1)) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))]
-    return {
+    sizes = {
         "hidden_size": hidden,
         "layers": max(blocks) + 1,
         "heads": max(1, hidden // 64),
@@ -159,6 +172,29 @@ def backbone_configuration_of(state: Mapping[str, torch.Tensor]) -> dict[str, in
         "patch_size": patch,
         "position_grid": math.isqrt(positions),
     }
+    registers = state.get("register_tokens")
+    return sizes if registers is None or registers.ndim != 3 else {**sizes, "registers": registers.shape[1]}
+
+
+def dinov2_of_transformers(folder_or_hub_id: str | Path) -> tuple[StateDict, dict[str, Any]]:
+    """A `Dinov2Model`, with or without registers, as published tensors and the constructor arguments that fit them.
+
+    Raises `WeightsError` if it is another network, cannot be read or lacks a tensor.
+    """
+    network: PreTrainedModel = load_complete(AutoModel, folder_or_hub_id, expected="a DINOv2 network of transformers")
+    if not isinstance(network, (Dinov2Model, Dinov2WithRegistersModel)):
+        raise WeightsError(
+            f"{folder_or_hub_id} is a {type(network).__name__}, not a DINOv2 network; give a folder or Hub id such as "
+            "facebook/dinov2-small."
+        )
+    if getattr(network.config, "use_swiglu_ffn", False):
+        raise WeightsError(
+            f"{folder_or_hub_id} has a SwiGLU MLP (DINOv2 giant), which is not supported; take a smaller one."
+        )
+    state = _reference_state(network.state_dict())
+    sizes = backbone_configuration_of(state)
+    assert sizes is not None
+    return state, {**sizes, "heads": network.config.num_attention_heads}
 
 
 def describe_backbone(state: Mapping[str, torch.Tensor]) -> str:
@@ -195,9 +231,19 @@ class _ReferenceEmbeddings(Dinov2Embeddings):
         return int(size if isinstance(size, int) else size[0])
 
 
+def _reference_state(own: Mapping[str, torch.Tensor]) -> StateDict:
+    """Tensors of a network of transformers under the published names."""
+    return {
+        reference: torch.cat([own[name] for name in parts]) if len(parts) > 1 else own[parts[0]]
+        for reference, parts in _reference_names(own).items()
+    }
+
+
 def _reference_names(own: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:
     """Published name -> names in the `Dinov2Model` at hand, several where query, key and value are apart."""
     names: dict[str, tuple[str, ...]] = {reference: (name,) for reference, name in _PLAIN_NAMES.items()}
+    if "embeddings.register_tokens" in own:
+        names["register_tokens"] = ("embeddings.register_tokens",)
     attention = next(group for group in _ATTENTION_NAMES if f"encoder.layer.0.{group[0]}.weight" in own)
     layers = sum(name.endswith("layer_scale1.lambda1") for name in own)
     for block in range(layers):

@@ -44,3 +44,26 @@ def test_train_cause_keeps_the_backbone_and_trains_the_rest(tmp_path, monkeypatc
 def test_fresh_weights_are_for_spidepth(tmp_path, capsys):
     assert main(["train", "cause", "--fresh", "--output", str(tmp_path / "w")]) == 1
     assert "--fresh is for spidepth" in capsys.readouterr().err and not (tmp_path / "w").exists()
+
+
+def test_a_backbone_of_transformers_is_whitened_and_labels_images(tmp_path, monkeypatch, capsys):
+    import torch
+    from transformers import Dinov2Config, Dinov2Model
+
+    from mbps_dataset.training.token_whitening import WhiteningSettings
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1, "mlp_ratio": 1, "image_size": 322}
+    Dinov2Model(Dinov2Config(**sizes)).save_pretrained(tmp_path / "dino")
+    few = WhiteningSettings(windows=2, windows_per_step=2)
+    monkeypatch.setattr("mbps_dataset.training.token_whitening.WhiteningSettings", lambda seed: few)
+    monkeypatch.setattr(SceneFrame, "truth", lambda _: pytest.fail("ground truth was read"))
+    start = ["train", "cause", "--start", str(tmp_path / "dino"), "--device", "cpu"]
+    assert main([*start, "--output", str(tmp_path / "w")]) == 0
+    assert "64 of 64 directions hold 100% of the tokens' variance" in capsys.readouterr().out
+    stated = load("cause", str(tmp_path / "w"), "cpu").config.supervision
+    assert "by whitening, no labels" in stated and stated.endswith("(unknown: its files do not say)")
+    assert main([*start, "--output", str(tmp_path / "x"), "--steps", "5"]) == 1
+    assert "whitening is solved in closed form" in capsys.readouterr().err
+    assert main(["train", "spidepth", "--method", "whitening", "--output", str(tmp_path / "y")]) == 1
+    assert "--method is for cause; spidepth has one." in capsys.readouterr().err

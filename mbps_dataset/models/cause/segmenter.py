@@ -47,6 +47,7 @@ class CauseConfig:
     patch_size: int = 14  # pixels
     position_grid: int = 37  # side of the position table, tokens
     interpolation: str = "reference"  # how that table is resized: "reference" or "huggingface"
+    registers: int = 0  # register tokens of the backbone
     crop: int = 322  # side of a window, pixels
     code_dim: int = 90  # C
     projection_dim: int = 2048  # channels in which the contrastive loss compares
@@ -64,6 +65,12 @@ class CauseConfig:
                 raise ValueError(f"{name} must be a whole number of at least 1, but is {value!r}.")
             if value > _LARGEST:
                 raise ValueError(f"{name} must be at most {_LARGEST}, but is {value}.")
+        if (
+            isinstance(self.registers, bool)
+            or not isinstance(self.registers, int)
+            or not 0 <= self.registers <= _LARGEST
+        ):
+            raise ValueError(f"registers must be a whole number from 0 to {_LARGEST}, but is {self.registers!r}.")
         if self.layers > _MOST_LAYERS:
             raise ValueError(f"layers must be at most {_MOST_LAYERS}, but is {self.layers}.")
         if self.crop % self.patch_size:
@@ -135,6 +142,7 @@ class CauseSegmenter(
             patch_size=config.patch_size,
             position_grid=config.position_grid,
             interpolation=config.interpolation,
+            registers=config.registers,
         )
         self.segment = SegmentTR(
             dim=config.hidden_size,
@@ -247,6 +255,7 @@ def configuration_of(
         mlp_ratio=body["mlp_ratio"],
         patch_size=body["patch_size"],
         position_grid=body["position_grid"],
+        registers=body.get("registers", 0),
         crop=side * body["patch_size"],
         code_dim=head["code_dim"],
         projection_dim=head["projection_dim"],
