@@ -41,6 +41,9 @@ def add_label_set_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data-dir", metavar="DIR", help="Cityscapes tree, folder of photographs, or one image")
     parser.add_argument("--truth-dir", metavar="DIR", help="folder source only: label maps for scoring")
+    parser.add_argument("--source-option", action="append", default=[], metavar="NAME=VALUE", dest="source_options",
+                        help="sequence=true of cityscapes: all frames of leftImg8bit_sequence; train, validation, height, "
+                             "width of scenes; may be repeated")  # fmt: skip
     parser.add_argument(
         "--split", action="append", metavar="NAME", help="split to build; may be repeated (default: all)"
     )
@@ -100,19 +103,21 @@ def run(arguments: argparse.Namespace) -> int:
 def open_label_set(arguments: argparse.Namespace) -> tuple[Labelling, Path]:
     """The label set that `add_label_set_arguments` and ``--device`` describe, and its folder."""
     from mbps_dataset.hub.builder import MBPSConfig
+    from mbps_dataset.sources import read_source_options
 
     output = arguments.output or Path("build") / get_recipe(arguments.recipe).name
     config = MBPSConfig.for_recipe(
         arguments.recipe,
         data_dir=arguments.data_dir,
         source=arguments.source,
-        source_options={"truth_dir": arguments.truth_dir} if arguments.truth_dir else None,
         settings=arguments.settings,
         splits=arguments.split,
         limit=arguments.limit,
         store=str(output / "stages"),
         device=arguments.device,
     )
+    config.source_options = read_source_options(config.source_name(), arguments.source_options)
+    config.source_options |= {"truth_dir": arguments.truth_dir} if arguments.truth_dir else {}
     return config.open_label_set(), output
 
 

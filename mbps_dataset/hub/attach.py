@@ -7,6 +7,7 @@ Cityscapes may not be redistributed, so published sets hold labels only. Whoever
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import datasets
 
@@ -17,14 +18,17 @@ from mbps_dataset.sources.files import FileFrame
 from mbps_dataset.sources.images import check_file
 
 
-def attach_images(dataset: datasets.Dataset, data_dir: str | Path, *, source: str | None = None) -> datasets.Dataset:
+def attach_images(
+    dataset: datasets.Dataset, data_dir: str | Path, *, source: str | None = None, **source_options: Any
+) -> datasets.Dataset:
     """`dataset` with an `image` column of the files below `data_dir` whose id is the row's `image_id`.
 
-    `source` is "cityscapes", "folder", "kitti" or "stereo", guessed from what the folder holds if it is None. Pixels are
-    `mbps_dataset.to_rgb` of a row's image. Raises `InputError` naming the first ids without a file, or a file that is no
+    `source` is "cityscapes", "folder", "kitti" or "stereo", guessed from what the folder holds if it is None, and
+    `source_options` what the labels were made with, such as ``sequence=True``. Pixels are `mbps_dataset.to_rgb` of a row's
+    image. Raises `InputError` naming the first ids without a file, or a file that is no
     PNG, JPEG or WebP: `datasets` would hand it to whatever reader of Pillow's takes it.
     """
-    opened = open_source(source or source_of_folder(data_dir), data_dir=data_dir)
+    opened = open_source(source or source_of_folder(data_dir), data_dir=data_dir, **source_options)
     paths = {
         f.image_id: str(f.path) for split in opened.splits() for f in opened.frames(split) if isinstance(f, FileFrame)
     }

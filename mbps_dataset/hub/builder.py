@@ -84,19 +84,22 @@ class MBPSConfig(datasets.BuilderConfig):
             [self.settings] if isinstance(self.settings, str) else self.settings or ()
         )
 
+    def source_name(self) -> str:
+        """The source that is asked for, or guessed from what `data_dir` holds. Raises `InputError`."""
+        if self.source is not None:
+            return self.source
+        if self.data_dir is not None:
+            return source_of_folder(self.data_dir)
+        if self.name in ("demo", "demo-motion"):
+            return "scenes"
+        raise InputError(
+            f"The recipe {self.name!r} needs images: pass --data-dir FOLDER (a tree of Cityscapes or KITTI, stereo video, or any folder of "
+            "photographs), or --source scenes."
+        )
+
     def open_source(self) -> Source:
         """The source of images. Raises `InputError`."""
-        name = self.source
-        if name is None and self.data_dir is None and self.name in ("demo", "demo-motion"):
-            name = "scenes"
-        if name is None:
-            if self.data_dir is None:
-                raise InputError(
-                    f"The recipe {self.name!r} needs images: pass --data-dir FOLDER (a tree of Cityscapes or KITTI, stereo video, or any folder of "
-                    "photographs), or --source scenes."
-                )
-            name = source_of_folder(self.data_dir)
-        return open_source(name, data_dir=self.data_dir, **(self.source_options or {}))
+        return open_source(self.source_name(), data_dir=self.data_dir, **(self.source_options or {}))
 
     def open_label_set(self) -> Labelling:
         """Recipe, source and store together."""

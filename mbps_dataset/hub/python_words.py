@@ -24,6 +24,7 @@ _ERRORS = (InputError, RecipeError, WeightsError, CalibrationError, StoreError, 
 _VALUE = r"[^\s`]*[^\s`.,;:)]"
 _SETTINGS = re.compile(rf"--set {_VALUE}(?: --set {_VALUE})*")
 _TRUTH_DIR = re.compile(rf"--truth-dir ({_VALUE})")
+_SOURCE_OPTION = re.compile(r"--source-option (\w+)=true")
 _OPTION = re.compile(rf"--(data-dir|source|device) ({_VALUE})")
 
 
@@ -40,6 +41,7 @@ def python_words(message: str) -> str:
 
     message = _SETTINGS.sub(settings, message)
     message = _TRUTH_DIR.sub(r'source_options={"truth_dir": "\1"}', message)
+    message = _SOURCE_OPTION.sub(r'source_options={"\1": True}', message)
     return _OPTION.sub(lambda found: f'{found[1].replace("-", "_")}="{found[2]}"', message)
 
 

@@ -54,11 +54,12 @@ def _images_note(document: Mapping[str, Any]) -> str:
     if source == "scenes":
         how = "They are rendered: the same recipe renders them again, with the same ids.\n\n"
     else:
+        options = "".join(f", {name}=True" for name in ("sequence",) if document["source"].get(name) is True)
         how = (
             "Whoever has them joins them by `image_id`:\n\n"
             "```python\n"
             "from mbps_dataset import attach_images\n\n"
-            f'with_images = attach_images(ds["{split}"], "path/to/the/images", source="{source}")\n'
+            f'with_images = attach_images(ds["{split}"], "path/to/the/images", source="{source}"{options})\n'
             "```\n\n"
         )
     return f"## Images\n\nThis dataset holds labels only; the images are not part of it. {how}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.reading.names import shown
+from mbps_dataset.settings import parse_setting
 from mbps_dataset.sources.camera import Camera
 from mbps_dataset.sources.cityscapes import CityscapesSource
 from mbps_dataset.sources.folder import FolderSource
@@ -29,6 +32,7 @@ __all__ = [
     "StereoFolderSource",
     "Truth",
     "open_source",
+    "read_source_options",
     "source_of_folder",
 ]
 
@@ -37,7 +41,7 @@ SOURCES: dict[str, type[Source]] = {
 }
 
 _MARKS = {
-    "cityscapes": ({"leftImg8bit"},),
+    "cityscapes": ({"leftImg8bit"}, {"leftImg8bit_sequence"}),
     "kitti": ({"training/image_2"}, {"image_02/data"}, {"*_sync/image_02"}, {"*/*_sync/image_02"}),
     "stereo": ({"left", "right", "calibration.json"},),
 }
@@ -84,3 +88,23 @@ def open_source(name: str, **arguments: Any) -> Source:
         raise
     except (TypeError, ValueError, RuntimeError, OSError) as error:  # a text for a number; a home that nobody has
         raise InputError(f"The source {name!r} cannot be opened with {shown(given)} ({error}).") from error
+
+
+def read_source_options(name: str, options: Iterable[str]) -> dict[str, Any]:
+    """Options as on the command line, such as ``["sequence=true"]``, as arguments of the source `name`.
+
+    Raises `InputError` for an option that the source does not have, or a value of another type.
+    """
+    parameters = inspect.signature(SOURCES[name]).parameters
+    known = [option for option in parameters if not option.endswith("_dir")]  # folders have arguments of their own
+    hints, given = typing.get_type_hints(SOURCES[name].__init__), {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals or key not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise InputError(f"{shown(option)} is no option of the source {name!r}; {has}. Give NAME=VALUE.")
+        try:
+            given[key] = parse_setting(text, hints[key], f"the option {key} of the source {name!r}")
+        except RecipeError as error:
+            raise InputError(str(error)) from None
+    return given

@@ -118,8 +118,8 @@ class CityscapesSource(Source):
         self._images = images = self.root / ("leftImg8bit_sequence" if sequence else "leftImg8bit")
         if not images.is_dir():
             raise InputError(
-                f"{images} does not exist; `data_dir` must be the folder that holds {images.name} "
-                "(and gtFine, if you have it)."
+                f"{images} does not exist; `data_dir` must be the folder that holds {images.name}"
+                + ("." if sequence else " (and gtFine, if you have it)." + self._sequences_instead())
             )
         self._splits = {
             split: frames for split, folder in _FOLDERS.items() if (frames := self._find(images / folder, folder))
@@ -130,6 +130,11 @@ class CityscapesSource(Source):
                 f"unpack {images.name}_trainvaltest.zip there."
             )
         self.has_truth = any(f.label_path for frames in self._splits.values() for f in frames)
+
+    def _sequences_instead(self) -> str:
+        """What to do where the tree holds the sequences alone."""
+        there = (self.root / "leftImg8bit_sequence").is_dir()
+        return " It holds leftImg8bit_sequence: give --source-option sequence=true." if there else ""
 
     def _find(self, image_folder: Path, folder: str) -> tuple[CityscapesFrame, ...]:
         if not image_folder.is_dir():

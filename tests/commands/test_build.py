@@ -8,12 +8,13 @@ import shutil
 import pytest
 
 from mbps_dataset import cli
-from mbps_dataset.commands.build import report
+from mbps_dataset.commands.build import open_label_set, report
 from mbps_dataset.labelset.build import BuildResult
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import get_recipe
 from tests.formats.label_sets import random_label_set
+from tests.sources.test_cityscapes import sequence_tree
 from tests.tiny import tiny_settings, write_depth
 
 
@@ -56,6 +57,27 @@ def test_shards_that_make_no_sense(command, tmp_path, capsys, given):
     with pytest.raises(SystemExit):
         command(tmp_path, f"--shard={given}")
     assert "is not a shard I/N such as 0/4" in capsys.readouterr().err
+
+
+def test_options_of_the_source_reach_it(tmp_path, capsys):
+    given = [
+        "build",
+        "--recipe",
+        "demo",
+        "--data-dir",
+        str(sequence_tree(tmp_path)),
+        "--output",
+        str(tmp_path / "set"),
+    ]
+    few, every = (
+        open_label_set(cli.parser().parse_args([*given, *more]))[0]
+        for more in ([], ["--source-option", "sequence=true"])
+    )
+    assert (len(few.frames("train")), len(every.frames("train"))) == (1, 3)
+    assert every.source.describe()["sequence"] is True  # which `mbps resume` opens again
+    assert cli.main([*given, "--source-option", "sequences=true"]) == 1
+    assert "'sequences=true' is no option of the source 'cityscapes'; it has sequence." in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
 
 
 def test_another_setting_is_refused_on_one_line(command, tmp_path, capsys):

@@ -38,6 +38,14 @@ def test_cityscapes_tree_is_recognised(tmp_path):
     assert attach_images(rows("lindau_000000_000019"), tmp_path)[0]["image"].size == (64, 64)
 
 
+def test_frames_of_sequences_are_joined_as_they_were_listed(tmp_path):
+    folder = tmp_path / "leftImg8bit_sequence/val/lindau"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(folder / "lindau_000000_000007_leftImg8bit.png")
+    joined = attach_images(rows("lindau_000000_000007"), tmp_path, sequence=True)
+    assert joined[0]["image"].size == (64, 64)
+
+
 def test_images_of_stereo_video_are_joined_by_its_own_ids(tmp_path):
     for eye in ("left", "right"):
         (tmp_path / eye).mkdir()

@@ -22,6 +22,7 @@ from mbps_dataset.hub.python_words import in_python_words, python_words
         ("give --data-dir DIR, --source scenes", 'give data_dir="DIR", source="scenes"'),
         ("The source 'kitti' needs --data-dir DIR, the", "The source 'kitti' needs data_dir=\"DIR\", the"),
         ("give --truth-dir DIR.", 'give source_options={"truth_dir": "DIR"}.'),
+        ("give --source-option sequence=true.", 'give source_options={"sequence": True}.'),
         ("go on with --device cpu.", 'go on with device="cpu".'),
         ("`mbps convert cause` and 3 --- dashes", "`mbps convert cause` and 3 --- dashes"),
     ],

@@ -80,6 +80,9 @@ def test_the_card_says_how_the_images_of_this_source_and_split_are_joined(releas
     }
     body = recipe_body(replace(release, document=document), "o/x", "p.png")
     assert 'attach_images(ds["validation"], "path/to/the/images", source="kitti")' in body
+    document["source"] = {"name": "cityscapes", "data_dir": "<data_dir>", "sequence": True}
+    body = recipe_body(replace(release, document=document), "o/x", "p.png")
+    assert '"path/to/the/images", source="cityscapes", sequence=True)' in body
 
 
 def test_a_lost_default_comes_back(release):

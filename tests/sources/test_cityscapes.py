@@ -129,6 +129,13 @@ def test_with_sequence_every_frame_is_listed(tmp_path):
     assert "sequence" not in CityscapesSource(tmp_path).describe()
 
 
+def test_a_tree_of_sequences_alone_says_how_it_is_read(tmp_path):
+    (sequence_tree(tmp_path) / "leftImg8bit").rename(tmp_path / "elsewhere")
+    assert len(CityscapesSource(tmp_path, sequence=True).frames("train")) == 3
+    with pytest.raises(InputError, match="It holds leftImg8bit_sequence: give --source-option sequence=true."):
+        CityscapesSource(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.sources import SOURCES, open_source, source_of_folder
+from mbps_dataset.sources import SOURCES, open_source, read_source_options, source_of_folder
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,7 @@ def test_opening_badly(arguments, message):
     ("held", "name"),
     [
         (["leftImg8bit/train"], "cityscapes"),
+        (["leftImg8bit_sequence/train"], "cityscapes"),
         (["training/image_2"], "kitti"),
         (["2011_09_26/2011_09_26_drive_0001_sync/image_02/data"], "kitti"),
         (["2011_09_26_drive_0001_sync/image_02/data"], "kitti"),
@@ -47,3 +48,28 @@ def test_what_a_folder_holds_tells_its_source(tmp_path, held, name):
 def test_what_can_be_no_path_is_said(data_dir):
     with pytest.raises(InputError, match=r"is no path \(.*\); give a folder."):
         source_of_folder(data_dir)
+
+
+def test_options_of_the_command_line_become_arguments():
+    assert read_source_options("cityscapes", ["sequence=true"]) == {"sequence": True}
+    assert read_source_options("scenes", ["train=3", "height=192"]) == {"train": 3, "height": 192}
+    assert read_source_options("kitti", []) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "message"),
+    [
+        ("cityscapes", "sequnce=true", "'sequnce=true' is no option of the source 'cityscapes'; it has sequence."),
+        ("scenes", "train", "'train' is no option of the source 'scenes'; it has train, validation, height, width."),
+        ("folder", "truth_dir=x", "is no option of the source 'folder'; it has none."),
+        (
+            "cityscapes",
+            "sequence=maybe",
+            "the option sequence of the source 'cityscapes' must be of type bool, but 'maybe'",
+        ),
+        ("scenes", "train=few", "the option train of the source 'scenes' must be of type int, but 'few' was given."),
+    ],
+)
+def test_options_that_a_source_does_not_have_are_refused(name, option, message):
+    with pytest.raises(InputError, match=message):
+        read_source_options(name, [option])
