@@ -25,12 +25,14 @@ from mbps_dataset.errors import (
     PublishError,
     RecipeError,
     StoreError,
+    TrainingError,
     WeightsError,
     WorkerError,
 )
 
 
-USER_ERRORS = (InputError, RecipeError, WeightsError, CalibrationError, StoreError, PublishError, WorkerError)
+USER_ERRORS = (InputError, RecipeError, WeightsError, CalibrationError, StoreError, PublishError, TrainingError,
+               WorkerError)  # fmt: skip
 
 
 def parser(words: Callable[[str], str] = str) -> argparse.ArgumentParser:

@@ -44,6 +44,10 @@ class StoreError(OSError):
     """A stage result cannot be written or read back."""
 
 
+class TrainingError(_OneLine):
+    """Training that cannot go on: a loss that is not finite, or a device without memory for a batch."""
+
+
 class WorkerError(RuntimeError):
     """A worker process that ended without finishing its images, for instance for want of memory."""
 

@@ -1,0 +1,47 @@
+"""How a panoptic network is trained: one frozen dataclass, every setting declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mbps_dataset.errors import RecipeError
+from mbps_dataset.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class PanopticTrainingSettings(Settings):
+    """How long, how fast, on what windows, and how they are changed."""
+
+    steps: int = setting(2000, "optimiser steps", source="ours; CUPS: 4000", at_least=1)
+    batch_size: int = setting(8, "images per step, over all processes", source="ours; CUPS: 16", at_least=1)
+    crop: tuple[int, ...] = setting(
+        (192, 384), "height and width of the window a step sees of an image; none = whole images of one size",
+        unit="pixels", source="ours; CUPS: 640 x 1280", at_least=1,
+    )  # fmt: skip
+    learning_rate: float = setting(1e-3, "of AdamW at its peak", source="ours; CUPS: 1e-4", at_least=0)
+    weight_decay: float = setting(0.01, "of matrices and kernels; norms and biases have none", source="ours; CUPS: 1e-5",
+                                  at_least=0)  # fmt: skip
+    schedule: str = setting(
+        "cosine", "after the warm-up: 'cosine' to a hundredth of the learning rate, or 'constant'", source="ours",
+        choices=("cosine", "constant"),
+    )  # fmt: skip
+    warm_up_share: float = setting(
+        0.05, "share of the steps in which the learning rate rises from zero", source="ours", at_least=0, at_most=1
+    )
+    clip_norm: float = setting(1.0, "largest norm of a step's gradient; 0 = any", source="CUPS", at_least=0)
+    mirror: float = setting(0.5, "probability of exchanging left and right", source="CUPS", at_least=0, at_most=1)
+    colour: float = setting(0.5, "probability of changing the colours", source="ours", at_least=0, at_most=1)
+    images_without_things: bool = setting(
+        True, "also train on images in which no thing was labelled; CUPS leaves them out", source="ours"
+    )
+    frozen: tuple[str, ...] = setting((), "beginnings of the names of tensors that stay as they are", source="ours")
+    precision: str = setting(
+        "auto", "'bfloat16' where the device gains by it with 'auto', or always; 'float32' never", source="ours",
+        choices=("auto", "bfloat16", "float32"),
+    )  # fmt: skip
+    seed: int = setting(0, "seed of order, windows, changes and of what the network draws", at_least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.crop) not in (0, 2):
+            raise RecipeError(f"crop must be two numbers, height and width, or none, but is {self.crop!r}.")

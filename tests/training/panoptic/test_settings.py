@@ -1,0 +1,24 @@
+"""Settings of panoptic training are checked when they are made."""
+
+from __future__ import annotations
+
+import pytest
+
+from mbps_dataset.errors import RecipeError
+from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"crop": (10,)}, r"crop must be two numbers, height and width, or none, but is \(10,\)"),
+    ({"crop": (0, 10)}, "crop must be at least 1"),
+    ({"steps": 0}, "steps must be at least 1"),
+    ({"mirror": 1.5}, "mirror must be between 0 and 1"),
+    ({"schedule": "step"}, "schedule must be one of 'cosine', 'constant'"),
+])  # fmt: skip
+def test_what_cannot_be(changes: dict, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        PanopticTrainingSettings(**changes)
+
+
+def test_no_crop() -> None:
+    assert PanopticTrainingSettings(crop=()).crop == ()

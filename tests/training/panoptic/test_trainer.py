@@ -1,0 +1,248 @@
+"""One seed gives one result however often it is interrupted; what cannot go on stops by step and name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mbps_dataset.errors import InputError, StoreError, TrainingError
+from mbps_dataset.training.panoptic.log import read_log
+from mbps_dataset.training.panoptic.samples import PanopticSample
+from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
+from mbps_dataset.training.panoptic.trainer import Records, Training, measure_step, train_panoptic
+from tests.examples import is_night
+from tests.training.panoptic.tiny_network import TinyPanoptic, samples
+
+
+SHORT = PanopticTrainingSettings(steps=9, batch_size=2, crop=(16, 32), learning_rate=0.02)
+
+
+class Killed(Exception):
+    """Plays the kill."""
+
+
+class Interrupted(Sequence[PanopticSample]):
+    """Samples whose reading ends a run after so many of them."""
+
+    def __init__(self, held: Sequence[PanopticSample], after: int) -> None:
+        self.held, self.left = held, after
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def __getitem__(self, index):
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+        return self.held[index]
+
+
+def fresh() -> TinyPanoptic:
+    torch.manual_seed(0)
+    return TinyPanoptic()
+
+
+def trained(held=None, settings=SHORT, folder: Path | None = None, **records) -> dict[str, torch.Tensor]:
+    network = fresh()
+    records = {"show_progress": False, "checkpoint_every": 2, "folder": folder} | records
+    train_panoptic(network, samples(4) if held is None else held, settings, records=Records(**records))
+    return network.state_dict()
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one) and one.keys() == other.keys()
+
+
+def test_one_seed_gives_one_result() -> None:
+    once = trained()
+    assert equal(once, trained()) and not equal(once, trained(settings=replace(SHORT, seed=1)))
+    assert not equal(once, fresh().state_dict())
+
+
+@pytest.mark.parametrize("reads", [1, 7, 12, *((0, 2, 4, 5, 9, 10, 14, 17) if is_night() else ())])
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, reads: int) -> None:
+    evaluated = {"evaluate": lambda network: {"random": float(torch.rand(()))}, "evaluate_every": 3}
+    whole = trained()
+    with pytest.raises(Killed):
+        trained(Interrupted(samples(4), reads), folder=tmp_path, **evaluated)
+    assert equal(trained(folder=tmp_path, **evaluated), whole)
+    told = [entry["step"] for entry in read_log(tmp_path / "log.jsonl") if "loss" in entry]
+    assert told == [2, 4, 6, 8, 9]
+    assert equal(trained(folder=tmp_path, **evaluated), whole)  # a third time there is nothing left to do
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("wait_s", [0.0, 0.2, 0.5, 1.0])
+def test_a_process_that_is_really_killed_goes_on_to_the_same_weights(tmp_path: Path, wait_s: float) -> None:
+    code = (
+        "from tests.training.panoptic.test_trainer import *\nimport pathlib, torch\n"
+        f"torch.save(trained(settings=replace(SHORT, steps=60), folder=pathlib.Path({str(tmp_path)!r})), "
+        f"{str(tmp_path / 'end.pt')!r})"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    while not (tmp_path / "checkpoints/panoptic.pt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(wait_s)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert equal(torch.load(tmp_path / "end.pt", weights_only=True), trained(settings=replace(SHORT, steps=60)))
+
+
+def test_a_network_learns_what_it_is_shown() -> None:
+    network = fresh()
+    learned = train_panoptic(
+        network,
+        samples(4),
+        replace(SHORT, steps=60, batch_size=4, crop=(), colour=0.0),
+        records=Records(show_progress=False),
+    )
+    assert learned["classes"] < 0.4 and not network.training
+    found = network.predict(samples(1)[0].image[None].float() / 255)[0]
+    assert [segment.class_id for segment in found.panoptic.segments].count(1) >= 2
+
+
+def test_a_checkpoint_of_another_set_or_other_settings_is_refused(tmp_path: Path) -> None:
+    trained(folder=tmp_path, data="a")
+    with pytest.raises(StoreError, match="data was a and is b"):
+        trained(folder=tmp_path, data="b")
+    with pytest.raises(StoreError, match="learning_rate was 0.02 and is 0.01"):
+        trained(folder=tmp_path, data="a", settings=replace(SHORT, learning_rate=0.01))
+    with pytest.raises(StoreError, match="images was 4 and is 3"):
+        trained(samples(3), folder=tmp_path, data="a")
+
+
+def test_weights_of_some_steps_are_kept_and_can_be_loaded(tmp_path: Path) -> None:
+    trained(folder=tmp_path, keep_every=4)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("step-*"))
+    assert kept == ["step-000004", "step-000008"]
+    loaded = TinyPanoptic.from_pretrained(tmp_path / "checkpoints/step-000004")
+    assert not equal(loaded.state_dict(), fresh().state_dict())
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+class Diverging(TinyPanoptic):
+    def losses(self, images, targets):
+        losses = super().losses(images, targets)
+        self.seen = getattr(self, "seen", 0) + 1
+        return losses | {"things": losses["things"] * (float("nan") if self.seen == 6 else 1.0)}
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_before_the_weights_see_it(tmp_path: Path) -> None:
+    network = Diverging()
+    with pytest.raises(TrainingError, match=r"Step 5: the loss `things` is nan; .* last checkpoint is kept"):
+        train_panoptic(network, samples(4), SHORT, records=Records(tmp_path, 2, show_progress=False))
+    assert all(tensor.isfinite().all() for tensor in network.parameters())
+    stored = torch.load(tmp_path / "checkpoints/panoptic.pt", weights_only=True)
+    assert stored["step"] == 4
+
+
+class Exploding(TinyPanoptic):
+    def losses(self, images, targets):
+        losses = super().losses(images, targets)
+        return losses | {"things": (self.things.weight.sum() * 0).sqrt() * 0 + losses["things"]}
+
+
+def test_a_gradient_that_is_not_finite_stops_it_too() -> None:
+    with pytest.raises(TrainingError, match="Step 0: the gradient is nan"):
+        train_panoptic(Exploding(), samples(4), SHORT, records=Records(show_progress=False))
+
+
+class Hungry(TinyPanoptic):
+    most = 2
+
+    def losses(self, images, targets):
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().losses(images, targets)
+
+
+@pytest.mark.parametrize(("most", "said"), [
+    (2, "no memory on cpu for a batch of 9; one of 2 fits here: --batch-size 2."),
+    (0, "no memory on cpu even for a batch of 1 at 16 x 32 pixels"),
+])  # fmt: skip
+def test_a_device_without_memory_is_told_with_the_batch_that_fits(most: int, said: str) -> None:
+    network = Hungry()
+    network.most = most
+    with pytest.raises(TrainingError, match=said):
+        train_panoptic(network, samples(4), replace(SHORT, batch_size=9), records=Records(show_progress=False))
+
+
+class Broken(TinyPanoptic):
+    def losses(self, images, targets):
+        raise RuntimeError("shapes differ")
+
+
+def test_other_errors_are_not_taken_for_want_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train_panoptic(Broken(), samples(4), SHORT, records=Records(show_progress=False))
+
+
+def test_a_full_disk_stops_it_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(content: object, file: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc] . No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(StoreError, match=r"panoptic.pt: cannot be written .*free some space"):
+        trained(folder=tmp_path)
+
+
+def test_frozen_tensors_stay_as_they_are_with_their_statistics() -> None:
+    before, after = fresh().state_dict(), trained(settings=replace(SHORT, frozen=("stem",)))
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"classes", "things"}
+    with pytest.raises(InputError, match="frozen = stem, classes, things leaves no tensor to train"):
+        trained(settings=replace(SHORT, frozen=("stem", "classes", "things")))
+
+
+def test_images_without_things_can_be_left_out() -> None:
+    one, empty = samples(2)
+    empty = replace(empty, instance=torch.zeros_like(empty.instance), class_ids=torch.zeros(0, dtype=torch.long))
+    some = replace(SHORT, images_without_things=False)
+    assert Training(fresh(), [empty, one], some).chosen == [1] and Training(fresh(), [empty, one], SHORT).chosen == [
+        0,
+        1,
+    ]
+    with pytest.raises(InputError, match="No image of the set has a thing"):
+        Training(fresh(), [empty], some)
+    with pytest.raises(InputError, match="no image to train on"):
+        Training(fresh(), [], SHORT)
+
+
+def test_all_void_is_nothing_to_learn_and_stays_finite() -> None:
+    blank = [replace(each, semantic=torch.full_like(each.semantic, 255)) for each in samples(2)]
+    told = Training(fresh(), blank, SHORT).step(0)
+    assert told["loss"] == 0
+
+
+def test_the_schedules() -> None:
+    for schedule, last in (("cosine", 0.01), ("constant", 1.0)):
+        training = Training(fresh(), samples(2), replace(SHORT, steps=20, schedule=schedule, warm_up_share=0.2))
+        rates = []
+        for step in range(20):
+            training.step(step)
+            rates.append(training.learning_rate / SHORT.learning_rate)
+        assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0]) and rates[-1] == pytest.approx(last, abs=0.03)
+
+
+def test_bfloat16_is_taken_where_it_is_asked_for() -> None:
+    halves = [
+        Training(fresh(), samples(2), replace(SHORT, precision=name)).step(0)["loss"]
+        for name in ("float32", "bfloat16")
+    ]
+    assert halves[0] != halves[1] and halves[0] == pytest.approx(halves[1], rel=0.05)
+
+
+def test_a_step_is_measured() -> None:
+    cost = measure_step(fresh(), samples(2), SHORT)
+    assert cost.seconds > 0 and cost.memory_bytes > 50e6
