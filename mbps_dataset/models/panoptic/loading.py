@@ -1,0 +1,52 @@
+"""Opening any panoptic network by what its ``config.json`` says it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from mbps_dataset.errors import WeightsError
+from mbps_dataset.models import hub_weights
+from mbps_dataset.models.panoptic.network import PanopticNetwork
+from mbps_dataset.models.saved_network import read_config
+from mbps_dataset.reading.names import shown
+
+
+def load_panoptic(folder_or_hub_id: str | os.PathLike[str]) -> PanopticNetwork:
+    """The network of a folder, or of a Hub id that is downloaded once, in evaluation mode on the CPU.
+
+    Raises `WeightsError` if there is none, if it is no panoptic network of ours, or if its files do not fit.
+    """
+    folder = _folder_of(os.fspath(folder_or_hub_id))
+    kind = read_config(folder).get("network")
+    if not isinstance(kind, str) or kind not in LOADERS:
+        found = f"names the network {shown(kind)}" if kind is not None else "does not name its network"
+        raise WeightsError(
+            f"{folder_or_hub_id}: config.json {found}, which is no panoptic network that can be opened here; give a "
+            f"folder or Hub id that `mbps train panoptic` wrote ({', '.join(LOADERS)})."
+        )
+    return LOADERS[kind](folder)
+
+
+def _folder_of(reference: str) -> Path:
+    if os.path.isdir(reference):
+        return Path(reference)
+    if not hub_weights.is_hub_id(reference):
+        raise WeightsError(
+            f"{reference} is neither a folder nor a Hub id (org/name); give what `mbps train panoptic` wrote."
+        )
+    try:
+        return hub_weights.cached(reference) or hub_weights.download(reference)
+    except WeightsError as error:
+        raise WeightsError(f"{reference} {error}.") from None
+
+
+def _dense(folder: Path) -> PanopticNetwork:
+    from mbps_dataset.models.panoptic.dense import DensePanoptic
+
+    return DensePanoptic.from_pretrained(folder)
+
+
+LOADERS: dict[str, Callable[[Path], PanopticNetwork]] = {"dense": _dense}
+"""How each kind is opened, by the value of ``network`` in its configuration; imports are late, because some are large."""

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mbps_dataset.errors import WeightsError
+from mbps_dataset.models import networks
+from mbps_dataset.models.panoptic import loading
+from mbps_dataset.models.panoptic.dense import DenseConfig, DensePanoptic
+from mbps_dataset.models.panoptic.loading import load_panoptic
+
+
+DENSE = DensePanoptic(
+    DenseConfig(class_names=("road", "car"), thing_ids=(1,), widths=(4,) * 5, blocks=(1,) * 4, decoder_width=4)
+)
+
+
+def test_a_folder_is_opened_by_what_its_configuration_says(tmp_path):
+    DENSE.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["network"] == "dense"
+    opened = load_panoptic(tmp_path)
+    assert isinstance(opened, DensePanoptic) and opened.config == DENSE.config and not opened.training
+
+
+def test_a_hub_id_is_opened_from_where_it_was_downloaded_to(tmp_path, monkeypatch):
+    DENSE.save_pretrained(tmp_path)
+    monkeypatch.setattr("mbps_dataset.models.hub_weights.cached", lambda hub_id: {"org/dense": tmp_path}.get(hub_id))
+    assert load_panoptic("org/dense").config == DENSE.config
+
+    def offline(hub_id: str) -> None:
+        raise WeightsError("is not there")
+
+    monkeypatch.setattr("mbps_dataset.models.hub_weights.download", offline)
+    with pytest.raises(WeightsError, match=r"^org/other is not there\.$"):
+        load_panoptic("org/other")
+
+
+def test_other_networks_are_refused(tmp_path):
+    with pytest.raises(WeightsError, match=r"config.json does not name its network.*`mbps train panoptic`.*dense"):
+        load_panoptic(networks.WEIGHTS_ROOT / "spidepth")
+    (tmp_path / "config.json").write_text('{"network": ["u"]}')
+    with pytest.raises(WeightsError, match=r"names the network \['u'\], which is no panoptic network"):
+        load_panoptic(tmp_path)
+
+
+def test_what_is_no_network_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="has no config.json"):
+        load_panoptic(tmp_path)
+    with pytest.raises(WeightsError, match=r"is neither a folder nor a Hub id \(org/name\)"):
+        load_panoptic(tmp_path / "nowhere")
+
+
+def test_every_kind_says_its_own_name():
+    assert list(loading.LOADERS)[0] == DENSE.config.network
