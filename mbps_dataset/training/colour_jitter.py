@@ -27,16 +27,23 @@ def jitter_triplets(frames: Tensor, chosen: Tensor) -> Tensor:
     turns = HUE_TURNS * (2 * torch.rand(len(frames)) - 1)
     if not chosen.any():
         return frames
-    brightness, contrast, saturation = factors[:, chosen.cpu()].to(frames)[:, :, None, None, None, None]
-    picked = (frames[chosen] * brightness).clamp(0, 1)
-    mean = _grey(picked).mean((1, 3, 4), keepdim=True)
-    picked = (mean + contrast * (picked - mean)).clamp(0, 1)
-    grey = _grey(picked)
-    picked = (grey + saturation * (picked - grey)).clamp(0, 1)
-    picked = torch.einsum("bij,bnjhw->bnihw", _hue_matrices(turns[chosen.cpu()]).to(frames), picked).clamp(0, 1)
     out = frames.clone()
-    out[chosen] = picked
+    out[chosen] = change_colours(frames[chosen], factors[:, chosen.cpu()], turns[chosen.cpu()])
     return out
+
+
+def change_colours(frames: Tensor, factors: Tensor, turns: Tensor) -> Tensor:
+    """Brightness, contrast and saturation times `factors` [3, B], hue turned by `turns` [B] of a circle.
+
+    frames [B, N, 3, H, W] in [0, 1] -> the same, clipped after each change.
+    """
+    brightness, contrast, saturation = factors.to(frames)[:, :, None, None, None, None]
+    changed = (frames * brightness).clamp(0, 1)
+    mean = _grey(changed).mean((1, 3, 4), keepdim=True)
+    changed = (mean + contrast * (changed - mean)).clamp(0, 1)
+    grey = _grey(changed)
+    changed = (grey + saturation * (changed - grey)).clamp(0, 1)
+    return torch.einsum("bij,bnjhw->bnihw", _hue_matrices(turns).to(frames), changed).clamp(0, 1)
 
 
 def _grey(frames: Tensor) -> Tensor:
