@@ -29,8 +29,9 @@ from mbps_dataset.sources.frame import Frame, FrameHas, Source, Truth
 MOMENTS = (-1.0, 0.0, 1.0)
 """The times of a scene, in frames; the source lists the frame at 0."""
 TRAINING_SEEDS = range(0, 1_000_000)
-_FIRST_SEED = {"train": 2_000_000, "validation": 3_000_000}
+_FIRST_SEED = 2_000_000
 _MOST_SCENES = 1_000_000
+"""Of a split, and seeds from the first training scene to the first validation scene."""
 
 
 @dataclass(frozen=True)
@@ -103,17 +104,27 @@ class SceneFrame(Frame):
 
 
 class ScenesSource(Source):
-    """`train` and `validation` rendered scenes of one size."""
+    """`train` and `validation` rendered scenes of one size, the first training scene being that of `first_seed`."""
 
     name = "scenes"
     has_truth = True
 
-    def __init__(self, train: int = 48, validation: int = 16, height: int = 512, width: int = 1024) -> None:
+    def __init__(
+        self,
+        train: int = 48,
+        validation: int = 16,
+        height: int = 512,
+        width: int = 1024,
+        first_seed: int = _FIRST_SEED,
+    ) -> None:
+        if first_seed < 0:
+            raise InputError(f"first_seed is {first_seed}; give a whole number of at least 0.")
         if min(train, validation) < 0 or train + validation == 0:
             raise InputError(f"Asked for {train} training and {validation} validation scenes; ask for at least one.")
         if max(train, validation) > _MOST_SCENES:  # or training scenes would be validation scenes too
             raise InputError(f"Asked for {max(train, validation)} scenes of a split; there are {_MOST_SCENES}.")
         self._counts = {"train": train, "validation": validation}
+        self._first = {"train": first_seed, "validation": first_seed + _MOST_SCENES}
         self._settings = scenes.SceneSettings(height=height, width=width)
 
     def splits(self) -> tuple[str, ...]:
@@ -122,14 +133,15 @@ class ScenesSource(Source):
     def frames(self, split: str) -> Sequence[SceneFrame]:
         if split not in self.splits():
             raise InputError(f"No split {split!r}; there is {', '.join(self.splits())}.")
-        first = _FIRST_SEED[split]
+        first = self._first[split]
         return tuple(
             SceneFrame(f"scene_{first + k:07d}", first + k, self._settings) for k in range(self._counts[split])
         )
 
     def describe(self) -> dict[str, Any]:
         size = {"height": self._settings.height, "width": self._settings.width}
-        return {"name": self.name, **self._counts, **size}
+        moved = {} if self._first["train"] == _FIRST_SEED else {"first_seed": self._first["train"]}
+        return {"name": self.name, **self._counts, **size, **moved}  # as before `first_seed`, which old sets lack
 
     def licence_allows_images(self) -> bool:
         return True

@@ -77,3 +77,12 @@ def test_the_truth_says_what_moves() -> None:
     assert still.truth().moving_ids == frozenset() and still.digest() != frame.digest()
     np.testing.assert_array_equal(still.image(), frame.image())
     assert not np.array_equal(still.next_frame().truth().instance_ids, frame.next_frame().truth().instance_ids)
+
+
+def test_scenes_of_other_seeds_can_be_asked_for_and_are_opened_again() -> None:
+    source = ScenesSource(1, 1, 64, 128, first_seed=500)
+    assert [source.frames(split)[0].seed for split in source.splits()] == [500, 1_000_500]
+    assert open_source(**source.describe()).frames("train") == source.frames("train")
+    assert "first_seed" not in SOURCE.describe()
+    with pytest.raises(InputError, match="first_seed is -1; give a whole number of at least 0"):
+        ScenesSource(first_seed=-1)
