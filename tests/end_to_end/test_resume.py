@@ -19,10 +19,12 @@ import pytest
 
 from mbps_dataset.labelset.build import build
 from tests.examples import is_night
+from tests.labelling.stereo_streets import tiny_motion_settings, write_street
 from tests.tiny import tiny_label_set, write_depth, write_photographs
 
 
 KILLS = 20 if is_night() else 8
+MOTION_KILLS = 20 if is_night() else 2
 DAMAGES = 24
 
 
@@ -80,6 +82,34 @@ def test_killed_at_any_point_the_set_is_the_same(command, undisturbed, tmp_path)
         assert again["status"] == 0 and digests(output) == digests(undisturbed), number
 
 
+@pytest.fixture(scope="module")
+def motion(inputs, settings) -> Callable[[Path], list[str]]:
+    """The arguments that build three moments of a street with the recipe `demo-motion`."""
+    pytest.importorskip("cv2", reason="OpenCV is not installed (pip install 'mbps-dataset[motion]')")
+    write_street(inputs / "street")
+    changed = [part for each in tiny_motion_settings(inputs / "weights") for part in ("--set", each)]
+    given = ["build", "--recipe", "demo-motion", "--source", "stereo", "--data-dir", str(inputs / "street"), *changed]
+    return lambda output: [*given, "--output", str(output), "--workers", "1", "--device", "cpu"]
+
+
+def test_killed_while_flow_and_motion_are_found_the_set_is_the_same(command, motion, tmp_path):
+    """SIGKILL before a random change of a file of these two stages, or after a random time; then `build` or `resume`."""
+    wanted, rng = tmp_path / "undisturbed", random.Random(16)
+    first = command(wanted, *motion(wanted))
+    assert first["status"] == 0 and json.loads((wanted / "labelset.json").read_text())["motion"]["train"]["objects"]
+    for number in range(MOTION_KILLS):
+        output, stage = tmp_path / str(number), ("flow", "motion")[number % 2]
+        if number % 5 == 4:
+            command(output, *motion(output), after_s=rng.uniform(0.2, 0.95) * first["seconds"])
+        else:
+            at = rng.randrange(1, 7)  # a file and its renaming for each of three frames
+            assert command(output, *motion(output), below=str(output / "stages" / stage), events=at)["killed"]
+            assert not (output / "labelset.json").exists()
+        resumes = number % 4 < 2 and (output / "stages/build.json").exists()
+        again = command(output, *(("resume", str(output), "--workers", "1") if resumes else motion(output)))
+        assert again["status"] == 0 and digests(output) == digests(wanted), number
+
+
 def test_killed_again_and_again_it_still_gets_there(command, undisturbed, tmp_path):
     """Each run is killed after a few changes; what they leave adds up to the whole set."""
     output = tmp_path / "set"
@@ -114,6 +144,22 @@ def test_memory_does_not_grow_with_the_number_of_images(command, inputs, setting
         peaks.append(answer["peak_kb"] / 1000)
     assert (tmp_path / "112/set/data/train-00000-of-00001.parquet").stat().st_size > 112 * 3_000_000
     assert peaks[1] - peaks[0] < 48, peaks  # 48 more images are 144 MB more of rows
+
+
+@pytest.mark.nightly
+def test_memory_does_not_grow_with_the_number_of_stereo_videos(command, motion, tmp_path):
+    """Flow and disparity of a frame are 4 MB here, its scene flow is three times that: 24 more frames would be 400 MB."""
+    peaks = []
+    for count in (8, 32):
+        output = tmp_path / str(count)
+        scenes = ["--source-option", "validation=0", "--source-option", "height=256", "--source-option", "width=512"]
+        given = motion(output)
+        place = given.index("--source")
+        given[place : place + 4] = ["--source", "scenes"]
+        answer = command(output, *given, *scenes, "--source-option", f"train={count}")
+        assert answer["status"] == 0
+        peaks.append(answer["peak_kb"] / 1000)
+    assert peaks[1] - peaks[0] < 40, peaks
 
 
 def every_file(root: Path) -> Iterator[Path]:

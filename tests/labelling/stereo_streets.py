@@ -42,3 +42,20 @@ def write_street(folder: Path) -> Path:
     numbers = {"fx": camera.fx, "fy": camera.fy, "cx": camera.cx, "cy": camera.cy, "baseline": camera.baseline_m}
     (folder / "calibration.json").write_text(json.dumps(numbers))
     return folder
+
+
+def tiny_motion_settings(weights: Path) -> list[str]:
+    """``--set`` settings of `demo-motion` that build the street in a second; `weights` is the folder of tiny CAUSE weights."""
+    return [
+        f"semantics.weights={weights}",
+        "semantics.short_side=70",
+        "semantics.crop=70",
+        "semantics.stride=70",
+        "semantics.flip=false",
+        "clusters.count=6",
+        "crf.enabled=false",
+        "flow.preset=fast",
+        "motion.least_object_px=60",
+        "instances.short_side=64",
+        "fusion.min_stuff_area=20",
+    ]
