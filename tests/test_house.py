@@ -40,7 +40,6 @@ TESTED_WITH = {
     "formats/own_exports": "formats/test_importing",
     "labelling/stage_pseudo_classes": "labelling/test_road",
     "labelling/stage_saliency": "labelling/test_road",
-    "labelset/card": "labelset/test_build",
     "labelset/folder": "labelset/test_document_file",
     "labelset/public_document": "hub/test_release",
     "metrics/evaluation_settings": "metrics/test_panoptic_quality",
