@@ -65,7 +65,7 @@ def metadata(document: Mapping[str, Any]) -> dict[str, Any]:
     """The card's YAML as a mapping."""
     name, rows = document["recipe"]["name"], sum(split["rows"] for split in document["counts"].values())
     return {
-        **_LICENCES.get(document["source"]["name"], _LICENCE_OF_IMAGES),
+        **licence(document["source"]["name"]),
         "pretty_name": f"MBPS panoptic pseudo-labels ({name})",
         "task_categories": ["image-segmentation", "depth-estimation"],
         "tags": ["panoptic-segmentation", "pseudo-labels", "unsupervised", "street-scenes"],
@@ -84,6 +84,11 @@ def metadata(document: Mapping[str, Any]) -> dict[str, Any]:
             }
         ],
     }
+
+
+def licence(source: str) -> dict[str, str]:
+    """The licence of label sets of a source, as the Hub writes it in a card's metadata."""
+    return _LICENCES.get(source, _LICENCE_OF_IMAGES)
 
 
 def front_matter(metadata: Mapping[str, Any]) -> str:

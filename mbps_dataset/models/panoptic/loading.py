@@ -9,6 +9,7 @@ from pathlib import Path
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models import hub_weights
 from mbps_dataset.models.panoptic.network import PanopticNetwork
+from mbps_dataset.models.panoptic.record import read_record
 from mbps_dataset.models.saved_network import read_config
 from mbps_dataset.reading.names import shown
 
@@ -26,7 +27,9 @@ def load_panoptic(folder_or_hub_id: str | os.PathLike[str]) -> PanopticNetwork:
             f"{folder_or_hub_id}: config.json {found}, which is no panoptic network that can be opened here; give a "
             f"folder or Hub id that `mbps train panoptic` wrote ({', '.join(LOADERS)})."
         )
-    return LOADERS[kind](folder)
+    network = LOADERS[kind](folder)
+    network.record = read_record(folder)
+    return network
 
 
 def _folder_of(reference: str) -> Path:
@@ -48,5 +51,11 @@ def _dense(folder: Path) -> PanopticNetwork:
     return DensePanoptic.from_pretrained(folder)
 
 
-LOADERS: dict[str, Callable[[Path], PanopticNetwork]] = {"dense": _dense}
+def _mask2former(folder: Path) -> PanopticNetwork:
+    from mbps_dataset.models.panoptic.mask2former import Mask2FormerPanoptic
+
+    return Mask2FormerPanoptic.from_pretrained(folder)
+
+
+LOADERS: dict[str, Callable[[Path], PanopticNetwork]] = {"dense": _dense, "mask2former": _mask2former}
 """How each kind is opened, by the value of ``network`` in its configuration; imports are late, because some are large."""

@@ -5,6 +5,7 @@ Decisions made here (ours):
 * images are float32 in [0, 1]; each network normalises and pads them itself;
 * a target holds class ids as the label set has them, and 255 where nothing is known. What a network cannot say so (CUPS'
   one semantic class for all things, say) it makes of them itself;
+* what label set the weights learned from is said by their `record`, which is saved and pushed with them;
 * the classes and which of them are things are the network's, fixed when it is made, and travel in its configuration.
 """
 
@@ -13,13 +14,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from mbps_dataset.models.panoptic.record import NAME, TrainingRecord
 from mbps_dataset.models.saved_network import HubNetwork
 from mbps_dataset.stages.instances.types import Instances
 from mbps_dataset.stages.panoptic import Panoptic
+from mbps_dataset.store import write_json
 
 
 VOID = 255
@@ -69,8 +73,16 @@ class PanopticPrediction:
 class PanopticNetwork(HubNetwork):
     """A panoptic network: what it must be able to do to be trained and to label images.
 
-    A subclass names its own `HubNetwork` configuration, which holds classes, things and `supervision`.
+    A subclass names its own `HubNetwork` configuration, which holds `class_names`, `thing_ids` and `supervision`.
     """
+
+    record: TrainingRecord | None = None
+    """What the weights learned from, where that is known."""
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        super()._save_pretrained(save_directory)
+        if self.record is not None:
+            write_json(save_directory / NAME, self.record.to_json())
 
     @property
     @abstractmethod

@@ -21,7 +21,7 @@ from mbps_dataset.training.panoptic.samples import PanopticSample
 @dataclass(frozen=True)
 class TinyConfig:
     class_names: tuple[str, ...] = ("road", "car", "sky")
-    things: tuple[int, ...] = (1,)
+    thing_ids: tuple[int, ...] = (1,)
     supervision: str = "unknown"
 
 
@@ -41,7 +41,7 @@ class TinyPanoptic(PanopticNetwork):
 
     @property
     def thing_ids(self) -> frozenset[int]:
-        return frozenset(self.config.things)
+        return frozenset(self.config.thing_ids)
 
     @property
     def supervision(self) -> str:
