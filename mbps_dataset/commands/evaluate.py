@@ -126,8 +126,8 @@ def add_more_scores(parser: argparse.ArgumentParser) -> None:
         type=distances,
         default=(),
         metavar="M,M,…",
-        help="also PQ of the pixels in each range between these distances, e.g. 0,15,30,60; by the depth of the ground "
-        "truth in metres, or else the label set's own in its unit",
+        help="also PQ and mIoU of the pixels in each range between these distances, e.g. 0,15,30,60, or 0,10,30,inf as CUPS; "
+        "by the depth of the ground truth in metres, or else the label set's own in its unit",
     )
     parser.add_argument(
         "--protocol",

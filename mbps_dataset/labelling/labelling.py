@@ -34,6 +34,14 @@ from mbps_dataset.store import Failure, Store, digest_of
 from mbps_dataset.store.progress import followed
 
 
+def require_eyes(recipe: Recipe, source: Source, splits: tuple[str, ...]) -> None:
+    """Raises `InputError` if one of the `splits` lacks the stereo video, or the second eye, that a recipe takes."""
+    if recipe.needs_motion:
+        require_stereo_video(source, splits)
+    elif recipe.needs_flow:
+        require_stereo(source, splits)
+
+
 @dataclass
 class Labelling:
     """A recipe applied to some splits of a source.
@@ -65,10 +73,7 @@ class Labelling:
             torch.device(self.device)
         except (RuntimeError, TypeError):
             raise InputError(f"device {shown(self.device)} is none of torch's; give cpu, cuda, or cuda:1.") from None
-        if self.recipe.needs_motion:
-            require_stereo_video(self.source, self.splits)
-        elif self.recipe.needs_flow:
-            require_stereo(self.source, self.splits)
+        require_eyes(self.recipe, self.source, self.splits)
         for split in self.splits:
             self.frames(split)
 

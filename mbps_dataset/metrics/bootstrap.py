@@ -18,23 +18,21 @@ from mbps_dataset.metrics.segment_matching import SegmentMatches
 from mbps_dataset.metrics.segmentation import intersection_over_union
 
 
-def bootstrap_intervals(
+def bootstrap_draws(
     matches: SegmentMatches,
     confusion: Int,
     class_ids: Sequence[int],
     groups: Mapping[str, Sequence[int]],
     *,
     resamples: int,
-    confidence: float = 0.95,
     seed: int = 0,
-) -> dict[str, tuple[float, float]]:
-    """Intervals of the class means "pq", "sq" and "rq" of every group of classes, and of "miou" and "accuracy".
+) -> dict[str, Float]:
+    """The class means "pq", "sq" and "rq" of every group of classes, and "miou" and "accuracy", of every resample.
 
-    `confusion` [images, C, C + 1]; `groups` maps a suffix ("" for all, "_things", ...) to class ids. Draws in which a
-    number is undefined are left out of its interval; NaN where that leaves nothing. No resample, no interval.
+    `confusion` [images, C, C + 1]; `groups` maps a suffix ("" for all, "_things", ...) to class ids. Each float64
+    [resamples], NaN where undefined; nothing without an image or a resample. The same number of images, resamples and seed
+    draw the same images, so that two results on the same images can be compared draw by draw.
     """
-    if not 0 < confidence < 1 or resamples < 0:
-        raise ValueError(f"Expected resamples >= 0 and 0 < confidence < 1, but got {resamples} and {confidence}.")
     images = len(confusion)
     if not images or not resamples:
         return {}
@@ -49,6 +47,14 @@ def bootstrap_intervals(
     resampled = np.tensordot(weights, confusion, axes=1)
     class_iou, draws["accuracy"] = intersection_over_union(resampled, penalise_void=False)
     draws["miou"] = nan_mean_rows(class_iou)
+    return draws
+
+
+def bootstrap_intervals(draws: Mapping[str, Float], *, confidence: float = 0.95) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of `draws`, or of differences of two results' draws, which pairs them image by image.
+
+    Draws in which a number is undefined are left out of its interval; NaN where that leaves nothing.
+    """
     return {name: _percentiles(values, confidence) for name, values in draws.items()}
 
 

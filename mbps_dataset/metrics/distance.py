@@ -1,4 +1,4 @@
-"""PQ by distance: how a method does near the camera and far from it.
+"""PQ and mIoU by distance: how a method does near the camera and far from it.
 
 Decision (ours): a range is a set of *pixels*, those whose depth lies in it; all others count as true void, which every
 convention with a void rule already knows how to ignore. So a street that runs from 3 m to 100 m is scored in each
@@ -24,7 +24,8 @@ class PanopticQualityByDistance:
 
     Args:
         edges: ascending limits in the unit of `depth`, e.g. ``(0, 15, 30, 60)`` for three ranges; a pixel belongs to
-            [edge, next edge). Pixels without depth (<= 0, NaN, infinite) are in no range.
+            [edge, next edge), and the last edge may be infinite: ``(0, 10, 30, math.inf)`` are the ranges of CUPS' Table 10b.
+            Pixels without depth (<= 0, NaN, infinite) are in no range.
         settings: arguments of `PanopticQuality`. The convention "report" knows no void and is refused.
     """
 

@@ -12,10 +12,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.metrics import matching as matchings
-from mbps_dataset.metrics.bootstrap import bootstrap_intervals
+from mbps_dataset.metrics.bootstrap import bootstrap_draws, bootstrap_intervals
 from mbps_dataset.metrics.evaluation_settings import MetricSettings, as_ids
 from mbps_dataset.metrics.matching import Assignment
 from mbps_dataset.metrics.overlap import OverlapTable, as_label_map, concatenate, overlap_table
@@ -179,6 +180,8 @@ class PanopticQuality:
         `assignment` fixes the class of every pseudo-class, for instance one found on the training split, and
         `semantic_assignment` another one behind mIoU and accuracy (None: the same). `bootstrap` is the number of resamples of images for intervals of level `confidence`; the assignment is kept fixed in them.
         """
+        if not 0 < confidence < 1 or bootstrap < 0:
+            raise ValueError(f"Expected resamples >= 0 and 0 < confidence < 1, but got {bootstrap} and {confidence}.")
         settings, class_ids, table = self.settings, self.settings.class_ids, concatenate(self._tables)
         match, semantic = self._assignments(table, assignment, semantic_assignment)
         segments = match_segments(table, match.classes, settings.rules())
@@ -205,9 +208,20 @@ class PanopticQuality:
             undetermined=match.undetermined,
             drop_zero_overlap=settings.drop_zero_overlap,
             intervals=bootstrap_intervals(
-                segments, confusion, class_ids, settings.groups, resamples=bootstrap, confidence=confidence, seed=seed
+                bootstrap_draws(segments, confusion, class_ids, settings.groups, resamples=bootstrap, seed=seed),
+                confidence=confidence,
             ),
         )
+
+    def resampled(
+        self, resamples: int, *, assignment: Mapping[int, int] | None = None, seed: int = 0
+    ) -> dict[str, NDArray[np.float64]]:
+        """The numbers behind the intervals of `compute`, float64 [resamples] by name: see `bootstrap.bootstrap_draws`."""
+        settings, class_ids, table = self.settings, self.settings.class_ids, concatenate(self._tables)
+        match, semantic = self._assignments(table, assignment)
+        segments = match_segments(table, match.classes, settings.rules())
+        confusion = confusion_matrix(table, semantic.classes, class_ids, per_image=True)
+        return bootstrap_draws(segments, confusion, class_ids, settings.groups, resamples=resamples, seed=seed)
 
     def per_image(self, *, assignment: Mapping[int, int] | None = None) -> list[ImageQuality]:
         """Quality of every image by itself, in the order of `update`, under the assignment of the whole set."""

@@ -72,7 +72,7 @@ def format_distances(results: Mapping[tuple[float, float], PanopticResult], unit
     lines = [f"by distance, in {unit}", f"{'from, to':16}" + "".join(f"{head:>8}" for head in columns)]
     for (near, far), result in results.items():
         numbers = "".join(percent(getattr(result, name)) for name in columns.values())
-        lines.append(f"{f'{near:g}, {far:g}':16}" + numbers)
+        lines.append(f"{f'{near:g}, {far:g}' if math.isfinite(far) else f'{near:g} and more':16}" + numbers)
     return "\n".join(lines)
 
 

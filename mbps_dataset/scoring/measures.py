@@ -8,6 +8,7 @@ clusters or groups of classes become one class.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -85,7 +86,10 @@ class Score:
         if self.masks:
             about["masks"] = self.masks.to_dict()
         if self.by_distance:
-            ranges = [{"near": near, "far": far, **each.to_dict()} for (near, far), each in self.by_distance.items()]
+            ranges = [
+                {"near": near, "far": None if math.isinf(far) else far, **each.to_dict()}
+                for (near, far), each in self.by_distance.items()
+            ]
             about["by_distance"] = {"unit": self.distance_unit, "ranges": ranges}
         if self.report_protocol:
             about["report_protocol"] = self.report_protocol.to_dict()

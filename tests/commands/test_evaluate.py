@@ -12,7 +12,7 @@ from tests.tiny import write_photographs
 
 
 def test_distances_are_read_between_commas():
-    assert distances("0,15,30.5") == (0.0, 15.0, 30.5)
+    assert distances("0,15,30.5") == (0.0, 15.0, 30.5) and distances("0,10,inf") == (0.0, 10.0, float("inf"))
     given = parser().parse_args(["eval", "set", "--by-distance", "0,15"])
     assert given.by_distance == (0.0, 15.0) and not parser().parse_args(["eval", "set"]).by_distance
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mbps_dataset.metrics import PanopticQuality
+from mbps_dataset.metrics.bootstrap import bootstrap_intervals
 from mbps_dataset.metrics.overlap import concatenate
 from mbps_dataset.metrics.per_image import class_means, counts_per_image
 from mbps_dataset.metrics.segment_matching import match_segments
@@ -51,6 +52,24 @@ def test_same_seed_same_interval_and_none_without_asking() -> None:
     assert metric.compute(bootstrap=50, seed=3).intervals == metric.compute(bootstrap=50, seed=3).intervals
     assert metric.compute(bootstrap=50, seed=3).intervals != metric.compute(bootstrap=50, seed=4).intervals
     assert metric.compute().intervals == {}
+
+
+def test_draws_of_two_results_are_of_the_same_images() -> None:
+    metric, better = metric_of(6), PanopticQuality(THINGS, STUFF)
+    for k in range(6):
+        scene = random_scene(k)
+        wanted = k != 2  # all but one image are predicted as they are
+        better.update(
+            **scene | {"pred_semantic": scene["true_semantic"], "pred_instance": scene["true_instance"]}
+            if wanted
+            else scene
+        )
+    draws, of_better = metric.resampled(40, seed=5), better.resampled(40, seed=5)
+    low, high = bootstrap_intervals({"pq": draws["pq"]})["pq"]
+    assert (low, high) == metric.compute(bootstrap=40, seed=5).intervals["pq"]
+    assert (of_better["pq"] >= draws["pq"]).all() and draws["pq"].shape == (40,)
+    assert bootstrap_intervals({"pq": draws["pq"] - metric.resampled(40, seed=5)["pq"]})["pq"] == (0.0, 0.0)
+    assert metric.resampled(0) == {}
 
 
 def test_undefined_numbers_have_undefined_intervals() -> None:

@@ -44,10 +44,17 @@ def test_a_range_of_every_pixel_is_the_whole_also_where_things_and_stuff_are_mat
 
 
 def test_pixels_without_depth_are_in_no_range() -> None:
-    by_distance = PanopticQualityByDistance((0, 10), things=(), stuff=(0,))
+    by_distance = PanopticQualityByDistance((0, 10, math.inf), things=(), stuff=(0,))
     by_distance.update([[0, 0, 0]], None, [[0, 0, 0]], None, np.array([[0.0, np.nan, np.inf]]))
     results = by_distance.compute()
-    assert results[None].pq == 1.0 and math.isnan(results[0.0, 10.0].pq)
+    assert results[None].pq == 1.0 and math.isnan(results[0.0, 10.0].pq) and math.isnan(results[10.0, math.inf].pq)
+
+
+def test_the_last_range_may_have_no_end() -> None:
+    by_distance = PanopticQualityByDistance((0, 10, math.inf), things=(), stuff=(0, 1))
+    by_distance.update([[0, 1, 1]], None, [[0, 0, 1]], None, np.array([[9.9, 10.0, 1e6]]))
+    results = by_distance.compute()
+    assert (results[0.0, 10.0].miou, results[10.0, math.inf].miou) == (1.0, 0.25)
 
 
 def test_errors() -> None:

@@ -86,12 +86,14 @@ def test_scoring_by_table_equals_scoring_by_row(built):
 
 
 def test_ranges_of_distance_are_scored_apart(built, capsys, tmp_path):
-    arguments = ["eval", str(built.root), "--split", "validation", "--by-distance", "0,15,1000"]
+    arguments = ["eval", str(built.root), "--split", "validation", "--by-distance", "0,15,inf"]
     assert main([*arguments, "--json", str(tmp_path / "q.json")]) == 0
-    assert "by distance, in metres of the ground truth" in capsys.readouterr().out
-    written = json.loads((tmp_path / "q.json").read_text())
+    out = capsys.readouterr().out
+    assert "by distance, in metres of the ground truth" in out and "\n15 and more " in out
+    text = (tmp_path / "q.json").read_text()
+    written = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     ranges = written["by_distance"]["ranges"]
-    assert [(each["near"], each["far"]) for each in ranges] == [(0, 15), (15, 1000)]
+    assert [(each["near"], each["far"]) for each in ranges] == [(0, 15), (15, None)]
     assert ranges[0]["assignment"] == written["assignment"] and ranges[0]["matching"] == "given"
     assert ranges[0]["per_class"]["10"]["tp"] == 0 and written["per_class"]["10"]["tp"] > 0  # the sky has no distance
 
