@@ -78,6 +78,11 @@ class Recipe:
         if len(self.semantics.scales) > _MOST_SCALES:
             raise RecipeError(f"semantics.scales must name at most {_MOST_SCALES} sizes, but names "
                               f"{len(self.semantics.scales)}.")  # fmt: skip
+        if self.semantics.windows == "depth" and self.depth.method == "spidepth":
+            raise RecipeError(
+                "semantics.windows is 'depth', which needs depth in metres, but that of depth.method 'spidepth' has no scale; "
+                "pass --set depth.method=stereo (two eyes) or files, or --set semantics.windows=average."
+            )
         if self.naming.method == "file" and not self.naming.file:
             raise RecipeError(
                 "naming.method is 'file' but naming.file is not set; give a path with --set naming.file=…"

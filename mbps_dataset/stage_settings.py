@@ -15,10 +15,17 @@ from mbps_dataset.settings import Settings, setting
 
 @dataclass(frozen=True)
 class SemanticsSettings(Settings, prefix="semantics."):
-    """CAUSE-TR codes on a frozen backbone (report 2.1; windows as in the reference code)."""
+    """Codes on a frozen backbone: CAUSE-TR (report 2.1) or DepthG (CUPS 3.2), in windows and of the whole image."""
 
+    method: Literal["cause", "depthg"] = setting(
+        "cause",
+        "whose codes: CAUSE-TR on DINOv2, or DepthG (STEGO's network) on DINO, as CUPS",
+        choices=("cause", "depthg"),
+    )
     weights: str | None = setting(
-        None, "CAUSE weights: a folder, a Hub id, or 'builtin' for the demo network", locates=True
+        None,
+        "weights of the method (`mbps convert`): a folder, a Hub id, or 'builtin' for the demo network (CAUSE)",
+        locates=True,
     )
     short_side: int = setting(322, "pixels of the shorter image side fed to the network", at_least=14, at_most=8192)
     crop: int = setting(
@@ -29,6 +36,22 @@ class SemanticsSettings(Settings, prefix="semantics."):
     scales: tuple[float, ...] = setting(
         (1.0,), "sizes of the image, relative to short_side, over which scores are averaged; published: 0.75, 1, 1.5",
         at_least=0.1, at_most=8,
+    )  # fmt: skip
+    windows: Literal["high", "low", "average", "depth"] = setting(
+        "high",
+        "scores of windows at 'high' resolution, of the 'low' one, their 'average', or of both weighed by 'depth' in metres, "
+        "low near and high far (CUPS Table 10a)",
+        choices=("high", "low", "average", "depth"),
+    )
+    low_scale: float = setting(
+        0.5, "size of the low-resolution image, relative to short_side; of CAUSE's no side is below crop", at_least=0.1,
+        at_most=1,
+    )  # fmt: skip
+    low_flip: bool = setting(True, "average the low-resolution codes of the image and of its mirror image")
+    invalid_alpha: float = setting(
+        1.0,
+        "for windows 'depth': share of the low resolution where depth is not known; in CUPS' code 1, in all of the sky",
+        at_least=0, at_most=1,
     )  # fmt: skip
 
 
@@ -69,6 +92,10 @@ class CrfSettings(Settings, prefix="crf."):
         "bgr", "order fed to the lattice; the reference feeds BGR", choices=("bgr", "rgb")
     )
     backend: Literal["torch", "pydensecrf"] = setting("torch", "who filters", choices=("torch", "pydensecrf"))
+    truncate: bool = setting(
+        False, "cut off the fractions of the image after normalising it and back, as CUPS' code; a fifth of its values are "
+        "one level lower then",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,6 +134,10 @@ class DepthSettings(Settings, prefix="depth."):
     max_depth: float | None = setting(
         None, "depth in units of its source to which larger is clipped, for instances and the column; none: no bound",
         at_least=1e-6, at_most=1e9,
+    )  # fmt: skip
+    confirmed: bool = setting(
+        True, "for 'stereo': 0 where the right eye's disparity does not confirm the left one's; CUPS' code weighs windows by "
+        "all of it",
     )  # fmt: skip
     files: str | None = setting(None, "for 'files': the folder of depth files, found by image id", locates=True)
     files_kind: str = setting("npy", "for 'files': their format", choices=("npy", "png", "cityscapes", "kitti", "pfm"))

@@ -14,13 +14,14 @@ EXAMPLE = (
     "mbps convert cause --backbone dinov2_vitb14_pretrain.pth --segment segment_tr.pth --cluster cluster_tr.pth \\\n"
     "      --codebook modular.npy --output weights/cause\n"
     "  mbps convert spidepth --encoder encoder.pth --decoder depth.pth --output weights/spidepth\n"
-    "  mbps convert smurf --checkpoint raft_smurf.pt --output weights/smurf"
+    "  mbps convert smurf --checkpoint raft_smurf.pt --output weights/smurf\n"
+    "  mbps convert depthg --checkpoint depthg.ckpt --output weights/depthg"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    networks = parser.add_subparsers(dest="network", required=True, metavar="cause|spidepth|smurf")
+    networks = parser.add_subparsers(dest="network", required=True, metavar="cause|spidepth|smurf|depthg")
     cause = networks.add_parser("cause", help="CAUSE-TR on DINOv2")
     cause.add_argument("--backbone", type=Path, required=True, help="DINOv2 backbone, .pth")
     cause.add_argument("--segment", type=Path, required=True, help="segment_tr.pth")
@@ -33,7 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     smurf.add_argument(
         "--checkpoint", type=Path, required=True, help="raft_smurf.pt (or a raft_large file of torchvision)"
     )
-    for parser_of_one in (cause, spidepth, smurf):
+    depthg = networks.add_parser("depthg", help="DepthG or STEGO on DINO")
+    depthg.add_argument("--checkpoint", type=Path, required=True, help="Lightning checkpoint, .ckpt")
+    depthg.add_argument(
+        "--backbone",
+        help="DINO, where the checkpoint holds the head alone: DINO's .pth, or a folder or Hub id (facebook/dino-vitb8)",
+    )
+    for parser_of_one in (cause, spidepth, smurf, depthg):
         parser_of_one.add_argument("--output", type=Path, required=True, help="folder to write")
 
 
@@ -74,9 +81,18 @@ def _convert_smurf(arguments: argparse.Namespace) -> str:
     return f"{program()} build --recipe motion --set flow.method=raft --set flow.weights={arguments.output} …"
 
 
+def _convert_depthg(arguments: argparse.Namespace) -> str:
+    from mbps_dataset.models.depthg.convert import convert_depthg
+
+    done = convert_depthg(checkpoint=arguments.checkpoint, backbone=arguments.backbone, output=arguments.output)
+    print(f"supervision: {done.network.supervision}")
+    return f"{program()} build --recipe cups --set semantics.weights={arguments.output} --set flow.weights=… …"
+
+
 _CONVERTERS: dict[str, Callable[[argparse.Namespace], str]] = {
     "cause": _convert_cause,
     "spidepth": _convert_spidepth,
     "smurf": _convert_smurf,
+    "depthg": _convert_depthg,
 }
 """What each network's conversion does; it returns how the result is used."""

@@ -18,6 +18,7 @@ from mbps_dataset.models.networks import recipe_networks, weights_folder
 from mbps_dataset.models.opencv_flow import OpenCvFlow
 from mbps_dataset.models.saved_network import CONFIG_FILE, read_config
 from mbps_dataset.recipe import Recipe
+from mbps_dataset.stages.depth_guided_semantics import MULTIPLE
 from mbps_dataset.stages.semantics import PATCH
 
 
@@ -27,8 +28,11 @@ _SPIDEPTH_SIZES = ("patch_size", "queries", "positions", "height", "width")
 def require_fit(recipe: Recipe) -> None:
     """Raises `RecipeError` naming the first setting that cannot work and what would, `WeightsError` for a damaged file."""
     described = {network: _config(network, reference) for network, reference in recipe_networks(recipe).items()}
-    _require_windows(recipe, described["cause"])
-    _require_clusters(recipe, described["cause"])
+    semantics = described[recipe.semantics.method]
+    _require_windows(recipe, semantics) if recipe.semantics.method == "cause" else _require_pieces(recipe, semantics)
+    _require_clusters(recipe, semantics)
+    if recipe.semantics.windows == "depth" and "depth_estimation" in described:
+        _require_metres(recipe, described["depth_estimation"])
     if "spidepth" in described:
         _require_spidepth_size(recipe, described["spidepth"])
     if "depth_estimation" in described:
@@ -63,6 +67,40 @@ def _require_windows(recipe: Recipe, config: Mapping[str, Any]) -> None:
         raise RecipeError(
             f"semantics.short_side={settings.short_side} is too small for windows of {settings.crop} pixels, which "
             f"reflection at the edge must fill; pass --set semantics.short_side={least} or more."
+        )
+
+
+def _require_pieces(recipe: Recipe, config: Mapping[str, Any]) -> None:
+    """Windows of DepthG cover the image only if the stride divides them, and hold whole patches."""
+    settings, patch = recipe.semantics, _number(config, "patch_size") or 8
+    side = settings.short_side // MULTIPLE * MULTIPLE
+    if settings.crop % settings.stride or settings.crop % patch:
+        crop = max(settings.crop // (2 * patch), 1) * 2 * patch
+        raise RecipeError(
+            f"semantics.crop is {settings.crop} and semantics.stride {settings.stride}, but windows of DepthG must be a "
+            f"multiple of the stride and of the patches of {patch} pixels; pass --set semantics.crop={crop} --set "
+            f"semantics.stride={crop // 2}."
+        )
+    if settings.crop > side:
+        raise RecipeError(
+            f"semantics.short_side={settings.short_side} is too small for windows of {settings.crop} pixels; pass --set "
+            f"semantics.short_side={math.ceil(settings.crop / MULTIPLE) * MULTIPLE} or more."
+        )
+    if settings.windows != "high" and int(side * settings.low_scale) < patch:
+        raise RecipeError(
+            f"semantics.low_scale={settings.low_scale:g} leaves {int(side * settings.low_scale)} pixels, less than a patch of "
+            f"{patch}; pass --set semantics.low_scale={patch / side:.2g} or more."
+        )
+
+
+def _require_metres(recipe: Recipe, config: Mapping[str, Any]) -> None:
+    """Depth that weighs windows has a scale; only networks that are known are judged."""
+    from mbps_dataset.models.depth_estimation import KNOWN  # late: it brings transformers along
+
+    if KNOWN.get(str(config.get("model_type")), ("", ""))[0] == "relative inverse depth":
+        raise RecipeError(
+            f"semantics.windows is 'depth', which needs depth in metres, but that of {recipe.depth.weights} has no scale; pass "
+            "--set depth.method=stereo (two eyes), or --set semantics.windows=average."
         )
 
 

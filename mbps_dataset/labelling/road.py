@@ -1,6 +1,6 @@
 """The road from a frame to its row: every stage, in the order the data takes.
 
-    codes ──► pseudo-classes ─┐
+    codes ──► pseudo-classes ─┐         (of two resolutions, which depth may weigh)
     depth ────────────────────┼──► calibration (once) ──► row
     saliency ─────────────────┤
     objects by cuts ──────────┤

@@ -30,7 +30,7 @@ def _key(run: Run) -> tuple[object, ...]:
     settings = {k: v for k, v in run.recipe.deciding_settings()["depth"].items() if k not in _AFTERWARDS}
     method = run.recipe.depth.method
     if method == "stereo":
-        return "stereo", run.key(FLOW)  # nothing else decides
+        return "stereo", run.key(FLOW), run.recipe.depth.confirmed  # nothing else decides
     network = _NETWORKS.get(method)
     return run.device_type, settings, None if network is None else run.contents[network]
 
@@ -59,7 +59,7 @@ def _compute(visit: Visit) -> Arrays:
     if files is not None:
         return {"depth": files.read(visit.frame.image_id)}
     if settings.method == "stereo":
-        return {"depth": stereo_depth(visit)}
+        return {"depth": stereo_depth(visit, confirmed=settings.confirmed)}
     image = depth.crop_ego_car(visit.image, settings.ego_crop) if settings.ego_crop else visit.image
     prepared = depth.prepare(image, height=settings.height, width=settings.width).to(visit.run.device)
     network = visit.run.network(_NETWORKS[settings.method])

@@ -243,14 +243,16 @@ def flow_camera(visit: Visit) -> Camera | None:
     return None if camera is None else camera.resized(flow_size(visit.recipe.flow, height, width))
 
 
-def stereo_depth(visit: Visit) -> NDArray[np.float32]:
-    """Depth in metres from the left eye's disparity, float32 [h, w]; 0 where the right eye's does not confirm it."""
+def stereo_depth(visit: Visit, *, confirmed: bool = True) -> NDArray[np.float32]:
+    """Depth in metres from the left eye's disparity, float32 [h, w]; 0 where there is none, or the right eye's is to be, and
+    is not, `confirmed`.
+    """
     result, camera, (height, width) = visit.result(FLOW), flow_camera(visit), visit.image.shape[:2]
     if camera is None or "disparity_t" not in result:
         return np.zeros(flow_size(visit.recipe.flow, height, width), dtype=np.float32)
     left, right = (_disparity(result, name) for name in _NOW)
     depth = depth_from_disparity(left, camera.fx, camera.baseline_m)
-    return np.where(consistent_disparity(left, right), depth, np.float32(0))
+    return np.where(consistent_disparity(left, right), depth, np.float32(0)) if confirmed else depth
 
 
 def _disparity(result: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.labelling.drawing import encode_preview
 from mbps_dataset.labelling.instance_methods import Evidence, find
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, always, one_thread
-from mbps_dataset.labelling.stage_codes import CODES
+from mbps_dataset.labelling.stage_codes import CODES, LOW_CODES
 from mbps_dataset.labelling.stage_cuts import CUT_OBJECTS, objects
 from mbps_dataset.labelling.stage_depth import DEPTH, clipped_depth, depth_map, depth_shape
 from mbps_dataset.labelling.stage_flow import FLOW
@@ -42,7 +42,7 @@ _FILES_ONLY = {"rows_per_shard", "with_images", "with_preview"}
 """Settings that decide how rows are filed, not what they say."""
 
 
-MADE_FROM = (CODES, PSEUDO_CLASSES, FLOW, DEPTH, MOTION, SALIENCY, CUT_OBJECTS)
+MADE_FROM = (CODES, LOW_CODES, FLOW, DEPTH, PSEUDO_CLASSES, MOTION, SALIENCY, CUT_OBJECTS)
 """Every stage that a row may rest on, in the order the data takes."""
 
 

@@ -14,7 +14,7 @@ from mbps_dataset.labelling.calibration import Calibration, ClassStatistics, cla
 from mbps_dataset.labelling.cluster_naming import name_clusters
 from mbps_dataset.labelling.road import STAGE_VERSIONS
 from mbps_dataset.labelling.stage import Run, Visit, one_thread
-from mbps_dataset.labelling.stage_codes import merged
+from mbps_dataset.labelling.stage_codes import code_map, code_stages, merged
 from mbps_dataset.labelling.stage_row import ROW
 from mbps_dataset.labelling.thing_choice import choose_things, count_for_things
 from mbps_dataset.models.cause.centroids import read_centroids
@@ -83,7 +83,7 @@ def fit_centroids(run: Run, frames: Sequence[Frame], progress: Progress = silent
 
 @one_thread()
 def _tokens(visit: Visit) -> NDArray[np.floating]:
-    codes = merged(visit, semantics.merge_codes)
+    codes = merged(visit, code_stages(visit.recipe)[0], code_map)
     grid_hw = (codes.shape[1] // semantics.PATCH, codes.shape[2] // semantics.PATCH)
     return overclustering.collect_tokens(codes, grid_hw=grid_hw, limit=None)
 
@@ -101,6 +101,8 @@ def calibration_key(run: Run, frames: Sequence[Frame]) -> str:
         chosen |= {group: settings[group] for group in ("depth", "instances")}
     if run.recipe.things.method == "motion" or run.recipe.depth.method == "stereo":
         chosen |= {group: settings[group] for group in ("flow", "motion")}
+    if run.recipe.semantics.windows == "depth":
+        chosen["depth"] = settings["depth"]
     if run.recipe.things.method == "motion":
         chosen["align_objects"] = settings["fusion"]["align_objects"]
     images = [(frame.image_id, content_digest(run, frame)) for frame in frames]

@@ -32,6 +32,7 @@ from mbps_dataset.sources.depth_files import KINDS
 
 COMPONENTS = {
     "cause": ("semantic backbone", "CAUSE head and cluster probe"),
+    "depthg": ("semantic backbone", "DepthG head and cluster probe"),
     "spidepth": ("depth encoder", "depth network"),
     "attention": ("saliency backbone",),
     "raft": ("flow network",),
@@ -98,7 +99,8 @@ def supervision(recipe: Recipe) -> dict[str, str]:
             continue
         for component in COMPONENTS.get(network, ()):
             statements[component] = stated or f"unknown: the weights {reference} do not say"
-    for component in (each for network in COMPONENTS.keys() - networks for each in COMPONENTS[network]):
+    at_work = {component for network in networks for component in COMPONENTS.get(network, ())}
+    for component in {each for components in COMPONENTS.values() for each in components} - at_work:
         statements.pop(component, None)  # a network that does not run decides nothing
     for component in BY_GEOMETRY:  # said below of what is at work
         statements.pop(component, None)

@@ -3,7 +3,9 @@
 Decisions made here, all ours:
 
 * A ``.pth`` file is read with ``weights_only=True``: tensors, numbers and strings only. A file that needs pickle can
-  run any code while it is read, so it is refused, with the name of what it wanted to load.
+  run any code while it is read, so it is refused, with the name of what it wanted to load. Checkpoints of trainers hold
+  settings and callbacks beside the tensors: on request an empty dictionary takes the place of every such object, so that
+  none of its code is even imported.
 * ``.npy`` is read without pickle for the same reason; ``.safetensors`` holds nothing but tensors.
 * Published files wrap their tensors in different ways: a ``state_dict`` or ``model`` entry around them, a ``module.``
   in front of every name (left by data-parallel training), numbers beside them. The wrapping is taken off; the names
@@ -20,7 +22,9 @@ import hashlib
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,9 +50,10 @@ PathLike = str | os.PathLike[str]
 _SHOWN = 6
 
 
-def read_state_dict(path: PathLike) -> StateDict:
-    """The tensors of a ``.safetensors`` file or of a ``.pth`` / ``.pt`` / ``.bin`` file, on the CPU, by name.
+def read_state_dict(path: PathLike, *, leave_out_objects: bool = False) -> StateDict:
+    """The tensors of a ``.safetensors`` file or of a ``.pth`` / ``.pt`` / ``.ckpt`` / ``.bin`` file, on the CPU, by name.
 
+    `leave_out_objects` reads the tensors of a file that holds other objects too (a trainer's checkpoint), and none of these.
     Raises `WeightsError` if the file does not exist, is damaged, holds no named tensors, or needs pickle to be read.
     """
     path = _existing(path)
@@ -58,7 +63,7 @@ def read_state_dict(path: PathLike) -> StateDict:
         except (SafetensorError, OSError) as error:
             reason = shown(str(error), 200)[1:-1]
             raise WeightsError(f"{path} is not a readable safetensors file ({reason}); download it again.") from error
-    return _named_tensors(_read_torch(path), path)
+    return _named_tensors(_read_torch(path, leave_out_objects=leave_out_objects), path)
 
 
 def read_array(path: PathLike) -> NDArray[Any]:
@@ -184,9 +189,41 @@ def _existing(path: PathLike) -> Path:
     return path
 
 
-def _read_torch(path: Path) -> Any:
+class _LeftOut:
+    """Stands for a class or function that a file names; what it makes is an empty dictionary, whatever it is given."""
+
+    def __new__(cls, *_: object, **__: object) -> Any:
+        return OrderedDict()
+
+
+class _LeftOutDtype:
+    """The same for numpy's dtypes, whose state is no dictionary."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+@contextmanager
+def _without_objects(path: Path) -> Iterator[None]:
+    """Let torch's reader of plain tensors pass over the classes that a file names, where torch (2.6) can."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # an older torch, or no file of this kind: the reader says what is wrong with it
+        names = []
+    if not names:
+        yield
+        return
+    with torch.serialization.safe_globals([(_LeftOutDtype if n == "numpy.dtype" else _LeftOut, n) for n in names]):
+        yield
+
+
+def _read_torch(path: Path, *, leave_out_objects: bool = False) -> Any:
+    try:
+        with _without_objects(path) if leave_out_objects else nullcontext():
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"It wants to load {wanted.group(1)}. " if wanted else ""

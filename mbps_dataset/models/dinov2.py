@@ -203,27 +203,34 @@ def describe_backbone(state: Mapping[str, torch.Tensor]) -> str:
     return ", ".join(f"{name}={value}" for name, value in found.items()) if found else ""
 
 
+def resized_positions(table: torch.Tensor, grid_hw: tuple[int, int]) -> torch.Tensor:
+    """A position table [1, 1 + N N, D], class token first, for a grid of tokens [h, w], as DINO's and DINOv2's code resizes it.
+
+    By a factor with 0.1 added (see the module's text); left alone at its own size. Raises `ValueError` for a grid that this
+    does not give.
+    """
+    side, (rows, columns) = math.isqrt(table.shape[1] - 1), grid_hw
+    if rows == columns == side:
+        return table
+    native = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    resized = functional.interpolate(
+        native.float(),
+        scale_factor=((rows + 0.1) / side, (columns + 0.1) / side),
+        mode="bicubic",
+        align_corners=False,
+        antialias=False,
+    )
+    if resized.shape[-2:] != (rows, columns):
+        raise ValueError(f"A position table of side {side} cannot be resized to {(rows, columns)} tokens.")
+    resized = resized.to(table.dtype).permute(0, 2, 3, 1).flatten(1, 2)
+    return torch.cat((table[:, :1], resized), dim=1)
+
+
 class _ReferenceEmbeddings(Dinov2Embeddings):
     """`Dinov2Embeddings` whose position table is resized by a factor with 0.1 added, as in the published code."""
 
     def interpolate_pos_encoding(self, embeddings: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        table = self.position_embeddings
-        side = math.isqrt(table.shape[1] - 1)
-        rows, columns = height // self._patch, width // self._patch
-        if rows == columns == side:
-            return table
-        native = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
-        resized = functional.interpolate(
-            native.float(),
-            scale_factor=((rows + 0.1) / side, (columns + 0.1) / side),
-            mode="bicubic",
-            align_corners=False,
-            antialias=False,
-        )
-        if resized.shape[-2:] != (rows, columns):
-            raise ValueError(f"A position table of side {side} cannot be resized to {(rows, columns)} tokens.")
-        resized = resized.to(table.dtype).permute(0, 2, 3, 1).flatten(1, 2)
-        return torch.cat((table[:, :1], resized), dim=1)
+        return resized_positions(self.position_embeddings, (height // self._patch, width // self._patch))
 
     @property
     def _patch(self) -> int:

@@ -21,6 +21,7 @@ WEIGHTS_ROOT = Path(__file__).parents[1] / "weights"
 
 _SETTING = {
     "cause": "semantics.weights",
+    "depthg": "semantics.weights",
     "spidepth": "depth.weights",
     "depth_estimation": "depth.weights",
     "attention": "saliency.weights",
@@ -29,6 +30,7 @@ _SETTING = {
 }
 _HOW = {
     "cause": "convert the published CAUSE and DINOv2 checkpoints once with `mbps convert cause`",
+    "depthg": "convert a DepthG or STEGO checkpoint once with `mbps convert depthg`",
     "spidepth": "convert the published SPIdepth checkpoints once with `mbps convert spidepth`",
     "depth_estimation": "give a folder or Hub id of a transformers depth-estimation network (`apple/DepthPro-hf`)",
     "attention": "give a folder or Hub id of a DINOv3 ViT (`facebook/dinov3-vitb16-pretrain-lvd1689m`)",
@@ -38,6 +40,7 @@ _HOW = {
 _DEPTH_FILES = "take depth from files, --set depth.method=files --set depth.files=FOLDER"
 _ELSE = {
     "cause": "train one on your images with `mbps train cause`",
+    "depthg": "the recipe `motion` takes CAUSE in its place, and `demo-motion` needs no weights",
     "spidepth": f"train one on your images with `mbps train spidepth`, or {_DEPTH_FILES}",
     "depth_estimation": _DEPTH_FILES,
     "attention": "--set things.method=depth-split tells things apart without saliency",
@@ -52,7 +55,7 @@ _BUILTIN_FEATURES = {"builtin-semantics": "cause", "builtin-saliency": "attentio
 
 
 def weights_folder(network: str, reference: str | None) -> Path:
-    """Folder that holds ``config.json`` and the weights of `network` ("cause", "spidepth", "depth_estimation",
+    """Folder that holds ``config.json`` and the weights of `network` ("cause", "depthg", "spidepth", "depth_estimation",
     "attention", "raft", or "features_1", "features_2", … for normalised cuts).
 
     `reference` is "builtin", a folder, or a Hub id, which is downloaded once. Raises `WeightsError` saying what to do.
@@ -137,7 +140,7 @@ def _require_tensors(network: str, folder: Path) -> list[Path]:
 
 def recipe_networks(recipe: Recipe) -> dict[str, str | None]:
     """``{network: weights reference}`` of the networks a recipe runs."""
-    networks: dict[str, str | None] = {"cause": recipe.semantics.weights}
+    networks: dict[str, str | None] = {recipe.semantics.method: recipe.semantics.weights}
     if recipe.depth.method == "spidepth":
         networks["spidepth"] = recipe.depth.weights
     elif recipe.depth.method == "transformers":
@@ -163,6 +166,12 @@ def _load_cause(folder: Path) -> nn.Module:
     from mbps_dataset.models.cause import CauseSegmenter
 
     return CauseSegmenter.from_pretrained(folder)
+
+
+def _load_depthg(folder: Path) -> nn.Module:
+    from mbps_dataset.models.depthg import DepthGSegmenter
+
+    return DepthGSegmenter.from_pretrained(folder)
 
 
 def _load_spidepth(folder: Path) -> nn.Module:
@@ -197,6 +206,7 @@ def _load_raft(folder: Path) -> nn.Module:
 
 _LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     "cause": _load_cause,
+    "depthg": _load_depthg,
     "spidepth": _load_spidepth,
     "depth_estimation": _load_depth_estimation,
     "attention": _load_attention,

@@ -21,7 +21,8 @@ reference code does unless said otherwise:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,11 +35,14 @@ from mbps_dataset.stages.crf import PRESETS, dense_crf
 from mbps_dataset.stages.network_pixels import IMAGENET_MEAN, IMAGENET_STD
 
 
-FUSIONS = ("depth-guided", "average", "low", "high")
+FUSIONS = ("depth", "average", "low", "high")
 """How the two resolutions may be joined: the rows of Table 10a."""
 
 REFERENCE_INVALID_ALPHA = 1.0
 """What alpha(0) is: pixels without depth take the low resolution alone."""
+
+MULTIPLE = 16
+"""What the sides of an image should be multiples of: two patches of DINO ViT-B/8, so that half the image has whole ones."""
 
 Score = Callable[[Tensor], Tensor]
 """Codes [B, C, H, W] to log-probabilities [B, K, H, W], as `mbps_dataset.models.depthg.DepthGProbe.log_probs`."""
@@ -50,20 +54,65 @@ class CodeMapModel(Protocol):
     def code_map(self, pixels: Tensor, /) -> Tensor: ...
 
 
+@dataclass(frozen=True)
+class CodeMaps:
+    """Codes of equally large pieces of an image, its windows or the whole of it, before anything scores them.
+
+    `codes` float32 [N, C, h, w]; `starts` (top, left) of each piece in pixels of the image, negative in the padding;
+    `piece_hw` and `image_hw` in pixels.
+    """
+
+    codes: Tensor
+    starts: tuple[tuple[int, int], ...]
+    piece_hw: tuple[int, int]
+    image_hw: tuple[int, int]
+
+    def merged(self, score: Score = lambda codes: codes) -> Tensor:
+        """Mean over overlapping pieces of `score` of their codes, which are enlarged to pixels first: [K, H, W]."""
+        (height, width), (tall, wide) = self.image_hw, self.piece_hw
+        total, count = None, self.codes.new_zeros(height, width)
+        for codes, (top, left) in zip(self.codes, self.starts):
+            rows, columns = slice(max(top, 0), top + tall), slice(max(left, 0), left + wide)
+            scores = score(_enlarged(codes[None], self.piece_hw))[0]
+            inside = scores[:, max(-top, 0) : height - top, max(-left, 0) : width - left]
+            total = inside.new_zeros(len(inside), height, width) if total is None else total
+            total[:, rows, columns] += inside
+            count[rows, columns] += 1
+        if total is None:
+            raise ValueError("Expected `codes` to hold at least one piece.")
+        return total / count
+
+    def as_arrays(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays for storage: `codes` float32, `starts` int32 [N, 2], `size` int32 (piece_hw, image_hw)."""
+        return {
+            "codes": self.codes.detach().cpu().numpy(),
+            "starts": np.array(self.starts, dtype=np.int32).reshape(-1, 2),
+            "size": np.array([*self.piece_hw, *self.image_hw], dtype=np.int32),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> CodeMaps:
+        """The reverse of `as_arrays`."""
+        tall, wide, height, width = (int(side) for side in arrays["size"])
+        starts = tuple((int(top), int(left)) for top, left in arrays["starts"])
+        return cls(torch.from_numpy(np.array(arrays["codes"], np.float32)), starts, (tall, wide), (height, width))
+
+
 @torch.no_grad()
-def high_resolution_log_probs(
+def high_resolution_codes(
     model: CodeMapModel,
     image: Tensor,
-    score: Score,
     *,
     window: tuple[int, int],
     stride: tuple[int, int],
+    flip: bool = False,
     batch_size: int = 4,
-) -> Tensor:
-    """Mean log-probabilities of overlapping windows: normalised [3, H, W] → [K, H, W].
+) -> CodeMaps:
+    """Codes of overlapping windows of a normalised image [3, H, W].
 
-    `window` and `stride` (height, width) in pixels; the reference takes half and a quarter of the image's height for all.
-    `batch_size` windows go through the network at a time. Raises `ValueError` for windows that cannot cover the image.
+    `window` and `stride` (height, width) in pixels; the reference takes half and a quarter of the image's height for all,
+    and no `flip`, the mean over a window and its mirror image. `batch_size` windows go through the network at a time.
+    Raises `ValueError` for windows that cannot cover the image.
     """
     height, width = _require_image(image)
     for side, (length, step, extent) in zip(("height", "width"), zip(window, stride, (height, width))):
@@ -80,31 +129,51 @@ def high_resolution_log_probs(
         for top in range(0, padded.shape[1] - window[0] + 1, stride[0])
         for left in range(0, padded.shape[2] - window[1] + 1, stride[1])
     ]
-    total, count = None, image.new_zeros(padded.shape[1:])
+    maps = []
     for begin in range(0, len(starts), batch_size):
         some = starts[begin : begin + batch_size]
         windows = torch.stack([padded[:, y : y + window[0], x : x + window[1]] for y, x in some])
-        for scores, (y, x) in zip(score(_enlarged(model.code_map(windows), window)), some):
-            total = scores.new_zeros(len(scores), *padded.shape[1:]) if total is None else total
-            total[:, y : y + window[0], x : x + window[1]] += scores
-            count[y : y + window[0], x : x + window[1]] += 1
-    assert total is not None  # the window fits into the image, so that there is one
-    inside = (slice(down, down + height), slice(across, across + width))
-    return total[:, inside[0], inside[1]] / count[inside]
+        maps.append(_codes(model, windows, flip))
+    places = tuple((y - down, x - across) for y, x in starts)
+    return CodeMaps(torch.cat(maps), places, window, (height, width))
+
+
+@torch.no_grad()
+def high_resolution_log_probs(
+    model: CodeMapModel,
+    image: Tensor,
+    score: Score,
+    *,
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    batch_size: int = 4,
+) -> Tensor:
+    """Mean log-probabilities of the windows of `high_resolution_codes`: normalised [3, H, W] → [K, H, W]."""
+    return high_resolution_codes(model, image, window=window, stride=stride, batch_size=batch_size).merged(score)
+
+
+@torch.no_grad()
+def low_resolution_codes(model: CodeMapModel, image: Tensor, *, scale: float = 0.5, flip: bool = True) -> CodeMaps:
+    """Codes of a whole normalised image [3, H, W] at `scale` of its size, averaged with its mirror image's by `flip`.
+
+    Shrunk bilinearly without antialiasing, sides rounded down.
+    """
+    height, width = _require_image(image)
+    size_hw = (int(height * scale), int(width * scale))
+    small = functional.interpolate(image[None], size=size_hw, mode="bilinear", align_corners=False, antialias=False)
+    return CodeMaps(_codes(model, small, flip), ((0, 0),), (height, width), (height, width))
 
 
 @torch.no_grad()
 def low_resolution_log_probs(model: CodeMapModel, image: Tensor, score: Score) -> Tensor:
-    """Log-probabilities of the whole image at half size, its mirror image included: normalised [3, H, W] → [K, H, W].
+    """Log-probabilities of the whole image at half size, its mirror image included: normalised [3, H, W] → [K, H, W]."""
+    return low_resolution_codes(model, image).merged(score)
 
-    Halved bilinearly without antialiasing, sides rounded down.
-    """
-    height, width = _require_image(image)
-    half = functional.interpolate(
-        image[None], size=(height // 2, width // 2), mode="bilinear", align_corners=False, antialias=False
-    )
-    codes, mirrored = model.code_map(torch.cat([half, half.flip(-1)])).split(1)
-    return score(_enlarged((codes + mirrored.flip(-1)) / 2, (height, width)))[0]
+
+def _codes(model: CodeMapModel, pixels: Tensor, flip: bool) -> Tensor:
+    """Code maps of images [B, 3, H, W], averaged with those of their mirror images by `flip`."""
+    codes = model.code_map(pixels).float()
+    return (codes + model.code_map(pixels.flip(-1)).float().flip(-1)) / 2 if flip else codes
 
 
 def alpha_of_depth(depth: Tensor, *, invalid_alpha: float = REFERENCE_INVALID_ALPHA) -> Tensor:
@@ -124,12 +193,12 @@ def fuse_resolutions(
     high: Tensor,
     depth: Tensor | None = None,
     *,
-    fusion: str = "depth-guided",
+    fusion: str = "depth",
     invalid_alpha: float = REFERENCE_INVALID_ALPHA,
 ) -> Tensor:
-    """One map of scores from two of log-probabilities [K, H, W]; `depth` [H, W] in metres, for "depth-guided" only.
+    """One map of scores from two of log-probabilities [K, H, W]; `depth` [H, W] in metres, for "depth" only.
 
-    "depth-guided" alpha · low + (1 − alpha) · high, "average" their mean, "low", "high" one of them. Not normalised.
+    "depth" alpha · low + (1 − alpha) · high, "average" their mean, "low", "high" one of them. Not normalised.
     """
     if fusion not in FUSIONS:
         raise ValueError(f"Expected `fusion` to be one of {', '.join(FUSIONS)}, but got {fusion!r}.")
@@ -137,7 +206,7 @@ def fuse_resolutions(
         raise ValueError(
             f"Expected `low` and `high` to share [K, H, W], but got {tuple(low.shape)} and {tuple(high.shape)}."
         )
-    if fusion != "depth-guided":
+    if fusion != "depth":
         return {"low": low, "high": high}[fusion] if fusion in ("low", "high") else (low + high) / 2
     if depth is None or depth.shape != low.shape[1:]:
         found = "none" if depth is None else tuple(depth.shape)

@@ -10,8 +10,11 @@ import torch
 
 from mbps_dataset.cli import main
 from mbps_dataset.models.cause import CauseSegmenter
+from mbps_dataset.models.depthg import DepthGSegmenter
 from mbps_dataset.models.raft import RaftFlow
 from tests.models.cause.cause_weights import published_files, tiny_network
+from tests.models.depthg.depthg_weights import published_checkpoint, published_tensors
+from tests.models.depthg.depthg_weights import tiny_network as tiny_depthg
 from tests.models.raft.published_weights import drawn_weights
 
 
@@ -36,6 +39,16 @@ def test_smurf_is_converted_and_says_what_it_saw(tmp_path: Path, capsys: pytest.
         and f"--set flow.method=raft --set flow.weights={output}" in said
     )
     assert RaftFlow.from_pretrained(output).supervision.startswith("self-supervised")
+
+
+def test_depthg_is_converted_and_says_what_it_saw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = published_checkpoint(tmp_path / "depthg.ckpt", published_tensors(tiny_depthg()))
+    output = tmp_path / "converted"
+    assert main(["convert", "depthg", "--checkpoint", str(path), "--output", str(output)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("supervision: self-supervised")
+    assert f"mbps build --recipe cups --set semantics.weights={output} --set flow.weights=" in said
+    assert DepthGSegmenter.from_pretrained(output).config.clusters == 27
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,13 +15,15 @@ def names(*settings: str) -> tuple[list[str], list[str]]:
 
 
 def test_a_recipe_runs_what_its_row_is_made_from():
-    early = ["codes", "pseudo_classes", "depth", "saliency"]
+    early = ["codes", "depth", "pseudo_classes", "saliency"]
     assert names() == ([*early, "labels"], early)
     assert names("instances.method=votecut")[0] == [*early, "cuts", "labels"]
     assert names("instances.method=detections", "detections.files=x.json")[0] == [*early, "labels"]
-    assert names("things.method=motion")[0] == ["codes", "pseudo_classes", "flow", "depth", "motion", "labels"]
-    assert names("depth.method=stereo")[0] == ["codes", "pseudo_classes", "flow", "depth", "saliency", "labels"]
-    assert names("things.method=all")[0] == ["codes", "pseudo_classes", "depth", "labels"]
+    assert names("things.method=motion")[0] == ["codes", "flow", "depth", "pseudo_classes", "motion", "labels"]
+    assert names("depth.method=stereo")[0] == ["codes", "flow", "depth", "pseudo_classes", "saliency", "labels"]
+    assert names("things.method=all")[0] == ["codes", "depth", "pseudo_classes", "labels"]
+    assert names("semantics.windows=low")[0] == ["low_codes", *early[1:], "labels"]
+    assert names("semantics.windows=average")[0] == ["codes", "low_codes", *early[1:], "labels"]
 
 
 def test_over_clustering_waits_for_its_centroids():

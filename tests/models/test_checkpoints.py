@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+from argparse import Namespace
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,31 @@ def test_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
         WeightsError, match=r"(?s)needs pickle.*can run any code.*mkdir.*torch.save\(module.state_dict"
     ):
         read_state_dict(tmp_path / "file.pth")
+    assert not (tmp_path / "made").exists()
+
+
+class Running(Unsafe):
+    """Creates a file by a builtin that runs text."""
+
+    def __reduce__(self):
+        return exec, (f"open({str(self.path)!r}, 'w')",)
+
+
+class Mapped(dict):
+    """A dictionary of a trainer's own class, as settings often are."""
+
+
+@pytest.mark.skipif(not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"), reason="torch before 2.6")
+def test_objects_beside_tensors_are_left_out_on_request_and_not_run(tmp_path: Path) -> None:
+    objects = [Running(tmp_path / "made"), Namespace(a=Mapped(b=1)), defaultdict(dict, a={}), np.float64(3), Path("x")]
+    torch.save({"state_dict": STATE, "hyper_parameters": objects}, tmp_path / "last.ckpt")
+    assert equal(read_state_dict(tmp_path / "last.ckpt", leave_out_objects=True), STATE)
+    assert not (tmp_path / "made").exists()
+    with pytest.raises(WeightsError, match="needs pickle to be read"):  # what was let through is let through no more
+        read_state_dict(tmp_path / "last.ckpt")
+    torch.save({"state_dict": STATE, "more": Unsafe(tmp_path / "made")}, tmp_path / "system.ckpt")
+    with pytest.raises(WeightsError, match="needs pickle to be read"):
+        read_state_dict(tmp_path / "system.ckpt", leave_out_objects=True)
     assert not (tmp_path / "made").exists()
 
 

@@ -93,7 +93,7 @@ def test_every_way_of_fusing():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"fusion": "both"}, "`fusion` to be one of depth-guided, average, low, high, but got 'both'"),
+        ({"fusion": "both"}, "`fusion` to be one of depth, average, low, high, but got 'both'"),
         ({"high": torch.zeros(2, 1, 3)}, r"share \[K, H, W\], but got \(2, 1, 2\) and \(2, 1, 3\)"),
         ({}, r"`depth` to be \(1, 2\) as the scores are, but got none"),
         ({"depth": torch.ones(2, 2)}, r"`depth` to be \(1, 2\) as the scores are, but got \(2, 2\)"),
