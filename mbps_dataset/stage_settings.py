@@ -18,14 +18,10 @@ class SemanticsSettings(Settings, prefix="semantics."):
     """Codes on a frozen backbone: CAUSE-TR (report 2.1) or DepthG (CUPS 3.2), in windows and of the whole image."""
 
     method: Literal["cause", "depthg"] = setting(
-        "cause",
-        "whose codes: CAUSE-TR on DINOv2, or DepthG (STEGO's network) on DINO, as CUPS",
-        choices=("cause", "depthg"),
+        "cause", "whose codes: CAUSE-TR on DINOv2, or DepthG on DINO, as CUPS", choices=("cause", "depthg")
     )
     weights: str | None = setting(
-        None,
-        "weights of the method (`mbps convert`): a folder, a Hub id, or 'builtin' for the demo network (CAUSE)",
-        locates=True,
+        None, "weights of the method: a folder, a Hub id, or 'builtin' for the demo network (CAUSE)", locates=True
     )
     short_side: int = setting(322, "pixels of the shorter image side fed to the network", at_least=14, at_most=8192)
     crop: int = setting(
@@ -159,10 +155,8 @@ class FlowSettings(Settings, prefix="flow."):
     short_side: int | None = setting(
         None,
         "pixels of the shorter image side at which flow, disparity and moving objects are found; none is the image's; "
-        "CUPS takes 640 of Cityscapes' 1024",
-        at_least=64,
-        at_most=8192,
-    )
+        "CUPS takes 640 of Cityscapes' 1024", at_least=64, at_most=8192,
+    )  # fmt: skip
     check: bool = setting(
         True, "find no motion, with a reason, where images are black, swapped, not rectified or not consecutive"
     )
