@@ -26,7 +26,7 @@ from mbps_dataset.store import Store
 
 
 TITLES = {
-    "flow": "colour: direction, strength: length",
+    "flow": "colour: direction, white stands still",
     "disparity": "near is light, far is dark",
     "moving objects": "colour: one for each",
 }
@@ -69,9 +69,11 @@ def motion_pictures(built: LabelSetFolder, originals: Originals, image_id: str) 
 
 def _flow_pictures(visit: Visit) -> dict[str, RGBImage]:
     result, size = visit.result(FLOW), visit.image.shape[:2]
-    pictures = {}
-    if "flow_forward" in result:
-        pictures["flow"] = resize_nearest(draw_flow(unpack(result["flow_forward"])), *size)
+    unknown = np.full(
+        (2, 1, 1), np.nan, dtype=np.float32
+    )  # dark: an empty place would look as if everything stood still
+    flow = unpack(result["flow_forward"]) if "flow_forward" in result else unknown
+    pictures = {"flow": resize_nearest(draw_flow(flow), *size)}
     if "disparity_t" in result and visit.recipe.depth.method != "stereo":  # else the depth shows it
         disparity = np.nan_to_num(unpack(result["disparity_t"]), nan=0.0)
         inverse = np.divide(1, disparity, out=np.zeros_like(disparity), where=disparity > 0)

@@ -10,14 +10,15 @@ import pytest
 from mbps_dataset.commands.preview import _next_step
 from mbps_dataset.labelling.drawing import VOID_COLOUR
 from mbps_dataset.labelling.labelling import Labelling
+from mbps_dataset.labelling.stage import Run
 from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import get_recipe
-from mbps_dataset.report.motion_pictures import TITLES, _captioned, draw_flow, motion_pictures
+from mbps_dataset.report.motion_pictures import TITLES, _captioned, _flow_pictures, draw_flow, motion_pictures
 from mbps_dataset.report.originals import open_originals
-from mbps_dataset.sources import ScenesSource
+from mbps_dataset.sources import ScenesSource, StereoFolderSource
 from mbps_dataset.store import Store
-from tests.labelling.stereo_streets import MOTION_SETTINGS, STREETS
+from tests.labelling.stereo_streets import MOTION_SETTINGS, STREETS, write_street
 
 
 pytest.importorskip("cv2", reason="OpenCV is not installed (pip install 'mbps-dataset[motion]')")
@@ -64,6 +65,14 @@ def test_pictures_come_from_the_store_and_are_left_out_when_it_has_gone(moving_s
     shutil.copytree(moving_set.root, copy, ignore=shutil.ignore_patterns("stages"))
     assert motion_pictures(LabelSetFolder(copy), originals, "scene_2000001") == {}
     assert "--source stereo --data-dir STEREO_VIDEO" in _next_step(moving_set.document, moving_set.root)
+
+
+def test_the_end_of_a_sequence_has_unknown_flow_and_not_white(tmp_path):
+    source = StereoFolderSource(write_street(tmp_path / "street"))
+    run = Run(get_recipe("demo").with_settings(list(MOTION_SETTINGS)), Store(tmp_path / "store"))
+    pictures = _flow_pictures(run.visit(source.frames("train")[2]))
+    assert list(pictures) == ["flow"] and pictures["flow"].shape == (192, 384, 3)
+    assert (pictures["flow"] == VOID_COLOUR).all()
 
 
 def test_sets_without_motion_have_no_such_pictures(built):
