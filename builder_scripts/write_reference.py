@@ -21,6 +21,7 @@ from mbps_dataset.named_recipes import RECIPES
 from mbps_dataset.recipe import Recipe, stage_names
 from mbps_dataset.settings import allowed_values, as_typed
 from mbps_dataset.training.cause import CauseTrainingSettings
+from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
 from mbps_dataset.training.spidepth import SPIdepthTrainingSettings
 from mbps_dataset.training.token_whitening import WhiteningSettings
 
@@ -87,7 +88,7 @@ def _changes(recipe: Recipe) -> list[str]:
 
 
 def training_page() -> str:
-    """The settings of the networks' training, which `mbps train` and Python take."""
+    """The settings of training, which `mbps train` and Python take."""
     lines = ["# Training settings", "", NOTE, "", _TRAINING_HEAD]
     for title, settings in (
         ("CAUSE", CauseTrainingSettings()),

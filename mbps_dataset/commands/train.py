@@ -1,4 +1,4 @@
-"""`mbps train`: networks from images alone."""
+"""`mbps train`: a panoptic network from a label set; CAUSE and SPIdepth from images alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mbps_dataset.commands.calling import program
+from mbps_dataset.commands.train_panoptic import add_panoptic_arguments, run_panoptic
 from mbps_dataset.errors import InputError
 
 
@@ -26,66 +27,66 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 
 
-HELP = "train CAUSE or SPIdepth on the images of a source, without labels"
+HELP = "train a panoptic network on a label set, or CAUSE or SPIdepth on images without labels"
 EXAMPLE = (
-    "mbps train spidepth --source cityscapes --data-dir cityscapes --output weights/spidepth --steps 50000\n"
+    "mbps train panoptic build/demo --output weights/panoptic --steps 2000 --val build/demo\n"
+    "  mbps train panoptic org/mbps-pseudo --revision v1.0.0 --data-dir cityscapes --output weights/panoptic\n"
+    "  mbps train spidepth --source cityscapes --data-dir cityscapes --output weights/spidepth --steps 50000\n"
     "  mbps train cause --start weights/cause --source cityscapes --data-dir cityscapes --output weights/cause-label-free"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("network", choices=("cause", "spidepth"))
-    parser.add_argument("--source", choices=("scenes", "cityscapes", "folder"), default="scenes")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of the source")
-    parser.add_argument("--split", default="train", help="split to learn from (default: train)")
-    parser.add_argument("--start", default="builtin", metavar="WEIGHTS",
-                        help="folder or Hub id to start from: its sizes, and for cause its frozen backbone")  # fmt: skip
-    parser.add_argument(
+    networks = parser.add_subparsers(dest="network_kind", required=True, metavar="panoptic|cause|spidepth")
+    add_panoptic_arguments(networks.add_parser("panoptic", help="a panoptic network, on a label set"))
+    cause = networks.add_parser("cause", help="CAUSE's head, codebook and probe, on images")
+    spidepth = networks.add_parser("spidepth", help="SPIdepth, on video")
+    for network, units in ((cause, "windows per step; under `accelerate launch` processes share it"),
+                           (spidepth, "triplets per step")):  # fmt: skip
+        network.add_argument("--source", choices=("scenes", "cityscapes", "folder"), default="scenes")
+        network.add_argument("--data-dir", metavar="DIR", help="folder of the source")
+        network.add_argument("--split", default="train", help="split to learn from (default: train)")
+        network.add_argument("--batch-size", type=int, help=units)
+        network.add_argument("--learning-rate", type=float)
+        network.add_argument("--seed", type=int, default=0)
+        network.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
+        network.add_argument("--output", type=Path, required=True, metavar="DIR",
+                             help="folder for the weights; also holds the checkpoint from which the same command continues")  # fmt: skip
+    cause.add_argument("--steps", type=int, help="contrastive steps")
+    cause.add_argument("--start", default="builtin", metavar="WEIGHTS",
+                       help="folder or Hub id to start from: its sizes and its frozen backbone")  # fmt: skip
+    cause.add_argument(
         "--method",
         choices=("contrastive", "whitening"),
-        help="cause: train the published way without its labels, or whiten the backbone's tokens in closed form (default: "
+        help="train the published way without its labels, or whiten the backbone's tokens in closed form (default: "
         "whitening where --start is a DINOv2 of transformers, such as facebook/dinov2-small, else contrastive)",
     )
-    parser.add_argument("--fresh", action="store_true", help="spidepth: keep the sizes of --start, not its weights")
-    parser.add_argument("--steps", type=int, help="optimiser steps (spidepth), or contrastive steps (cause)")
-    parser.add_argument(
-        "--batch-size",
-        type=int,
-        help="triplets (spidepth) or windows (cause) per step; under `accelerate launch` "
-        "(cause only) processes share it",
-    )
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR",
-                        help="folder for the weights; also holds the checkpoint from which the same command continues")  # fmt: skip
+    spidepth.add_argument("--steps", type=int, help="optimiser steps")
+    spidepth.add_argument("--start", default="builtin", metavar="WEIGHTS", help="folder or Hub id to start from")
+    spidepth.add_argument("--fresh", action="store_true", help="keep the sizes of --start, not its weights")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, save, and say how to use the result."""
+    if arguments.network_kind == "panoptic":
+        return run_panoptic(arguments)
     from mbps_dataset.hub.builder import default_device
     from mbps_dataset.sources import open_source
     from mbps_dataset.training.processes import Processes
 
-    if arguments.method and arguments.network != "cause":
-        raise InputError(f"--method is for cause; {arguments.network} has one.")
-    if arguments.fresh and arguments.network == "cause":
-        raise InputError(
-            "--fresh is for spidepth; cause always keeps the backbone of --start and trains a fresh head."
-        )
     source = open_source(arguments.source, data_dir=arguments.data_dir)
     processes = Processes.started()
     device = processes.device or arguments.device or default_device()
     checkpoints = arguments.output / "checkpoints"
-    train = _train_cause if arguments.network == "cause" else _train_spidepth
+    train = _train_cause if arguments.network_kind == "cause" else _train_spidepth
     network, seen, settings = train(arguments, source, device, checkpoints, processes)
     if processes.rank > 0:
         return 0
     network.cpu().save_pretrained(arguments.output)
     _state_supervision(arguments.output, seen)
     (arguments.output / "training.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    setting = "semantics.weights" if arguments.network == "cause" else "depth.weights"
+    setting = "semantics.weights" if arguments.network_kind == "cause" else "depth.weights"
     print(f"written: {arguments.output}\nuse it:  {program()} build --recipe demo --set {setting}={arguments.output}")
     return 0
 

@@ -54,6 +54,11 @@ class TrainingProgress:
         text = " ".join(f"{name} {value:.4g}" for name, value in self.smoothed.items())
         self._bar.set_postfix_str(text, refresh=False)
 
+    def tell(self, text: str) -> None:
+        """A line above the bar, for what is measured now and then."""
+        if not self._bar.disable:
+            self._bar.write(text, file=sys.stderr)
+
     def __enter__(self) -> TrainingProgress:
         return self
 

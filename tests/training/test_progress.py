@@ -30,3 +30,11 @@ def test_bar_reports_to_standard_error(capsys: pytest.CaptureFixture[str]) -> No
             progress.report({"loss": 0.25})
     shown = capsys.readouterr()
     assert "semantics" in shown.err and "loss 0.25" in shown.err and shown.out == ""
+
+
+def test_what_is_measured_stands_on_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingProgress("x", start=0, stop=1) as progress:
+        progress.tell("step 1: pq 0.250")
+    with TrainingProgress("x", start=0, stop=1, show=False) as progress:
+        progress.tell("not shown")
+    assert "step 1: pq 0.250\n" in capsys.readouterr().err.replace("\r", "\n")

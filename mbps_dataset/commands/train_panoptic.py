@@ -1,0 +1,211 @@
+"""`mbps train panoptic`: a label set in, a panoptic network out."""
+
+from __future__ import annotations
+
+import argparse
+import typing
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mbps_dataset.commands.calling import program
+from mbps_dataset.errors import InputError, RecipeError
+from mbps_dataset.reading.names import did_you_mean, shown
+
+
+if TYPE_CHECKING:
+    from mbps_dataset.formats.training_set import TrainingSet
+    from mbps_dataset.models.panoptic.network import PanopticNetwork
+    from mbps_dataset.models.panoptic.record import TrainingRecord
+    from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
+    from mbps_dataset.training.panoptic.trainer import Evaluate
+    from mbps_dataset.training.processes import Processes
+
+
+LEARNING_RATES = {"dense": 1e-3, "mask2former": 1e-4}
+"""The usual one of each network, unless one is given."""
+
+
+def add_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("label_set", metavar="SET", help="label set: a folder, an export, or OWNER/NAME on the Hub")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR",
+                        help="folder for the weights, log, curve and checkpoint; the same command continues")  # fmt: skip
+    add_images_arguments(parser)
+    parser.add_argument("--network", choices=("dense", "mask2former"), default="dense",
+                        help="dense learns from nothing in minutes; mask2former is for a --backbone (default: dense)")  # fmt: skip
+    parser.add_argument("--backbone", metavar="WEIGHTS", help="mask2former: folder or Hub id of a pretrained backbone")
+    parser.add_argument(
+        "--start", metavar="WEIGHTS", help="train these panoptic weights further, in place of --network"
+    )
+    parser.add_argument("--steps", type=int, help="optimiser steps")
+    parser.add_argument("--batch-size", type=int, help="images per step; under `accelerate launch` processes share it")
+    parser.add_argument("--learning-rate", type=float, help="default: 0.001 (dense), 0.0001 (mask2former)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", dest="training_settings",
+                        help="another setting of the training, such as crop=256,512 or copy_paste=true; "
+                             "docs/training-settings.md lists them")  # fmt: skip
+    parser.add_argument(
+        "--val", metavar="SET", help="measure while training how well the labels of this set are found"
+    )
+    parser.add_argument("--val-truth", action="store_true",
+                        help="measure against the ground truth of its images' source instead; no weight depends on it")  # fmt: skip
+    parser.add_argument(
+        "--val-every", type=int, default=500, metavar="N", help="steps between two measurements (default: 500)"
+    )
+    parser.add_argument("--checkpoint-every", type=int, default=100, metavar="N",
+                        help="steps between two checkpoints, each in place of the one before (default: 100)")  # fmt: skip
+    parser.add_argument(
+        "--keep-every", type=int, default=0, metavar="N", help="also keep the weights of every N-th step"
+    )
+    parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
+    parser.add_argument("--dry-run", action="store_true", help="print set, settings, memory and time; write nothing")
+
+
+def add_images_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say which part of a label set is meant, and where its images lie."""
+    parser.add_argument("--recipe", help="which recipe of a release")
+    parser.add_argument("--revision", help="tag, branch or commit of a set on the Hub")
+    parser.add_argument("--split", action="append", default=[], metavar="NAME",
+                        help="split to learn from; may be repeated (default: train where there is one, else all)")  # fmt: skip
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the images of a set without them lie")
+    parser.add_argument("--source", choices=("cityscapes", "folder", "kitti", "stereo"),
+                        help="with --data-dir: what lies there (default: guessed)")  # fmt: skip
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
+
+
+def run_panoptic(arguments: argparse.Namespace) -> int:
+    """Train, save, and say what was learned and how to use it."""
+    from mbps_dataset.formats.training_set import open_training_set
+    from mbps_dataset.hub.builder import default_device
+    from mbps_dataset.models.panoptic.record import TrainingRecord
+    from mbps_dataset.training.checkpointing import seeded
+    from mbps_dataset.training.panoptic.trainer import Records, train_panoptic
+    from mbps_dataset.training.processes import Processes
+
+    _require_that_all_is_used(arguments)
+    settings = settings_of(arguments)
+    labelled = open_training_set(
+        arguments.label_set, recipe=arguments.recipe, revision=arguments.revision, splits=arguments.split,
+        data_dir=arguments.data_dir, source=arguments.source, limit=arguments.limit,
+    )  # fmt: skip
+    labelled.require_trainable()
+    processes = Processes.started()
+    record = TrainingRecord(labelled.made_by, asdict(settings), arguments.start or arguments.backbone or "random")
+    with seeded(settings.seed):
+        network = _network(arguments, labelled, record)
+    network.record = record
+    network.to(processes.device or arguments.device or default_device())
+    evaluate = _evaluation(arguments, labelled)
+    if arguments.dry_run:
+        return _tell_cost(arguments, network, labelled, settings, processes)
+    records = Records(
+        arguments.output, arguments.checkpoint_every, arguments.keep_every, evaluate, arguments.val_every,
+        f"{labelled.made_by.identity} {labelled.made_by.rows}", not arguments.quiet,
+    )  # fmt: skip
+    train_panoptic(network, labelled.samples, settings, records=records, processes=processes)
+    if processes.rank == 0:
+        _finish(arguments.output, network, record)
+    return 0
+
+
+def settings_of(arguments: argparse.Namespace) -> PanopticTrainingSettings:
+    """The settings that the arguments describe. Raises `RecipeError` for one that does not exist or cannot be."""
+    from mbps_dataset.settings import parse_setting
+    from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
+
+    hints = typing.get_type_hints(PanopticTrainingSettings)
+    kind = "mask2former" if arguments.backbone else arguments.network
+    given: dict[str, Any] = {"learning_rate": LEARNING_RATES[kind], "seed": arguments.seed}
+    for name in ("steps", "batch_size", "learning_rate"):
+        if (value := getattr(arguments, name)) is not None:
+            given[name] = value
+    for assignment in arguments.training_settings:
+        name, separator, text = assignment.partition("=")
+        known = [field.name for field in fields(PanopticTrainingSettings)]
+        if not separator or name not in known:
+            raise RecipeError(
+                f"Unknown setting {shown(name)}; write SETTING=VALUE with one of {', '.join(known)}."
+                + did_you_mean(name, known)
+            )
+        empty = text.strip().lower() == "none" and typing.get_origin(hints[name]) is tuple
+        given[name] = () if empty else parse_setting(text.strip(), hints[name], name)
+    return PanopticTrainingSettings(**given)
+
+
+def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
+    """Raises `InputError` for an argument that another one, or its absence, leaves without effect."""
+    if arguments.start and (arguments.backbone or arguments.network != "dense"):
+        raise InputError("--start goes on with the network that it names; leave out --network and --backbone.")
+    if arguments.backbone and arguments.network == "dense":
+        raise InputError("--backbone is for --network mask2former; the dense network has none.")
+    if arguments.val_truth and not arguments.val:
+        raise InputError("--val-truth is about the set of --val; give it too.")
+    if arguments.source and not arguments.data_dir:
+        raise InputError("--source says what lies in --data-dir; give it too.")
+
+
+def _network(arguments: argparse.Namespace, labelled: TrainingSet, record: TrainingRecord) -> PanopticNetwork:
+    from mbps_dataset.models.panoptic.starting import continued_panoptic, fresh_panoptic
+
+    started = "a random start" if record.start == "random" else f"the weights {Path(record.start).name}"
+    said = f"{labelled.made_by.in_words()}; from {started}"[:4090]
+    if arguments.start is None:
+        names, things = labelled.class_names, labelled.things
+        return fresh_panoptic(arguments.network, names, things, said, backbone=arguments.backbone)
+    network = continued_panoptic(arguments.start, said)
+    labelled.require_same_classes(network.class_names, sorted(network.thing_ids), arguments.start)
+    return network
+
+
+def _evaluation(arguments: argparse.Namespace, labelled: TrainingSet) -> Evaluate | None:
+    """What is measured while training, if a set to measure on was named."""
+    if arguments.val is None:
+        return None
+    from mbps_dataset.formats.opening import open_label_set
+    from mbps_dataset.formats.training_set import open_training_set
+    from mbps_dataset.scoring.while_training import AgainstLabels, AgainstTruth
+
+    split = ("validation",) if arguments.val == arguments.label_set else ()
+    measured = open_training_set(arguments.val, splits=split, data_dir=arguments.data_dir, source=arguments.source)
+    labelled.require_same_classes(measured.class_names, measured.things, arguments.val)
+    if not arguments.val_truth:
+        return AgainstLabels(measured)
+    return AgainstTruth.of(measured, open_label_set(arguments.val).open_source(data_dir=arguments.data_dir))
+
+
+def _tell_cost(
+    arguments: argparse.Namespace,
+    network: PanopticNetwork,
+    labelled: TrainingSet,
+    settings: PanopticTrainingSettings,
+    processes: Processes,
+) -> int:
+    from mbps_dataset.settings import as_typed
+    from mbps_dataset.training.panoptic.trainer import measure_step
+
+    things = [labelled.class_names[k] for k in labelled.things]
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    print(f"set         {labelled.name}: {len(labelled.samples)} images, {len(labelled.class_names)} classes, things: "
+          f"{', '.join(things)}\nnetwork     {type(network).__name__}, {parameters / 1e6:.1f} M parameters")  # fmt: skip
+    for name, value in asdict(settings).items():
+        print(f"  {name} = {as_typed(value)}")
+    cost = measure_step(network, labelled.samples, settings, processes)
+    device = next(network.parameters()).device
+    minutes = cost.seconds * settings.steps / 60
+    print(f"\nOne step takes {cost.seconds:.2f} s and {cost.memory_bytes / 1e9:.1f} GB of memory on {device}; "
+          f"{settings.steps} steps about {minutes:.0f} minutes. Nothing was written to {arguments.output}.")  # fmt: skip
+    return 0
+
+
+def _finish(output: Path, network: PanopticNetwork, record: TrainingRecord) -> None:
+    from mbps_dataset.report.training_page import write_training_page
+
+    network.cpu().save_pretrained(output)
+    page = write_training_page(output, record)
+    used = record.learned_from.ground_truth_used
+    print(
+        f"written     {output}\ncurve       {output / 'curve.png'}\nreport      {page}\nlog         {output / 'log.jsonl'}"
+    )
+    print(f"truth used  {'; '.join(used) if used else 'none'}")
+    print(f"use it:     {program()} predict --weights {output} --data-dir PHOTOS --output build/predicted")

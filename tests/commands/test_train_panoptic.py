@@ -1,0 +1,137 @@
+"""`mbps train panoptic` turns a label set into weights that say what they learned from; ground truth decides nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mbps_dataset.cli import main
+from mbps_dataset.labelset.document_file import read_document, write_document
+from mbps_dataset.models.panoptic.loading import load_panoptic
+from mbps_dataset.training.panoptic.log import read_log
+from tests.formats.label_sets import IDS, random_label_set
+
+
+SHORT = ["--steps", "3", "--batch-size", "2", "--set", "crop=32,64", "--device", "cpu", "--quiet"]
+
+
+def write_images(root: Path, truth: Path | None = None, seed: int = 0) -> None:
+    """A photograph for every id of the random sets, and a label map beside it."""
+    for number, image_id in enumerate((*IDS["train"], *IDS["validation"])):
+        random = np.random.default_rng([number, seed])
+        if truth is None:
+            (root / image_id).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.random.default_rng(number).integers(0, 256, (40, 64, 3), np.uint8)).save(
+                root / f"{image_id}.png"
+            )
+        else:
+            (truth / image_id).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.choice(np.array([7, 11, 23, 26], np.uint8), (40, 64))).save(
+                truth / f"{image_id}.png"
+            )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """``set`` without images, ``images``, and ``truth`` that the set's source names."""
+    root = tmp_path_factory.mktemp("training")
+    built = random_label_set(root / "set")
+    write_images(root / "images")
+    write_images(root / "images", root / "truth")
+    document = dict(read_document(built.root / "labelset.json"))
+    document.pop("checksum")
+    document["source"] = {"name": "folder", "data_dir": str(root / "images"), "truth_dir": str(root / "truth")}
+    write_document(built.root / "labelset.json", document)
+    return root
+
+
+def train(place: Path, output: str, *more: str) -> Path:
+    assert main(["train", "panoptic", str(place / "set"), "--output", str(place / output), *SHORT, *more]) == 0
+    return place / output
+
+
+def test_weights_say_what_they_learned_from(place, capsys) -> None:
+    output = train(place, "w", "--val", str(place / "set"), "--val-every", "2")
+    said = capsys.readouterr().out
+    assert "predict --weights" in said and "truth used  none" in said
+    network = load_panoptic(output)
+    identity = read_document(place / "set/labelset.json")["identity"]
+    assert f"label set mbps sha256:{identity}" in network.supervision and "from a random start" in network.supervision
+    assert network.record.learned_from.images == 3 and network.record.settings["steps"] == 3
+    assert [entry["step"] for entry in read_log(output / "log.jsonl") if "validation" in entry] == [2, 3]
+    assert (output / "curve.png").is_file() and "Training a panoptic network" in (output / "training.html").read_text()
+    again = train(place, "further", "--start", str(output))
+    assert (
+        load_panoptic(again).record.start == str(output) and "from the weights w" in load_panoptic(again).supervision
+    )
+
+
+def test_shuffled_or_removed_ground_truth_leaves_the_weights_bit_equal(place, monkeypatch, capsys) -> None:
+    measured = ("--val", str(place / "set"), "--val-truth", "--val-every", "1")
+    weights, told = [], []
+    for number, output in enumerate(("first", "shuffled")):
+        write_images(place / "images", place / "truth", seed=number)
+        trained = train(place, output, *measured)
+        weights.append((trained / "model.safetensors").read_bytes())
+        told.append([entry for entry in read_log(trained / "log.jsonl") if "validation" in entry])
+    shutil.rmtree(place / "truth")
+    monkeypatch.setattr("mbps_dataset.sources.files.FileFrame.truth", lambda _: pytest.fail("ground truth was read"))
+    weights.append((train(place, "removed") / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1] == weights[2]
+    assert len(told[0]) == 3  # it was there to be read
+    (place / "truth").mkdir()
+    write_images(place / "images", place / "truth")
+
+
+def test_an_interrupted_command_goes_on_and_other_settings_do_not(place, capsys) -> None:
+    output = train(place, "again", "--checkpoint-every", "1")
+    before = (output / "model.safetensors").read_bytes()
+    (output / "model.safetensors").unlink()
+    train(place, "again", "--checkpoint-every", "1")
+    assert (output / "model.safetensors").read_bytes() == before
+    again = ["train", "panoptic", str(place / "set"), "--output", str(output), *SHORT]
+    assert main([*again, "--seed", "4"]) == 1
+    assert "seed was 0 and is 4" in capsys.readouterr().err
+
+
+def test_a_dry_run_measures_and_writes_nothing(place, capsys) -> None:
+    train(place, "dry", "--dry-run")
+    said = capsys.readouterr().out
+    assert "3 images, 19 classes, things: person" in said and "DensePanoptic, 1.4 M parameters" in said
+    assert "crop = 32,64" in said and "One step takes" in said and "GB of memory on cpu; 3 steps about" in said
+    assert not (place / "dry").exists()
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    (["--limit", "1"], "has 1 image; a network would only learn to repeat it"),
+    (["--set", "croq=3"], "Unknown setting 'croq'; write SETTING=VALUE with one of steps, batch_size, crop, "),
+    (["--set", "steps"], "Unknown setting 'steps'; write SETTING=VALUE"),
+    (["--set", "crop=3"], r"crop must be two numbers, height and width, or none, but is (3,)"),
+    (["--val-truth"], "--val-truth is about the set of --val; give it too"),
+    (["--source", "folder"], "--source says what lies in --data-dir; give it too"),
+    (["--backbone", "x/y"], "--backbone is for --network mask2former"),
+    (["--start", "w", "--network", "mask2former"], "--start goes on with the network that it names"),
+    (["--split", "test"], "no split 'test'; there is train, validation"),
+])  # fmt: skip
+def test_what_cannot_be_is_said_before_anything_is_written(place, more, said, capsys) -> None:
+    command = ["train", "panoptic", str(place / "set"), "--output", str(place / "none"), *SHORT, *more]
+    assert main(command) == 1
+    assert said in capsys.readouterr().err and not (place / "none").exists()
+
+
+def test_sets_whose_classes_differ(place, capsys) -> None:
+    random_label_set(place / "clusters", named=False)
+    more = ["--val", str(place / "clusters"), "--data-dir", str(place / "images")]
+    assert main(["train", "panoptic", str(place / "set"), "--output", str(place / "none"), *SHORT, *more]) == 1
+    assert "Classes differ: class 0 is 'road' in" in capsys.readouterr().err
+
+
+def test_settings_may_be_none(place) -> None:
+    output = train(place, "whole", "--set", "crop=none", "--set", "copy_paste=true", "--learning-rate", "0.01")
+    settings = json.loads((output / "training.json").read_text())["settings"]
+    assert settings["crop"] == [] and settings["copy_paste"] and settings["learning_rate"] == 0.01
