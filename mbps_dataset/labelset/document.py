@@ -92,10 +92,10 @@ def supervision(recipe: Recipe) -> dict[str, str]:
     their ``config.json``; if they say nothing, nor do we.
     """
     named, statements = RECIPES.get(recipe.name), dict(recipe.supervision)
-    networks = recipe_networks(recipe)
+    networks, of_named = recipe_networks(recipe), {} if named is None else recipe_networks(named)
     for network, reference in networks.items():
         stated = _stated_by_weights(network, reference)
-        if stated is None and named is not None and recipe_networks(named).get(network) in (reference, None):
+        if stated is None and network in of_named and of_named[network] in (reference, None):
             continue
         for component in COMPONENTS.get(network, ()):
             statements[component] = stated or f"unknown: the weights {reference} do not say"

@@ -104,6 +104,11 @@ def test_motion_states_what_found_flow_and_nothing_that_is_not_at_work(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"supervision": "flow of real drives"}))
     raft = supervision(demo.with_settings(["flow.method=raft", f"flow.weights={tmp_path}"]))
     assert raft["flow network"] == "flow of real drives" and "flow and disparity" not in raft
+    (tmp_path / "config.json").write_text("{}")
+    silent = supervision(demo.with_settings(["flow.method=raft", f"flow.weights={tmp_path}"]))
+    assert (
+        silent["flow network"] == f"unknown: the weights {tmp_path} do not say"
+    )  # though the recipe has no flow network
     given = ["flow.method=files", "flow.disparity=a", "flow.right_disparity=a", "flow.forward=a", "flow.backward=a"]
     assert supervision(demo.with_settings(given))["flow and disparity"] == "unknown: files given by the user"
     without = supervision(demo.with_settings(["things.method=all", "instances.method=watershed"]))
