@@ -220,10 +220,8 @@ def check_command(words: list[str]) -> None:
     except SystemExit as stopped:
         assert stopped.code == 0 and words == ["--version"], f"mbps {' '.join(words)}"
         return
-    if settings := getattr(given, "settings", None):
-        get_recipe(given.recipe).with_settings(settings)
-    elif hasattr(given, "settings"):
-        get_recipe(given.recipe)
+    if hasattr(given, "settings"):
+        get_recipe(given.recipe or "demo").with_settings(given.settings or ())
 
 
 def check_script(path: Path, words: list[str]) -> None:

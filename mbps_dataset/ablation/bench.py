@@ -6,16 +6,18 @@ variant, which is kept in the store as well, so that a run that was killed goes 
 
 Unnamed pseudo-classes are named once per set of class maps, by the Hungarian method against the ground truth of the same
 images, before instances and fusion; clusters that share no pixel with any class stay unnamed. So variants that differ
-only below the class maps are compared under one naming.
+only below the class maps are compared under one naming. With `names_apart`, which is CUPS' rule, PQ of every variant has
+a naming of its own, from its finished maps and things and stuff apart; mIoU keeps the one of its class maps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mbps_dataset import taxonomy
 from mbps_dataset.ablation.results import Measurement
@@ -27,9 +29,11 @@ from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
 from mbps_dataset.labelling.stage import Run, Stage
 from mbps_dataset.labelling.stage_cuts import detections
 from mbps_dataset.labelling.stage_depth import DEPTH
+from mbps_dataset.labelling.stage_motion import MOTION
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES
+from mbps_dataset.labelling.stage_row import ROW
 from mbps_dataset.labelling.workers import Job, WorkerPool, default_workers, fill_store
-from mbps_dataset.metrics import OverlapTable, PanopticQuality
+from mbps_dataset.metrics import OverlapTable, PanopticQuality, PanopticQualityByDistance
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame, Source
@@ -37,12 +41,37 @@ from mbps_dataset.store import Store, digest_of
 from mbps_dataset.store.progress import ProgressBar, followed
 
 
-VERSION = 2
+VERSION = 3
 """Raised by one whenever a change of code changes an overlap table of this bench."""
 
 
+@dataclass(frozen=True)
+class Naming:
+    """Of one set of class maps: ``{pseudo-class: class}`` for scoring, None where classes have names, and mIoU of the maps,
+    also by range of distance (near, far), and of resampled images."""
+
+    classes: dict[int, int] | None
+    miou: float
+    miou_by_distance: Mapping[tuple[float, float], float]
+    resampled_miou: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, metric: PanopticQuality | PanopticQualityByDistance, resamples: int) -> Naming:
+        """What a metric of all class maps says."""
+        results = {None: metric.compute()} if isinstance(metric, PanopticQuality) else metric.compute()
+        whole = results[None]
+        classes = None if whole.matching == "none" else dict(whole.assignment)
+        by_distance = {limits: result.miou for limits, result in results.items() if limits is not None}
+        of_all = metric if isinstance(metric, PanopticQuality) else metric.whole
+        return cls(classes, whole.miou, by_distance, of_all.resampled(resamples).get("miou"))
+
+
 class Bench:
-    """Measures variants on the first `limit` images of a split; scores follow `convention`."""
+    """Measures variants on the first `limit` images of a split; scores follow `convention`.
+
+    `names_apart`: see the module. `distances`: limits of ranges for mIoU, by true depth in metres or else by a variant's own.
+    `resamples` of the images are scored too, the same for all variants.
+    """
 
     def __init__(
         self,
@@ -51,15 +80,19 @@ class Bench:
         store: Store,
         convention: str,
         *,
+        names_apart: bool = False,
+        distances: Sequence[float] = (),
+        resamples: int = 0,
         limit: int | None = None,
         device: str = "cpu",
         workers: int | None = None,
         progress: bool = False,
     ) -> None:
         self.source, self.split, self.store, self.device, self.convention = source, split, store, device, convention
+        self.names_apart, self.distances, self.resamples = names_apart, tuple(distances), resamples
         self.workers, self.progress = workers or default_workers(device), progress
         self._subjects: dict[Recipe, Subject] = {}
-        self._namings: dict[str, tuple[dict[int, int] | None, float]] = {}
+        self._namings: dict[str, Naming] = {}
         self._index = {frame.image_id: index for index, frame in enumerate(source.frames(split)[:limit])}
         self.frames = self._frames_with_truth(limit)
 
@@ -119,7 +152,7 @@ class Bench:
 
     def input_digest(self, frame: Frame) -> str:
         """Digest of all files that any variant reads for an image; all read the same."""
-        return DEPTH.inputs(next(iter(self._subjects.values())).uncalibrated, frame)
+        return ROW.inputs(next(iter(self._subjects.values())).uncalibrated, frame)
 
     def measure(self, variants: Sequence[Variant]) -> dict[Variant, Measurement]:
         """The measurement of every variant. Call `prepare` before. Raises `InputError`."""
@@ -155,7 +188,8 @@ class Bench:
         depth = "truth" if variant.true_depth else run.key(DEPTH)
         groups = ("instances", "fusion", "cuts", "detections")
         settings = {k: v for k, v in recipe.deciding_settings().items() if k in groups}
-        inputs = (recipe.deciding_settings()["depth"], sorted(run.contents.items()))
+        moving = run.key(MOTION) if recipe.instances.method == "motion" else None
+        inputs = (recipe.deciding_settings()["depth"], sorted(run.contents.items()), moving)
         how = (settings, inputs)
         return digest_of(
             VERSION, classes, depth, how, calibration.things, calibration.cluster_to_class, self.convention
@@ -170,13 +204,13 @@ class Bench:
         calibration = self.subject(variant).run.calibration
         if not variant.true_split:
             return calibration
-        named = _names(calibration, self.naming(variant)[0])
+        named = _names(calibration, self.naming(variant).classes)
         things = {k for k, class_id in named.items() if class_id in taxonomy.THINGS_19}
         classes = tuple(replace(c, isthing=k in things) for k, c in enumerate(calibration.classes))
         return replace(calibration, classes=classes)
 
-    def naming(self, variant: Variant) -> tuple[dict[int, int] | None, float]:
-        """``{pseudo-class: class}`` for scoring, None where classes have names; and mIoU of the class maps."""
+    def naming(self, variant: Variant) -> Naming:
+        """What the class maps of a variant are called, and how right they are."""
         return self._namings[self.semantics_key(variant)]
 
     def semantics_key(self, variant: Variant) -> str:
@@ -188,38 +222,56 @@ class Bench:
 
     def _name_clusters(self, variants: Sequence[Variant]) -> None:
         """Take the naming of every set of class maps that occurs among `variants`."""
-        self._namings["truth"] = (None, 1.0)
+        self._namings["truth"] = Naming(None, 1.0, dict.fromkeys(zip(self.distances, self.distances[1:]), 1.0))
         of_key = {self.semantics_key(variant): variant for variant in variants}
-        metrics = {key: self.metric(self.subject(variant).run.calibration) for key, variant in of_key.items()}
+        metrics = {key: self._metric_of_class_maps(variant) for key, variant in of_key.items()}
         for frame in self._bar(self.frames, "class maps") if metrics else ():
             view = View(self, frame)
             for key, variant in of_key.items():
-                shape = view.true.semantic.shape
-                table = view.overlap(resize_nearest(view.classes(variant), *shape), None)
-                metrics[key].update_table(table, image_id=frame.image_id)
+                metric, predicted = metrics[key], resize_nearest(view.classes(variant), *view.true.semantic.shape)
+                maps = {"pred_semantic": predicted, "pred_instance": None, **view.true.as_truth()}
+                if isinstance(metric, PanopticQuality):
+                    metric.update(**maps, image_id=frame.image_id)
+                else:
+                    metric.update(**maps, depth=view.distance(variant), image_id=frame.image_id)
         for key, metric in metrics.items():
-            result = metric.compute()
-            self._namings[key] = (None if result.matching == "none" else dict(result.assignment), result.miou)
+            self._namings[key] = Naming.of(metric, self.resamples)
 
-    def metric(self, calibration: Calibration) -> PanopticQuality:
-        """An empty metric over the 19 classes for predictions of this calibration's classes."""
-        given: dict[str, Any] = {"convention": self.convention, "pred_void": calibration.void, "report_hw": None}
+    def _metric_of_class_maps(self, variant: Variant) -> PanopticQuality | PanopticQualityByDistance:
+        """An empty metric for class maps; mIoU is the same under every convention, and ranges need one with void."""
+        settings = self.metric_settings(self.subject(variant).run.calibration)
+        if not self.distances:
+            return PanopticQuality(**settings)
+        return PanopticQualityByDistance(self.distances, **settings | {"convention": "coco"})
+
+    def metric_settings(self, calibration: Calibration, matching: str = "hungarian") -> dict[str, Any]:
+        """Settings of a metric over the 19 classes for predictions of this calibration's classes, named or clusters."""
+        given = {"convention": self.convention, "pred_void": calibration.void, "report_hw": None}
+        given |= {"things": taxonomy.THINGS_19, "stuff": taxonomy.STUFF_19}
         if calibration.cluster_to_class is not None:
-            return PanopticQuality(taxonomy.THINGS_19, taxonomy.STUFF_19, **given)
+            return given
         stuff = tuple(k for k in range(len(calibration.classes)) if k not in calibration.things)
-        given |= {"pseudo_things": calibration.things, "pseudo_stuff": stuff, "matching": "hungarian"}
-        return PanopticQuality(taxonomy.THINGS_19, taxonomy.STUFF_19, drop_zero_overlap=True, **given)
+        given |= {"pseudo_things": calibration.things, "pseudo_stuff": stuff, "matching": matching}
+        return given | {"drop_zero_overlap": True}
 
     def _score(self, variant: Variant, tables: Sequence[tuple[OverlapTable, int]]) -> Measurement:
-        calibration, (assignment, miou) = self.calibration(variant), self.naming(variant)
-        metric = self.metric(calibration)
+        calibration, naming = self.calibration(variant), self.naming(variant)
+        apart = self.names_apart and calibration.cluster_to_class is None
+        matching = "hungarian_split" if apart else "hungarian"
+        metric = PanopticQuality(**self.metric_settings(calibration, matching))
         for frame, (table, _) in zip(self.frames, tables):
             metric.update_table(table, image_id=frame.image_id)
-        named = _names(calibration, assignment)
+        named = _names(calibration, naming.classes)
         right = [(k in calibration.things) == (class_id in taxonomy.THINGS_19) for k, class_id in named.items()]
+        assignment = None if apart else naming.classes
+        resampled = metric.resampled(self.resamples, assignment=assignment)
+        if naming.resampled_miou is not None:
+            resampled["miou"] = naming.resampled_miou
         return Measurement(
             result=metric.compute(assignment=assignment),
-            miou=miou,
+            resampled=resampled,
+            miou=naming.miou,
+            miou_by_distance=naming.miou_by_distance,
             instances=sum(count for _, count in tables) / len(tables),
             things=len(calibration.things),
             right_side=sum(right),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mbps_dataset.ablation.results import DECIMALS, RowResult
-from mbps_dataset.ablation.tables import Table
+from mbps_dataset.ablation.rows import Table
 
 
 Cell = Callable[[RowResult, RowResult], str]
@@ -28,6 +28,19 @@ def _percent(name: str) -> Cell:
 def _change(name: str) -> Cell:
     def cell(row: RowResult, first: RowResult) -> str:
         return DASH if row is first else _number(100 * (row.values[name] - first.values[name]), "+")
+
+    return cell
+
+
+def _change_between(name: str) -> Cell:
+    """The change against the first row, with its interval where images were drawn again."""
+
+    def cell(row: RowResult, first: RowResult) -> str:
+        change = _change(name)(row, first)
+        if row is first or f"delta_{name}" not in row.intervals:
+            return change
+        low, high = (_number(100 * bound, "+") for bound in row.intervals[f"delta_{name}"])
+        return f"{change} ({low} to {high})"
 
     return cell
 
@@ -54,9 +67,13 @@ COLUMNS: dict[str, tuple[str, Cell]] = {
     "pq": ("PQ", _percent("pq")),
     "pq_stuff": ("PQ^St", _percent("pq_stuff")),
     "pq_things": ("PQ^Th", _percent("pq_things")),
+    "sq": ("SQ", _percent("sq")),
+    "rq": ("RQ", _percent("rq")),
     "sq_pooled": ("SQ pooled", _percent("sq_pooled")),
     "rq_pooled": ("RQ pooled", _percent("rq_pooled")),
     "delta_pq": ("ΔPQ", _change("pq")),
+    "change_pq": ("ΔPQ (95 %)", _change_between("pq")),
+    "change_miou": ("ΔmIoU (95 %)", _change_between("miou")),
     "miou": ("mIoU", _percent("miou")),
     "delta_miou": ("ΔmIoU", _change("miou")),
     "instances": ("Inst/img", lambda row, first: f"{row.values['instances']:.1f}"),
@@ -67,7 +84,28 @@ COLUMNS: dict[str, tuple[str, Cell]] = {
     "split": ("Right side", _split),
     "things": ("Things", lambda row, first: f"{row.values['things']:.3g}"),
 }
-"""Title and cell of every column a table may have."""
+"""Title and cell of the columns that a table may have; `column` knows two more kinds."""
+
+PAPER = "paper_"
+
+
+def column(name: str) -> tuple[str, Cell]:
+    """Title and cell of a column: one of `COLUMNS`, mIoU of a range of distance, or "paper_" and one of these.
+
+    >>> column("miou_30_inf")[0], column("paper_pq")[0]
+    ('mIoU > 30 m', 'PQ in the paper')
+    """
+    if name.startswith(PAPER):
+        value = name.removeprefix(PAPER)
+        return f"{column(value)[0]} in the paper", lambda row, first: _published(row.published.get(value))
+    if name not in COLUMNS and name.startswith("miou_"):
+        near, far = name.split("_")[1:]
+        return f"mIoU > {near} m" if far == "inf" else f"mIoU {near}–{far} m", _percent(name)
+    return COLUMNS[name]
+
+
+def _published(percent: float | None) -> str:
+    return DASH if percent is None else f"{percent:.1f}"
 
 
 def as_markdown(head: Sequence[str], tables: Sequence[tuple[Table, Sequence[RowResult]]]) -> str:
@@ -79,14 +117,13 @@ def as_markdown(head: Sequence[str], tables: Sequence[tuple[Table, Sequence[RowR
 
 
 def _table(table: Table, rows: Sequence[RowResult]) -> list[str]:
-    titles = ["Row", *(COLUMNS[name][0] for name in table.columns)]
-    name = f"Table {table.name}" if table.name.isdigit() else table.name.capitalize()
-    lines = [f"**{name}: {table.title}**", "", _line(titles), "|" + "---|" * len(titles)]
+    titles = ["Row", *(column(name)[0] for name in table.columns)]
+    lines = [f"**{table.heading}: {table.title}**", "", _line(titles), "|" + "---|" * len(titles)]
     for row in rows:
-        if row.unavailable:
-            cells = [DASH] * len(table.columns)
-        else:
-            cells = [COLUMNS[column][1](row, rows[0]) for column in table.columns]
+        cells = [
+            DASH if row.unavailable and not name.startswith(PAPER) else column(name)[1](row, rows[0])
+            for name in table.columns
+        ]
         remark = row.unavailable or row.note
         mark = " †" if row.measurement_only else ""
         lines.append(_line([row.name + mark + (f" ({remark})" if remark else ""), *cells]))

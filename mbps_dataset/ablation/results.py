@@ -8,13 +8,17 @@ rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mbps_dataset import taxonomy
 from mbps_dataset.ablation.rows import Row
 from mbps_dataset.metrics import PanopticResult, PublishedRow, lint_rows
+from mbps_dataset.metrics.bootstrap import bootstrap_intervals
 
 
 DECIMALS = 2
@@ -27,8 +31,9 @@ class ImpossibleRowError(RuntimeError):
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured for one variant: the metric's result, mIoU of the class maps before fusion, thing segments per
-    image, and how many of the `classes` that could be compared are on their true side of the thing/stuff split."""
+    """What was measured for one variant: the metric's result, mIoU of the class maps before fusion, also by range of
+    distance (near, far), thing segments per image, and how many of the `classes` that could be compared are on their true
+    side of the thing/stuff split; `resampled` numbers of the same images drawn again and again."""
 
     result: PanopticResult
     miou: float
@@ -36,13 +41,17 @@ class Measurement:
     things: int
     right_side: int
     classes: int
+    miou_by_distance: Mapping[tuple[float, float], float] = field(default_factory=dict)
+    resampled: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RowResult:
     """A row with its numbers: fractions under the names of `VALUES` and, for a single trial, `per_class` counts.
 
-    `unavailable` rows have no numbers. `settings` are those that differ from the recipe.
+    `unavailable` rows have no numbers but the `published` ones, in percent. `settings` are those that differ from the recipe.
+    `intervals` are 95 % of resampled images: of "pq" and "miou", and of what they change against the first row
+    ("delta_pq", "delta_miou"), image by image.
     """
 
     name: str
@@ -53,6 +62,8 @@ class RowResult:
     trials: int = 1
     values: dict[str, float] = field(default_factory=dict)
     per_class: dict[int, dict[str, float]] = field(default_factory=dict)
+    published: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python, ready for JSON; undefined numbers are None."""
@@ -62,20 +73,36 @@ class RowResult:
         counts = {
             taxonomy.NAMES_19[c]: {k: int(row[k]) for k in ("tp", "fp", "fn")} for c, row in self.per_class.items()
         }
+        if self.intervals:
+            about["intervals"] = {
+                key: None if math.isnan(low) else [low, high] for key, (low, high) in self.intervals.items()
+            }
+        if self.published:
+            about["published_percent"] = dict(self.published)
         return about | known | {"per_class": counts}
+
+
+def range_name(near: float, far: float) -> str:
+    """The name under which mIoU of a range of distance stands among a row's values: "miou_0_10", "miou_30_inf"."""
+    return f"miou_{near:g}_{far:g}"
 
 
 VALUES = ("pq", "pq_stuff", "pq_things", "sq", "rq", "sq_pooled", "rq_pooled")
 """Numbers of the metric that every row keeps."""
 
 
-def row_result(row: Row, measured: Sequence[Measurement]) -> RowResult:
-    """The mean over the trials of `row`, each of them checked. Raises `ImpossibleRowError`."""
+def row_result(row: Row, measured: Sequence[Measurement], first: Sequence[Measurement] = ()) -> RowResult:
+    """The mean over the trials of `row`, each of them checked, and against those of the `first` row of its table.
+
+    Raises `ImpossibleRowError`.
+    """
     for measurement in measured:
         check(row.name, measurement.result)
     values = {name: _mean([getattr(m.result, name) for m in measured]) for name in VALUES}
     for name in ("miou", "instances", "things", "right_side", "classes"):
         values[name] = _mean([float(getattr(m, name)) for m in measured])
+    for limits in measured[0].miou_by_distance:
+        values[range_name(*limits)] = _mean([m.miou_by_distance[limits] for m in measured])
     return RowResult(
         name=row.name,
         settings=row.settings,
@@ -84,7 +111,23 @@ def row_result(row: Row, measured: Sequence[Measurement]) -> RowResult:
         trials=len(measured),
         values=values,
         per_class=measured[0].result.per_class if len(measured) == 1 else {},
+        published=row.published,
+        intervals=_intervals(measured, first),
     )
+
+
+def _intervals(measured: Sequence[Measurement], first: Sequence[Measurement]) -> dict[str, tuple[float, float]]:
+    """See `RowResult`; nothing where no images were drawn."""
+    draws: dict[str, NDArray[np.float64]] = {}
+    for name in ("pq", "miou"):
+        if any(name not in each.resampled for each in (*measured, *first)):
+            continue
+        draws[name], *reference = (
+            np.mean([each.resampled[name] for each in trials], axis=0) for trials in (measured, first) if trials
+        )
+        if reference:
+            draws[f"delta_{name}"] = draws[name] - reference[0]
+    return bootstrap_intervals(draws)
 
 
 def check(name: str, result: PanopticResult) -> None:

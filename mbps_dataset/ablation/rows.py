@@ -1,4 +1,4 @@
-"""A row of a table and what it stands for: a recipe with some settings changed, and perhaps truth in place of a stage.
+"""Tables, their rows, and what a row stands for: a recipe with some settings changed, and perhaps truth in place of a stage.
 
 Truth in place of a component answers another question than the report's rows, namely how far the rest could go, so such
 rows are marked `measurement_only` wherever they are printed.
@@ -6,8 +6,8 @@ rows are marked `measurement_only` wherever they are printed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.recipe import Recipe
@@ -31,8 +31,9 @@ class Variant:
 class Row:
     """`name` and the settings that differ from the recipe, written as for ``--set``.
 
-    `trials` are further settings, one measurement each, whose results are averaged. `unavailable` says why a row of the
-    report cannot be measured; it is then printed without numbers.
+    `trials` are further settings, one measurement each, whose results are averaged. `unavailable` says why a row cannot be
+    measured; it is then printed without numbers of ours. `published` are those of its paper, in percent, by the name of the
+    value they stand beside.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Row:
     true_split: bool = False
     note: str = ""
     unavailable: str = ""
+    published: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def measurement_only(self) -> bool:
@@ -56,6 +58,24 @@ class Row:
         plain = [plain_variant(recipe.with_settings((*self.settings, *trial))) for trial in self.trials]
         truth = {name: getattr(self, name) for name in ("true_semantics", "true_depth", "true_split")}
         return tuple(replace(variant, **truth) for variant in plain)
+
+
+@dataclass(frozen=True)
+class Table:
+    """`columns` are keys that `mbps_dataset.ablation.rendering.column` knows; changes are against the first row."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def heading(self) -> str:
+        """What stands above the table: its number in the report or in CUPS' paper, or its name."""
+        paper, _, number = self.name.partition("-")
+        if paper == "cups":
+            return f"Table {number} of CUPS"
+        return f"Table {self.name}" if self.name.isdigit() else self.name.capitalize()
 
 
 def plain_variant(recipe: Recipe) -> Variant:

@@ -16,22 +16,12 @@ Rows follow the report, one element of the recipe changed in each. Decisions (ou
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from mbps_dataset.ablation.rows import Detector, Row, detector_rows
+from mbps_dataset.ablation.cups_tables import CUPS, CUPS_TABLES, DISTANCES, wants_cups
+from mbps_dataset.ablation.rows import Detector, Row, Table, detector_rows
 from mbps_dataset.errors import InputError
 from mbps_dataset.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Table:
-    """`columns` are keys of `mbps_dataset.ablation.rendering.COLUMNS`; changes are against the first row."""
-
-    name: str
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    note: str = ""
 
 
 QUALITY = ("pq", "pq_stuff", "pq_things")
@@ -195,9 +185,24 @@ TABLES: dict[str, Callable[[Recipe, Sequence[Detector]], Table]] = {
 """Tables by name, each made for a recipe and the detections that are at hand."""
 
 
-def choose_tables(names: Sequence[str], recipe: Recipe, detectors: Sequence[Detector] = ()) -> list[Table]:
-    """The named tables, all of them for no name. Raises `InputError` naming those that exist."""
+def choose_tables(
+    names: Sequence[str],
+    recipe: Recipe,
+    detectors: Sequence[Detector] = (),
+    distances: Sequence[float] = DISTANCES,
+) -> list[Table]:
+    """The named tables, all of the report's for no name; `distances` are the limits of ranges in CUPS' Table 10b.
+
+    Raises `InputError` naming those that exist, and for tables of the report and of CUPS together.
+    """
     for name in names:
-        if name not in TABLES:
-            raise InputError(f"Unknown table {name!r}; known are {', '.join(TABLES)}.")
+        if name not in (*TABLES, CUPS, *CUPS_TABLES):
+            raise InputError(f"Unknown table {name!r}; known are {', '.join((*TABLES, CUPS, *CUPS_TABLES))}.")
+    if wants_cups(names):
+        if reports := [name for name in names if name in TABLES]:
+            raise InputError(
+                f"Table {reports[0]} is the report's, which scores by other rules than CUPS does; run the tables of CUPS by "
+                "themselves."
+            )
+        return [make(recipe, distances) for name, make in CUPS_TABLES.items() if name in names or CUPS in names]
     return [make(recipe, detectors) for name, make in TABLES.items() if name in names or not names]

@@ -16,8 +16,9 @@ from mbps_dataset.formats.image_segmentation import Labels, cityscapes_labels
 from mbps_dataset.labelling.stage import Run, Visit
 from mbps_dataset.labelling.stage_cuts import objects as found_objects
 from mbps_dataset.labelling.stage_depth import DEPTH, depth_map
+from mbps_dataset.labelling.stage_motion import MOTION
 from mbps_dataset.labelling.stage_pseudo_classes import class_map
-from mbps_dataset.labelling.stage_row import panoptic_of, working_size
+from mbps_dataset.labelling.stage_row import panoptic_of, with_aligned_objects, working_size
 from mbps_dataset.metrics import OverlapTable, overlap_table
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame, Truth
@@ -56,11 +57,16 @@ class View:
         """The segments of a variant, at the working size of its instances."""
         run, recipe = self.bench.subject(variant).uncalibrated, variant.recipe
         working_hw = working_size(recipe, *self.image_hw)
-        semantic = resize_nearest(self.classes(variant), *working_hw)
+        moving = run.key(MOTION) if recipe.instances.method == "motion" else None
+        semantic = self._once(
+            digest_of("aligned", self.bench.semantics_key(variant), moving, recipe.fusion.align_objects),
+            lambda: with_aligned_objects(self.visit(run), self.classes(variant)),
+        )
+        semantic = resize_nearest(semantic, *working_hw)
         things = self.bench.calibration(variant).things
         objects = self._once(
             digest_of("objects", asdict(recipe.detections), sorted(run.contents.items()), working_hw,
-                      recipe.instances.method, asdict(recipe.cuts)),
+                      recipe.instances.method, asdict(recipe.cuts), moving),
             lambda: found_objects(self.visit(run), *working_hw),
         )  # fmt: skip
         return panoptic_of(recipe, semantic, self.depth(variant, *working_hw), things, objects)
@@ -84,6 +90,13 @@ class View:
         run = self.bench.subject(variant).uncalibrated
         key = digest_of("depth", run.key(DEPTH), asdict(settings), height, width)
         return self._once(key, lambda: depth_map(self.visit(run), height, width))
+
+    def distance(self, variant: Variant) -> np.ndarray:
+        """Depth at the size of the score by which ranges are told: the true one in metres, or else the variant's own."""
+        height, width = self.true.semantic.shape
+        if self.truth.depth_m is not None:
+            return resize_nearest(self.truth.depth_m, height, width)
+        return self.depth(variant, height, width)
 
     def visit(self, run: Run) -> Visit:
         """The image seen by `run`."""

@@ -6,8 +6,7 @@ import math
 
 from mbps_dataset.ablation.rendering import as_document, as_markdown
 from mbps_dataset.ablation.results import RowResult
-from mbps_dataset.ablation.rows import Row
-from mbps_dataset.ablation.tables import Table
+from mbps_dataset.ablation.rows import Row, Table
 from mbps_dataset.metrics import rows_from_markdown
 
 
@@ -41,6 +40,46 @@ def test_a_table_has_the_layout_of_the_report():
         "| Truth † | 25.00 | 30.00 | 14.00 | +1.59 | – | – | – | 5.2 | 15/19 | 6 |",
         "| Absent (not run: no file) | – | – | – | – | – | – | – | – | – | – |",
     ]
+
+
+def test_the_papers_numbers_stand_beside_ours_and_stay_where_ours_are_missing():
+    columns = ("pq", "paper_pq", "miou_0_10", "paper_miou_0_10", "miou_30_inf", "paper_miou_30_inf")
+    rows = [
+        RowResult("Low", values=VALUES | {"miou_0_10": 0.3, "miou_30_inf": math.nan}, published={"pq": 15.9}),
+        RowResult("Depth", unavailable="not run: no depth", published={"pq": 18.1, "miou_30_inf": 27.3}),
+    ]
+    table = Table("cups-10b", "By distance", columns, (Row("Low"), Row("Depth")))
+    assert as_markdown([], [(table, rows)]).splitlines()[1:] == [
+        "**Table 10b of CUPS: By distance**",
+        "",
+        "| Row | PQ | PQ in the paper | mIoU 0–10 m | mIoU 0–10 m in the paper | mIoU > 30 m | mIoU > 30 m in the paper |",
+        "|---|---|---|---|---|---|---|",
+        "| Low | 23.41 | 15.9 | 30.00 | – | – | – |",
+        "| Depth (not run: no depth) | – | 18.1 | – | – | – | 27.3 |",
+    ]
+    row = as_document({}, [(table, rows)])["tables"]["cups-10b"]["rows"][1]
+    assert row["published_percent"] == {"pq": 18.1, "miou_30_inf": 27.3} and "pq" not in row
+
+
+def test_changes_stand_with_their_interval_where_there_is_one():
+    rows = [
+        RowResult("First", values=VALUES, intervals={"pq": (0.2, 0.3), "delta_pq": (0.0, 0.0)}),
+        RowResult("Second", values=VALUES | {"pq": 0.25}, intervals={"pq": (0.2, 0.3), "delta_pq": (-0.01, 0.052)}),
+        RowResult("Third", values=VALUES),
+        RowResult("Fourth", values=VALUES, intervals={"delta_pq": (math.nan, math.nan)}),
+    ]
+    table = Table("cups-6", "Threshold", ("change_pq",), tuple(Row(row.name) for row in rows))
+    assert as_markdown([], [(table, rows)]).splitlines()[3:] == [
+        "| Row | ΔPQ (95 %) |",
+        "|---|---|",
+        "| First | – |",
+        "| Second | +1.59 (−1.00 to +5.20) |",
+        "| Third | +0.00 |",
+        "| Fourth | +0.00 (– to –) |",
+    ]
+    written = as_document({}, [(table, rows)])["tables"]["cups-6"]["rows"]
+    assert written[1]["intervals"] == {"pq": [0.2, 0.3], "delta_pq": [-0.01, 0.052]}
+    assert written[3]["intervals"] == {"delta_pq": None} and "intervals" not in written[2]
 
 
 def test_printed_rows_can_be_read_back():

@@ -52,6 +52,18 @@ def test_trials_are_averaged():
     assert found.values["things"] == 8 and found.trials == 3 and not found.per_class
 
 
+def test_changes_are_drawn_image_by_image():
+    noise = np.random.default_rng(0).normal(size=500) / 10  # of the images, the same for both rows
+    first = measurement(measured(0), resampled={"pq": 0.3 + noise, "miou": 0.4 + noise})
+    better = measurement(measured(1), resampled={"pq": 0.31 + noise, "miou": 0.39 + noise})
+    found = row_result(Row("better"), [better], [first]).intervals
+    assert found["delta_pq"] == pytest.approx((0.01, 0.01)) and found["delta_miou"] == pytest.approx((-0.01, -0.01))
+    assert found["pq"][0] < 0.2 < 0.42 < found["pq"][1]
+    assert row_result(Row("itself"), [first], [first]).intervals["delta_pq"] == (0.0, 0.0)
+    assert set(row_result(Row("alone"), [first]).intervals) == {"pq", "miou"}
+    assert row_result(Row("none drawn"), [measurement(measured(0))], [first]).intervals == {}
+
+
 def test_a_result_is_json_ready():
     nothing = PanopticQuality(taxonomy.THINGS_19, taxonomy.STUFF_19, convention="report").compute()
     document = row_result(Row("empty"), [measurement(nothing, miou=math.nan)]).to_dict()

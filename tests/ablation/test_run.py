@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mbps_dataset import taxonomy
 from mbps_dataset.ablation import Detector, as_markdown, choose_tables, run_ablation
@@ -15,11 +17,14 @@ from mbps_dataset.ablation.view import View
 from mbps_dataset.errors import InputError, WeightsError
 from mbps_dataset.formats.image_segmentation import cityscapes_labels
 from mbps_dataset.labelling.labelling import Labelling
+from mbps_dataset.labelling.stage_pseudo_classes import class_map
 from mbps_dataset.labelling.stage_row import label
-from mbps_dataset.metrics import PanopticQuality
+from mbps_dataset.metrics import PanopticQuality, PanopticQualityByDistance
 from mbps_dataset.named_recipes import get_recipe
-from mbps_dataset.sources import Frame, ScenesSource, Source
+from mbps_dataset.sources import FolderSource, Frame, ScenesSource, Source
+from mbps_dataset.sources.rendered import SceneFrame
 from mbps_dataset.store import Store
+from tests.labelling.stereo_streets import STREETS
 
 
 SCENES = {"train": 0, "validation": 2, "height": 128, "width": 256}
@@ -204,3 +209,90 @@ def test_what_is_missing_is_said_before_anything_runs(tmp_path):
 def test_other_conventions_can_be_asked_for(measured, store):
     rows = rows_of(ablate(store, names=["merging"], convention="coco"), "merging")
     assert rows["Merging off"].values["sq"] != rows_of(measured, "merging")["Merging off"].values["sq"]
+
+
+class StreetWithCar(ScenesSource):
+    """The one small street in which a car moves."""
+
+    def __init__(self) -> None:
+        super().__init__(**STREETS)
+
+    def frames(self, split):
+        return super().frames(split)[1:]
+
+
+MOTION = get_recipe("demo-motion").with_settings(
+    ["motion.least_object_px=60", "crf.enabled=false", "instances.short_side=192", "semantics.flip=false"]
+)
+LIMITS = (0.0, 10.0, math.inf)
+
+
+def ablate_cups(store: Store, names, source: Source | None = None, recipe=MOTION, **options):
+    pytest.importorskip("cv2", reason="OpenCV is not installed (pip install 'mbps-dataset[motion]')")
+    given = {"convention": "cups", "names_apart": True, "distances": LIMITS, "resamples": 20, "workers": 1} | options
+    tables = choose_tables(names, recipe, (), LIMITS)
+    return run_ablation(recipe, source or StreetWithCar(), "train", store, tables, **given)
+
+
+@pytest.fixture(scope="module")
+def of_cups(store):
+    return ablate_cups(store, ["cups"])
+
+
+def test_what_moves_is_labelled_in_rows_as_in_label_sets(of_cups, store):
+    """The number of the recipe as it is, from finished labels, through another road."""
+    label_set = Labelling(MOTION, StreetWithCar(), store)
+    things = label_set.calibration().things
+    stuff = [k for k in range(27) if k not in things]
+    settings = {"things": taxonomy.THINGS_19, "stuff": taxonomy.STUFF_19, "drop_zero_overlap": True}
+    settings |= {"pseudo_things": things, "pseudo_stuff": stuff}
+    quality = PanopticQuality(convention="cups", matching="hungarian_split", **settings)
+    by_distance = PanopticQualityByDistance(LIMITS, matching="hungarian", **settings)
+    (frame,) = label_set.frames("train")
+    truth, visit = frame.truth(), label_set.calibrated_run().visit(frame)
+    true = cityscapes_labels(truth.label_ids, truth.instance_ids, taxonomy.LABEL_ID_TO_TRAIN_ID, "a").as_truth()
+    labelled = label(visit)
+    classes = np.full(truth.label_ids.shape, 255)
+    for segment in labelled.segments:
+        classes[labelled.panoptic == segment["id"]] = segment["category_id"]
+    quality.update(classes, labelled.panoptic, **true)
+    by_distance.update(class_map(visit, *classes.shape), None, **true, depth=truth.depth_m)
+    row, expected, ranges = rows_of(of_cups, "cups-5")["This recipe"], quality.compute(), by_distance.compute()
+    assert row.values["instances"] >= 1 and expected.pq_things > 0
+    for name in ("pq", "pq_things", "pq_stuff", "sq", "rq"):
+        assert row.values[name] == pytest.approx(getattr(expected, name), abs=1e-12)
+    row = rows_of(of_cups, "cups-10b")["High resolution"]
+    assert row.values["miou"] == ranges[None].miou
+    assert row.intervals["miou"] == (row.values["miou"],) * 2  # of one image, drawn again and again
+    assert (row.values["miou_0_10"], row.values["miou_10_inf"]) == tuple(
+        ranges[limits].miou for limits in list(ranges)[1:]
+    )
+
+
+def test_rows_of_cups_share_what_is_expensive_and_say_what_they_are(of_cups, store):
+    stored = {stage: len(list((store.root / stage).glob("*/*"))) for stage in ("flow", "motion")}
+    assert stored == {"flow": 1, "motion": 3}  # one run, eight, and our own way
+    assert of_cups.about["distances"] == {"unit": "metres of the ground truth", "limits": [0.0, 10.0, None]}
+    text = as_markdown(of_cups.head, of_cups.tables)
+    assert "things and stuff apart" in text and "no instance holds are void" in text and "In the paper" in text
+    for table, rows in of_cups.tables:
+        assert all(0 <= row.values["pq"] <= 1 for row in rows), table.name
+
+
+def test_distances_are_the_recipes_own_where_truth_holds_no_depth(of_cups, store, monkeypatch):
+    monkeypatch.setattr(SceneFrame, "truth", lambda self, whole=SceneFrame.truth: replace(whole(self), depth_m=None))
+    done = ablate_cups(store, ["cups-10b"])
+    assert "Distances are in the unit of the recipe's own depth" in "\n".join(done.head)
+    own, true = (rows_of(run, "cups-10b")["High resolution"].values for run in (done, of_cups))
+    assert own["miou"] == true["miou"] and own["miou_0_10"] != true["miou_0_10"]
+
+
+def test_a_source_without_stereo_video_is_refused_before_anything_runs(tmp_path):
+    Image.new("RGB", (128, 64)).save(tmp_path / "a.png")
+    photographs, empty = FolderSource(tmp_path), Store(tmp_path / "empty")
+    with pytest.raises(InputError, match="no stereo video in 'train': no image of the right eye"):
+        ablate_cups(empty, ["cups"], photographs)
+    stereo = get_recipe("demo").with_settings(["depth.method=stereo"])
+    with pytest.raises(InputError, match="no stereo pairs in 'train': no image of the right eye"):
+        run_ablation(stereo, photographs, "train", empty, choose_tables(["8"], stereo))
+    assert not (tmp_path / "empty").exists()

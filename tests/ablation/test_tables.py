@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mbps_dataset.ablation.cups_tables import CUPS_TABLES
 from mbps_dataset.ablation.rendering import COLUMNS
 from mbps_dataset.ablation.rows import Detector
 from mbps_dataset.ablation.tables import TABLES, choose_tables
@@ -26,8 +27,19 @@ def test_every_row_of_every_table_can_be_set(name):
 def test_tables_are_chosen_by_name_in_the_order_of_the_report():
     assert [table.name for table in choose_tables([], DEMO)] == list(TABLES)
     assert [table.name for table in choose_tables(["8", "4"], DEMO)] == ["4", "8"]
-    with pytest.raises(InputError, match="Unknown table '9'; known are 4, 5, 6, 7, 8, true-maps, merging, hybrid"):
+    known = "4, 5, 6, 7, 8, true-maps, merging, hybrid, cups, cups-5, cups-6, cups-10a, cups-10b"
+    with pytest.raises(InputError, match=f"Unknown table '9'; known are {known}"):
         choose_tables(["4", "9"], DEMO)
+
+
+def test_tables_of_cups_are_chosen_apart_from_the_reports():
+    assert [table.name for table in choose_tables(["cups"], DEMO)] == list(CUPS_TABLES)
+    assert [table.heading for table in choose_tables(["cups-10b", "cups-5"], DEMO)] == [
+        "Table 5 of CUPS",
+        "Table 10b of CUPS",
+    ]
+    with pytest.raises(InputError, match="Table 8 is the report's, which scores by other rules than CUPS does"):
+        choose_tables(["cups-5", "8"], DEMO)
 
 
 def test_component_rows_change_one_element_each():

@@ -39,9 +39,28 @@ def test_a_row_that_cannot_be_ends_it_in_one_line(tmp_path, capsys, monkeypatch)
     assert err.count("\n") == 1 and not (tmp_path / "ablation.md").exists()
 
 
+def test_tables_of_cups_take_its_rules_and_the_recipe_of_stereo_video(tmp_path, capsys):
+    pytest.importorskip("cv2", reason="OpenCV is not installed (pip install 'mbps-dataset[motion]')")
+    small = ["--set", "flow.short_side=128", "--set", "semantics.flip=false"]
+    arguments = ["ablate", "--tables", "cups-6", *QUICK, *small, "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "Recipe `demo-motion` on 1 images of `scenes`" in out and "convention `cups`" in out
+    assert "| psi = 0.08 (this recipe) |" in out and "Distances" not in out
+    document = json.loads((tmp_path / "ablation.json").read_text())
+    assert document["about"]["fusion_order"] == "report" and document["about"]["distances"] is None
+    assert document["about"]["matching"].startswith("hungarian_split for PQ")
+    published = [row["published_percent"]["pq"] for row in document["tables"]["cups-6"]["rows"]]
+    assert published == [17.8, 18.1, 18.1, 18.1, 17.7, 16.7]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--tables", "4", "cups"], "Table 4 is the report's, which scores by other rules than CUPS does"),
+        (["--tables", "cups", "--detections", "CutLER=a.json"], "--detections is for tables 4, 6 and hybrid"),
+        (["--tables", "cups-6", "--by-distance", "0,5"], "--by-distance is for the table cups-10b"),
+        (["--tables", "cups", "--recipe", "motion"], "The recipe 'motion' needs images"),
         (["--tables", "9"], "Unknown table '9'; known are 4, 5"),
         (["--recipe", "nope"], "Unknown recipe 'nope'"),
         (["--detections", "CutLER"], "'CutLER' names no detections"),
@@ -54,6 +73,14 @@ def test_mistakes_are_one_line(arguments, message, capsys, tmp_path):
     assert main(["ablate", *arguments, "--output", str(tmp_path)]) == 1
     err = capsys.readouterr().err
     assert err.startswith(f"mbps ablate: {message}") and err.count("\n") == 1
+
+
+def test_photographs_are_no_stereo_video(tmp_path, capsys):
+    Image.new("RGB", (128, 64)).save(tmp_path / "a.png")
+    arguments = ["--source", "folder", "--data-dir", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert main(["ablate", "--tables", "cups", *arguments]) == 1
+    assert "has no stereo video in 'train': no image of the right eye (1 of 1)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_photographs_without_truth_are_refused(tmp_path, capsys):
