@@ -12,6 +12,7 @@ from mbps_dataset.commands import (
     evaluate,
     export,
     info,
+    predict,
     preview,
     push,
     resume,
@@ -30,5 +31,6 @@ COMMANDS: dict[str, ModuleType] = {
     "info": info,
     "convert": convert,
     "train": train,
+    "predict": predict,
     "ablate": ablate,
 }

@@ -67,7 +67,7 @@ def metadata(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **licence(document["source"]["name"]),
         "pretty_name": f"MBPS panoptic pseudo-labels ({name})",
-        "task_categories": ["image-segmentation", "depth-estimation"],
+        "task_categories": ["image-segmentation"] + ([] if "predicted" in document else ["depth-estimation"]),
         "tags": ["panoptic-segmentation", "pseudo-labels", "unsupervised", "street-scenes"],
         "size_categories": [_size_category(rows)],
         "configs": [

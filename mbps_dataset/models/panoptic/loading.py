@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mbps_dataset.errors import WeightsError
+from mbps_dataset.errors import RecipeError, WeightsError
 from mbps_dataset.models import hub_weights
 from mbps_dataset.models.panoptic.network import PanopticNetwork
+from mbps_dataset.models.panoptic.record import NAME as RECORD_FILE
 from mbps_dataset.models.panoptic.record import read_record
-from mbps_dataset.models.saved_network import read_config
+from mbps_dataset.models.saved_network import CONFIG_FILE, WEIGHTS_FILE, read_config
 from mbps_dataset.reading.names import shown
+from mbps_dataset.store import digest_of, file_digest
 
 
 def load_panoptic(folder_or_hub_id: str | os.PathLike[str]) -> PanopticNetwork:
@@ -27,9 +29,20 @@ def load_panoptic(folder_or_hub_id: str | os.PathLike[str]) -> PanopticNetwork:
             f"{folder_or_hub_id}: config.json {found}, which is no panoptic network that can be opened here; give a "
             f"folder or Hub id that `mbps train panoptic` wrote ({', '.join(LOADERS)})."
         )
-    network = LOADERS[kind](folder)
+    try:
+        network = LOADERS[kind](folder)
+    except RecipeError as error:  # sizes that no network can have
+        raise WeightsError(f"{folder_or_hub_id}: config.json cannot be used: {error}") from error
     network.record = read_record(folder)
     return network
+
+
+def panoptic_digest(folder_or_hub_id: str | os.PathLike[str]) -> str:
+    """Hex digest over the files of a panoptic network: weights, configuration and record. Raises `WeightsError`."""
+    folder = _folder_of(os.fspath(folder_or_hub_id))
+    names = [WEIGHTS_FILE, CONFIG_FILE, RECORD_FILE]
+    files = [folder / name for name in names if (folder / name).is_file()]
+    return digest_of([(path.name, file_digest(path)) for path in files])
 
 
 def _folder_of(reference: str) -> Path:
@@ -57,5 +70,15 @@ def _mask2former(folder: Path) -> PanopticNetwork:
     return Mask2FormerPanoptic.from_pretrained(folder)
 
 
-LOADERS: dict[str, Callable[[Path], PanopticNetwork]] = {"dense": _dense, "mask2former": _mask2former}
+def _cascade(folder: Path) -> PanopticNetwork:
+    from mbps_dataset.models.cascade import CascadeMaskRCNN
+
+    return CascadeMaskRCNN.from_pretrained(folder)
+
+
+LOADERS: dict[str, Callable[[Path], PanopticNetwork]] = {
+    "dense": _dense,
+    "mask2former": _mask2former,
+    "cascade": _cascade,
+}
 """How each kind is opened, by the value of ``network`` in its configuration; imports are late, because some are large."""

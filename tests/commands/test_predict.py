@@ -1,0 +1,90 @@
+"""`mbps predict` writes a label set that the other commands take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mbps_dataset.cli import main
+from mbps_dataset.hub.release import prepare
+from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.models.panoptic.dense import DenseConfig, DensePanoptic
+from mbps_dataset.models.panoptic.loading import panoptic_digest
+from mbps_dataset.taxonomy import NAMES_19, THINGS_19
+from tests.models.panoptic.test_record import RECORD
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    network = DensePanoptic(DenseConfig(
+        class_names=NAMES_19, thing_ids=tuple(sorted(THINGS_19)), widths=(4, 4, 4, 4, 4), decoder_width=4, min_stuff_area=1,
+        min_thing_area=1,
+    ))  # fmt: skip
+    network.record = RECORD
+    network.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scenes(weights, tmp_path_factory) -> Path:
+    """Predictions of two rendered scenes."""
+    from mbps_dataset.sources.rendered import ScenesSource
+
+    output = tmp_path_factory.mktemp("predicted") / "set"
+    patch = pytest.MonkeyPatch()
+    patch.setattr(ScenesSource.__init__, "__defaults__", (1, 1, 64, 128, *ScenesSource.__init__.__defaults__[4:]))
+    command = ["predict", "--weights", str(weights), "--source", "scenes", "--device", "cpu", "--quiet"]
+    assert main([*command, "--output", str(output)]) == 0
+    patch.undo()
+    return output
+
+
+def test_the_set_names_the_weights(scenes, weights) -> None:
+    built = LabelSetFolder(scenes)
+    assert built.document["digests"]["weights"]["panoptic"] == panoptic_digest(weights)
+    assert {split: built.row_count(split) for split in built.splits} == {"train": 1, "validation": 1}
+    assert built.document["source"]["height"] == 64
+
+
+def test_other_commands_take_it(scenes, capsys, tmp_path) -> None:
+    assert main(["info", str(scenes)]) == 0
+    assert (
+        "predicted by a panoptic network (DensePanoptic), which learned from labels of the recipe demo"
+        in capsys.readouterr().out
+    )
+    assert main(["eval", str(scenes), "--quiet"]) == 0
+    assert "PQ" in capsys.readouterr().out
+    assert main(["preview", str(scenes), "--images", "1", "--quiet"]) == 0
+    assert (scenes / "report.html").is_file()
+    assert main(["export", str(scenes), str(tmp_path / "coco"), "--format", "coco-panoptic", "--quiet"]) == 0
+    release = prepare(LabelSetFolder(scenes), "v1.0.0", tmp_path / "release")
+    assert release.document["predicted"]["learned_from"]["images"] == 8
+    assert str(scenes.parent) not in json.dumps(release.document)
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    ([], "Give the images to label: --data-dir FOLDER, or --source scenes"),
+    (["--source", "scenes", "--weights", "no/where/else"], "is neither a folder nor a Hub id"),
+    (["--source", "scenes", "--name", "a/b"], "--name names folders"),
+])  # fmt: skip
+def test_what_cannot_be(weights, more, said, tmp_path, capsys) -> None:
+    assert main(["predict", "--weights", str(weights), "--output", str(tmp_path / "p"), *more]) == 1
+    assert said in capsys.readouterr().err and not (tmp_path / "p").exists()
+
+
+def test_weights_without_a_record_are_not_called_label_free(weights, tmp_path, capsys) -> None:
+    from tests.tiny import write_photographs
+
+    write_photographs(tmp_path / "photos", 1)
+    network = DensePanoptic.from_pretrained(weights)
+    network.save_pretrained(tmp_path / "w")
+    command = ["predict", "--weights", str(tmp_path / "w"), "--data-dir", str(tmp_path / "photos"), "--without-images"]
+    assert main([*command, "--output", str(tmp_path / "p"), "--quiet", "--device", "cpu"]) == 0
+    assert "has no record of what it learned from" in capsys.readouterr().err
+    built = LabelSetFolder(tmp_path / "p")
+    assert built.document["ground_truth_used"] and next(iter(built.rows("train"))).image is None
