@@ -187,7 +187,7 @@ def _require_device(device: str) -> None:
 
 def report(result: BuildResult, recipe: str) -> int:
     """Print what a build did; the exit status is 3 if images failed."""
-    from mbps_dataset.labelset.document import rendered_only
+    from mbps_dataset.labelset.document import motion_in_words, rendered_only
     from mbps_dataset.labelset.folder import LabelSetFolder
 
     output = result.root
@@ -206,7 +206,10 @@ def report(result: BuildResult, recipe: str) -> int:
             file=sys.stderr,
         )
     if result.finished:
-        if caution := rendered_only(LabelSetFolder(output).document):
+        document = LabelSetFolder(output).document
+        for split in document["splits"]:
+            print("".join(f"  {split}: {line}\n" for line in motion_in_words(document, split)), end="")
+        if caution := rendered_only(document):
             print(caution)
         print(f'Load it:  datasets.load_dataset("{output}")\nLook at it:  {program()} preview {output}')
     return 3 if result.failures else 0

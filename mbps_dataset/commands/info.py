@@ -6,10 +6,9 @@ import argparse
 import json
 import textwrap
 import typing
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mbps_dataset._version import __version__
 from mbps_dataset.commands.calling import program
@@ -81,6 +80,7 @@ def _print_settings(recipe: Recipe) -> None:
 
 
 def _print_label_set(root: Path) -> None:
+    from mbps_dataset.labelset.document import motion_in_words
     from mbps_dataset.labelset.folder import LabelSetFolder
     from mbps_dataset.labelset.status import build_status
 
@@ -101,7 +101,8 @@ def _print_label_set(root: Path) -> None:
     print(f"source      {document['source']}")
     for split, counts in document["counts"].items():
         print(f"{split:11} {counts['rows']} images, {counts['segments']} segments, {counts['instances']} instances")
-        _print_motion(document.get("motion", {}).get(split), "motion" in _methods(document))
+        for line in motion_in_words(document, split):
+            print(f"  {line}")
     used = document["ground_truth_used"]
     print(f"truth used  {'; '.join(used) if used else 'none'}")
     for component, supervision in document["supervision"].items():
@@ -110,22 +111,6 @@ def _print_label_set(root: Path) -> None:
     print(f"failures    {len(document['failures'])}")
     for failure in document["failures"]:
         print(f"  {failure['reason']}")
-
-
-def _methods(document: Mapping[str, Any]) -> set[str | None]:
-    """What makes instances and things, by name."""
-    settings = document["recipe"]["settings"]
-    return {settings.get(stage, {}).get("method") for stage in ("instances", "things")}
-
-
-def _print_motion(motion: Mapping[str, Any] | None, looked_for: bool) -> None:
-    """In how many images of a split something moves, and why not in the others, or why they have no depth."""
-    if motion is None:
-        return
-    if looked_for:
-        print(f"  {motion['objects']} moving objects in {motion['images_with_objects']} images")
-    for reason, images in motion["reasons"].items():
-        print(f"  {'no motion' if looked_for else 'no depth'} in {images}: {reason}")
 
 
 def _print_unfinished(root: Path, status: BuildStatus) -> None:

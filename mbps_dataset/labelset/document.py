@@ -77,6 +77,17 @@ def _motion(label_set: Labelling) -> dict[str, Any]:
     return {"motion": {split: motion_summary(run, label_set.frames(split)) for split in label_set.splits}}
 
 
+def motion_in_words(document: Mapping[str, Any], split: str) -> list[str]:
+    """In how many images of a split something moves, and why not in the others, or why they have no depth; a line each."""
+    motion, settings = document.get("motion", {}).get(split), document["recipe"]["settings"]
+    if motion is None:
+        return []
+    moves = "motion" in {settings.get(stage, {}).get("method") for stage in ("instances", "things")}
+    found = [f"{motion['objects']} moving objects in {motion['images_with_objects']} images"] if moves else []
+    what = "no motion" if moves else "no depth"
+    return found + [f"{what} in {images}: {reason}" for reason, images in motion["reasons"].items()]
+
+
 def _clipped(label_set: Labelling) -> dict[str, int]:
     """Images and pixels whose depth lies beyond the recipe's bound, and was clipped to it."""
     run = label_set.calibrated_run()

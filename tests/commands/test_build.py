@@ -124,6 +124,17 @@ def test_a_redirected_build_says_a_line_per_stage_and_tenth(inputs, tmp_path, ca
     assert "rendered scenes only" not in told.out  # the tiny weights of the tests do not say what they saw
 
 
+def test_a_build_from_motion_says_where_something_moved_and_why_not(tmp_path, capsys):
+    built = random_label_set(tmp_path)
+    recipe = get_recipe("demo-motion").to_json()
+    reason = "left and right are swapped (disparity is negative, … px)"
+    motion = {"train": {"images_with_objects": 1, "objects": 2, "reasons": {reason: 2}}}
+    write_document(tmp_path / "labelset.json", built.document | {"recipe": recipe, "motion": motion})
+    assert report(BuildResult(tmp_path, 3, ()), "demo-motion") == 0
+    said = f"  train: 2 moving objects in 1 images\n  train: no motion in 2: {reason}\n"
+    assert said in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("source", ["folder", "scenes"])
 def test_a_build_says_last_that_the_networks_saw_rendered_scenes_only(source, tmp_path, capsys):
     built = random_label_set(tmp_path)
