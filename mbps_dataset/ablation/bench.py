@@ -93,6 +93,7 @@ class Bench:
         self.workers, self.progress = workers or default_workers(device), progress
         self._subjects: dict[Recipe, Subject] = {}
         self._namings: dict[str, Naming] = {}
+        self.true_depth_seen: set[bool] = set()
         self._index = {frame.image_id: index for index, frame in enumerate(source.frames(split)[:limit])}
         self.frames = self._frames_with_truth(limit)
 
@@ -233,6 +234,7 @@ class Bench:
                 if isinstance(metric, PanopticQuality):
                     metric.update(**maps, image_id=frame.image_id)
                 else:
+                    self.true_depth_seen.add(view.truth.depth_m is not None)
                     metric.update(**maps, depth=view.distance(variant), image_id=frame.image_id)
         for key, metric in metrics.items():
             self._namings[key] = Naming.of(metric, self.resamples)

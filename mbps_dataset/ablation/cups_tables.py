@@ -115,7 +115,7 @@ def _by_distance(recipe: Recipe, distances: Sequence[float]) -> Table:
         columns += [value, f"paper_{value}"] if value in (*papers, "miou") else [value]
     columns.append("change_miou")
     title = "mIoU of the class maps by distance"
-    return Table("cups-10b", title, tuple(columns), _settable(recipe, rows))
+    return Table("cups-10b", title, tuple(columns), _settable(recipe, rows), tuple(distances))
 
 
 def _quality(pq: float, sq: float, rq: float) -> dict[str, float]:

@@ -62,12 +62,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """`columns` are keys that `mbps_dataset.ablation.rendering.column` knows; changes are against the first row."""
+    """`columns` are keys that `mbps_dataset.ablation.rendering.column` knows; changes are against the first row.
+
+    `distances`: limits of the ranges of distance that columns name, if any do.
+    """
 
     name: str
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    distances: tuple[float, ...] = ()
 
     @property
     def heading(self) -> str:

@@ -53,14 +53,12 @@ def run_ablation(
     limit: int | None = None,
     convention: str = "report",
     names_apart: bool = False,
-    distances: Sequence[float] = (),
     resamples: int = 0,
     device: str = "cpu",
     workers: int | None = None,
     progress: bool = False,
 ) -> Ablation:
-    """Measure `tables` on the first `limit` images of a split; `names_apart`, `distances` and `resamples` as in
-    `Bench`.
+    """Measure `tables` on the first `limit` images of a split; `names_apart` and `resamples` as in `Bench`.
 
     Raises `InputError` if there is no ground truth, or no stereo video for a recipe that needs it, `WeightsError` for
     networks that are missing, `RecipeError` for a row that cannot be set, and `ImpossibleRowError` for a row whose PQ is not
@@ -74,7 +72,7 @@ def run_ablation(
         store,
         convention,
         names_apart=names_apart,
-        distances=distances,
+        distances=next((table.distances for table in tables if table.distances), ()),
         resamples=resamples,
         limit=limit,
         device=device,
@@ -89,13 +87,8 @@ def run_ablation(
     measured = bench.measure(variants)
     done = tuple((table, _results(table, recipe, measured)) for table in tables)
     about = _about(bench, recipe)
-    head = _head(
-        about,
-        recipe,
-        truth_rows=any(variant.uses_truth for variant in variants),
-        published=any(row.published for table in tables for row in table.rows),
-        resamples=resamples,
-    )
+    published = any(row.published for table in tables for row in table.rows)
+    head = _head(about, recipe, truth_rows=any(variant.uses_truth for variant in variants), published=published)
     return Ablation(about, head, done)
 
 
@@ -131,6 +124,7 @@ def _about(bench: Bench, recipe: Recipe) -> dict[str, Any]:
         "fusion_order": recipe.fusion.order,
         "ground_truth_used": list(calibration.truth_used),
         "distances": _distances(bench),
+        "resamples": bench.resamples,
     }
 
 
@@ -141,13 +135,16 @@ def _matching(bench: Bench, calibration: Calibration) -> str:
     return f"hungarian_split for PQ, once per row; {once} for mIoU" if bench.names_apart else once
 
 
+_UNITS = {True: "metres of the ground truth", False: "the unit of the recipe's own depth"}
+
+
 def _distances(bench: Bench) -> dict[str, Any] | None:
     """The ranges of mIoU and what they are measured in, None where there are none; no limit is None."""
     if not bench.distances:
         return None
     limits = [None if math.isinf(limit) else limit for limit in bench.distances]
-    unit = "metres of the ground truth" if bench.has_true_depth() else "the unit of the recipe's own depth"
-    return {"unit": unit, "limits": limits}
+    units = [_UNITS[known] for known in sorted(bench.true_depth_seen, reverse=True)]
+    return {"unit": " or ".join(units), "limits": limits}
 
 
 PAPER = (
@@ -156,9 +153,7 @@ PAPER = (
 )
 
 
-def _head(
-    about: dict[str, Any], recipe: Recipe, *, truth_rows: bool, published: bool, resamples: int
-) -> tuple[str, ...]:
+def _head(about: dict[str, Any], recipe: Recipe, *, truth_rows: bool, published: bool) -> tuple[str, ...]:
     images, order, convention = about["images"], about["fusion_order"], about["convention"]
     named = (
         "classes named by the recipe"
@@ -177,9 +172,10 @@ def _head(
     ]
     if about["distances"]:
         sentences.append(f"Distances are in {about['distances']['unit']}; pixels without depth are in no range.")
-    if resamples:
+    if resamples := about["resamples"]:
         sentences.append(
-            f"In brackets, what holds 95 % of the changes against the first row in {resamples} draws of as many of these images."
+            f"In brackets: 95 % of the changes against the first row, of {resamples} draws of as many images among these, the "
+            "same for both rows."
         )
     if published:
         sentences.append(PAPER)

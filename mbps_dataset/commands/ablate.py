@@ -98,7 +98,6 @@ def run(arguments: argparse.Namespace) -> int:
             limit=arguments.limit,
             convention=arguments.convention or ("cups" if of_cups else "report"),
             names_apart=of_cups,
-            distances=limits if any(table.name == "cups-10b" for table in tables) else (),
             resamples=RESAMPLES if of_cups else 0,
             device=arguments.device or default_device(),
             workers=arguments.workers,

@@ -229,7 +229,7 @@ LIMITS = (0.0, 10.0, math.inf)
 
 def ablate_cups(store: Store, names, source: Source | None = None, recipe=MOTION, **options):
     pytest.importorskip("cv2", reason="OpenCV is not installed (pip install 'mbps-dataset[motion]')")
-    given = {"convention": "cups", "names_apart": True, "distances": LIMITS, "resamples": 20, "workers": 1} | options
+    given = {"convention": "cups", "names_apart": True, "resamples": 20, "workers": 1} | options
     tables = choose_tables(names, recipe, (), LIMITS)
     return run_ablation(recipe, source or StreetWithCar(), "train", store, tables, **given)
 
@@ -285,6 +285,16 @@ def test_distances_are_the_recipes_own_where_truth_holds_no_depth(of_cups, store
     assert "Distances are in the unit of the recipe's own depth" in "\n".join(done.head)
     own, true = (rows_of(run, "cups-10b")["High resolution"].values for run in (done, of_cups))
     assert own["miou"] == true["miou"] and own["miou_0_10"] != true["miou_0_10"]
+
+
+def test_recipes_that_find_nothing_moving_have_the_other_rows(measured, store):
+    tables = choose_tables(["cups-5", "cups-10b"], RECIPE, (), (0.0, 10.0))
+    scoring = {"convention": "cups", "names_apart": True}
+    done = run_ablation(RECIPE, ScenesSource(**SCENES), "validation", store, tables, workers=1, limit=1, **scoring)
+    assert all(row.unavailable and not row.values for row in rows_of(done, "cups-5").values())
+    rows = rows_of(done, "cups-10b")
+    assert rows["High resolution"].values["miou_0_10"] > 0 and rows["Depth-guided"].unavailable
+    assert "| Depth-guided (not run: semantics.windows is 'depth'" in as_markdown(done.head, done.tables)
 
 
 def test_a_source_without_stereo_video_is_refused_before_anything_runs(tmp_path):
