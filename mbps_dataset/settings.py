@@ -104,6 +104,8 @@ def _has_type(value: Any, hint: Any) -> bool:
         return isinstance(value, str)  # which one is judged by `choices`
     if origin is tuple:
         return isinstance(value, tuple) and _have_types(value, typing.get_args(hint))
+    if origin is dict:
+        return isinstance(value, dict)
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if hint is int:

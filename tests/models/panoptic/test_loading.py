@@ -9,6 +9,7 @@ from mbps_dataset.models import networks
 from mbps_dataset.models.panoptic import loading
 from mbps_dataset.models.panoptic.dense import DenseConfig, DensePanoptic
 from mbps_dataset.models.panoptic.loading import load_panoptic
+from mbps_dataset.models.panoptic.mask2former import Mask2FormerPanopticConfig
 
 
 DENSE = DensePanoptic(
@@ -51,5 +52,21 @@ def test_what_is_no_network_is_refused(tmp_path):
         load_panoptic(tmp_path / "nowhere")
 
 
+def test_sizes_that_make_no_network_are_a_fault_of_the_folder(tmp_path):
+    DENSE.save_pretrained(tmp_path)
+    values = {
+        "network": "mask2former",
+        "class_names": ["road"],
+        "backbone": {"model_type": "swin", "patch_size": 0},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(WeightsError, match="config.json cannot be used: backbone and sizes make no network: .*zero"):
+        load_panoptic(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(values | {"backbone": {"model_type": "bert"}}))
+    with pytest.raises(WeightsError, match="config.json cannot be used: backbone must have a model_type"):
+        load_panoptic(tmp_path)
+
+
 def test_every_kind_says_its_own_name():
-    assert list(loading.LOADERS)[0] == DENSE.config.network
+    for kind, config_class in {"dense": DenseConfig, "mask2former": Mask2FormerPanopticConfig}.items():
+        assert kind in loading.LOADERS and config_class(class_names=("road",)).network == kind
