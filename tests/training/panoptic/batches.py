@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mbps_dataset.models.panoptic.network import VOID, PanopticTarget
+from mbps_dataset.stages.panoptic import Panoptic
 from mbps_dataset.training.panoptic.batch import LabelledBatch, labelled_batch
 
 
@@ -86,3 +87,14 @@ def assert_same_pixels(found: NDArray[np.float32], golden: Mapping[str, NDArray]
     """Pixels of an image are the file's to 1e-5. The copies in ``tests/data`` leave pixels out and keep their sums."""
     if name in golden:
         np.testing.assert_allclose(found, golden[name], rtol=0, atol=1e-5)
+
+
+def golden_panoptic(golden: Mapping[str, NDArray], number: int) -> Panoptic:
+    """A panoptic map and its segments, whose ids may have gaps, as a file holds them."""
+    segments = json.loads(str(golden[f"segments_json_{number}"]))
+    numbers = golden[f"panoptic_{number}"]
+    closed = np.zeros(numbers.shape, dtype=np.int32)
+    for place, segment in enumerate(segments, start=1):
+        closed[numbers == segment["id"]] = place
+    classes, isthing = ([segment[key] for segment in segments] for key in ("category_id", "isthing"))
+    return Panoptic.from_map(closed, classes, isthing, [segment.get("score", 1.0) for segment in segments])
