@@ -14,8 +14,10 @@ from mbps_dataset.stage_settings import (
     CrfSettings,
     CutsSettings,
     DepthSettings,
+    FlowSettings,
     FusionSettings,
     InstancesSettings,
+    MotionSettings,
     NamingSettings,
     SaliencySettings,
     SemanticsSettings,
@@ -121,8 +123,47 @@ MOTION = replace(
     supervision=(*_PUBLISHED_SEMANTICS, *BY_GEOMETRY.items()),
 )
 
+CUPS = Recipe(
+    name="cups",
+    summary="from stereo video, stage 1 of CUPS as its code has it: DepthG classes of windows weighed by depth, SMURF flow, "
+    "SF2SE3 objects of eight runs, psi 0.08; 27 clusters without names; label-free",
+    semantics=SemanticsSettings(
+        method="depthg", short_side=640, crop=320, stride=160, flip=False, windows="depth", invalid_alpha=1.0
+    ),
+    clusters=ClustersSettings(alpha=2.0, temperature=1.0),
+    crf=CrfSettings(truncate=True),
+    flow=FlowSettings(method="raft", short_side=640),
+    depth=DepthSettings(method="stereo", max_depth=80.0, confirmed=False),
+    motion=MotionSettings(
+        method="rigid",
+        geometry="reference",
+        runs=8,
+        connectivity=8,
+        agreement=0.8,
+        nearest_m=5.5,
+        farthest_m=70.0,
+        top=0.05,
+        bottom=0.2,
+        sides=96 / 2048,
+    ),
+    things=ThingsSettings(method="motion", psi=0.08, psi_of="share"),
+    instances=InstancesSettings(method="motion", short_side=640),
+    fusion=FusionSettings(min_stuff_area=0, min_instance_area=0, order="evaluator", unlabelled_things="keep"),
+    supervision=(
+        ("semantic backbone", "self-supervised (DINO, ImageNet images without their labels)"),
+        (
+            "DepthG head and cluster probe",
+            "self-supervised: correspondences of DINO's features and depth of unlabelled stereo video, as its authors state",
+        ),
+        ("flow network", "self-supervised optical flow on unlabelled video (SMURF); no labels"),
+        *((part, BY_GEOMETRY[part]) for part in ("moving objects", "depth")),
+    ),
+)
+"""Numbers of Cityscapes; for KITTI see docs/stereo-video.md. The labels that CUPS publishes have 640x1280 pixels, these the
+images' size."""
+
 RECIPES: dict[str, Recipe] = {
-    r.name: r for r in (DEMO, MBPS, K80, _over_clustered(100), K80_DEPTHPRO, DEMO_MOTION, MOTION)
+    r.name: r for r in (DEMO, MBPS, K80, _over_clustered(100), K80_DEPTHPRO, DEMO_MOTION, MOTION, CUPS)
 }
 
 

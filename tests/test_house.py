@@ -38,7 +38,6 @@ TESTED_WITH = {
     "formats/maskformer": "formats/test_peers",
     "formats/layouts": "formats/test_writing",
     "formats/own_exports": "formats/test_importing",
-    "labelling/stage_pseudo_classes": "labelling/test_road",
     "labelling/stage_saliency": "labelling/test_road",
     "labelset/folder": "labelset/test_document_file",
     "labelset/public_document": "hub/test_release",

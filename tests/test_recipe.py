@@ -16,6 +16,7 @@ from mbps_dataset import recipe as recipes
 from mbps_dataset.errors import RecipeError
 from mbps_dataset.named_recipes import RECIPES, get_recipe
 from mbps_dataset.recipe import Recipe, stage_names
+from mbps_dataset.stages.crf_presets import PRESETS
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -36,6 +37,24 @@ def test_named_recipes_follow_the_report():
     k80 = get_recipe("mbps-k80")
     assert (k80.clusters.count, k80.instances.grad_threshold, k80.instances.min_area) == (80, 0.20, 1000)
     assert not k80.crf.enabled and k80.naming.method == "majority"
+
+
+def test_cups_has_the_numbers_of_its_published_code():
+    cups = get_recipe("cups")
+    semantics, motion, fusion = cups.semantics, cups.motion, cups.fusion
+    assert (semantics.method, semantics.short_side, semantics.crop, semantics.stride) == ("depthg", 640, 320, 160)
+    assert (semantics.windows, semantics.low_scale, semantics.invalid_alpha) == ("depth", 0.5, 1)
+    assert (semantics.flip, semantics.low_flip) == (False, True)  # the whole image has its mirror image, windows none
+    assert (cups.clusters.count, cups.clusters.alpha, cups.clusters.temperature) == (27, 2, 1)
+    kernels = {name: getattr(cups.crf, name) for name in PRESETS["cups"].kernels.arguments()}
+    assert kernels == PRESETS["cups"].kernels.arguments() and cups.crf.truncate and not cups.depth.confirmed
+    assert (cups.flow.method, cups.flow.short_side) == ("raft", 640)
+    assert (motion.method, motion.geometry, motion.runs, motion.connectivity) == ("rigid", "reference", 8, 8)
+    assert (motion.agreement, motion.nearest_m, motion.farthest_m) == (0.8, 5.5, 70)
+    assert (motion.top, motion.bottom, int(motion.sides * 1280)) == (0.05, 0.2, 60)
+    assert (cups.things.method, cups.things.psi, cups.things.psi_of) == ("motion", 0.08, "share")
+    assert (fusion.order, fusion.unlabelled_things, fusion.align_objects) == ("evaluator", "keep", True)
+    assert cups.naming.method == "none" and cups.needs_motion
 
 
 def test_demo_uses_no_ground_truth():
@@ -61,6 +80,12 @@ def test_demo_uses_no_ground_truth():
         ("instances.method=cuvler", "instances.method must be one of 'depth-gradient', 'watershed'"),
         ("cuts.tiles=2", "cuts.tiles must be two numbers, rows and columns, but is (2,)"),
         ("cuts.tiles=0,2", "cuts.tiles must be at least 1"),
+        (
+            "semantics.windows=both",
+            "semantics.windows must be one of 'high', 'low', 'average', 'depth', but is 'both'",
+        ),
+        ("semantics.windows=depth", "that of depth.method 'spidepth' has no scale; pass --set depth.method=stereo"),
+        ("semantics.invalid_alpha=2", "semantics.invalid_alpha must be between 0 and 1, but is 2.0"),
         ("semantics.stride=400", "semantics.stride must not exceed semantics.crop"),
     ],
 )

@@ -89,7 +89,7 @@ def _require_pieces(recipe: Recipe, config: Mapping[str, Any]) -> None:
     if settings.windows != "high" and int(side * settings.low_scale) < patch:
         raise RecipeError(
             f"semantics.low_scale={settings.low_scale:g} leaves {int(side * settings.low_scale)} pixels, less than a patch of "
-            f"{patch}; pass --set semantics.low_scale={patch / side:.2g} or more."
+            f"{patch}; pass --set semantics.low_scale={math.ceil(1000 * patch / side) / 1000:g} or more."
         )
 
 

@@ -16,6 +16,7 @@ from mbps_dataset.labelling.fit import require_fit
 from mbps_dataset.models.cause.centroids import Centroids
 from mbps_dataset.models.networks import WEIGHTS_ROOT
 from mbps_dataset.named_recipes import get_recipe
+from tests.models.depthg.depthg_weights import tiny_network as tiny_depthg
 
 
 def fit(*settings: str) -> None:
@@ -119,6 +120,45 @@ def test_sides_of_a_transformers_network_are_those_of_its_processor(tmp_path: Pa
         fit(*asked[:3], "depth.height=520")
     (tmp_path / "preprocessor_config.json").write_text("[14]")
     with pytest.raises(WeightsError, match=r"preprocessor_config.json: holds \[14\], where an object is expected"):
+        fit(*asked)
+
+
+@pytest.fixture(scope="module")
+def depthg(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("depthg")
+    tiny_depthg().save_pretrained(folder)
+    return f"semantics.weights={folder}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["semantics.crop=322", "semantics.stride=161"], "semantics.crop is 322 and semantics.stride 161, but windows of "
+         "DepthG must be a multiple of the stride and of the patches of 8 pixels; pass --set semantics.crop=320 --set "
+         "semantics.stride=160."),
+        (["semantics.stride=100"], "semantics.crop is 320 and semantics.stride 100, but"),
+        (["semantics.short_side=319"], "semantics.short_side=319 is too small for windows of 320 pixels; pass --set "
+         "semantics.short_side=320 or more."),
+        (["semantics.short_side=64", "semantics.crop=64", "semantics.stride=32", "semantics.low_scale=0.1"],
+         "semantics.low_scale=0.1 leaves 6 pixels, less than a patch of 8; pass --set semantics.low_scale=0.125 or more."),
+        (["clusters.count=30"], "clusters.count is 30, but the probe of the weights"),
+    ],
+)  # fmt: skip
+def test_windows_of_depthg_cover_the_image_with_whole_patches(settings: list[str], message: str, depthg: str) -> None:
+    cups = get_recipe("cups").with_settings([depthg, "flow.method=opencv"])
+    require_fit(cups)
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        require_fit(cups.with_settings(settings))
+
+
+def test_relative_depth_weighs_no_windows(tmp_path: Path) -> None:
+    asked = ("semantics.windows=depth", "depth.method=transformers", f"depth.weights={tmp_path}")
+    (tmp_path / "config.json").write_text('{"model_type": "depth_pro"}')
+    fit(*asked)
+    (tmp_path / "config.json").write_text('{"model_type": "depth_anything"}')
+    with pytest.raises(
+        RecipeError, match="which needs depth in metres, but that of .* has no scale; pass --set depth"
+    ):
         fit(*asked)
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models import networks
 from mbps_dataset.named_recipes import get_recipe
+from tests.models.depthg.depthg_weights import TINY, tiny_network
 
 
 @pytest.mark.parametrize("network", ["cause", "spidepth", "attention"])
@@ -71,6 +72,23 @@ def test_all_networks_that_are_missing_are_told_together(tmp_path):
     assert [line.split()[0] for line in lines] == ["semantics.weights", "depth.weights:", "saliency.weights"]
     assert f"depth.weights: {tmp_path} holds no .safetensors file; convert the published SPIdepth" in lines[1]
     networks.require_networks(get_recipe("demo"))
+
+
+def test_classes_of_depthg_take_its_network_and_no_other():
+    cups = get_recipe("cups")
+    assert networks.recipe_networks(cups) == {"depthg": None, "raft": None}
+    with pytest.raises(WeightsError) as said:
+        networks.require_networks(cups)
+    first, *lines, _ = str(said.value).split("\n")
+    assert first == "2 networks of the recipe cups are missing:"
+    for line, setting, command in zip(lines, ("semantics.weights", "flow.weights"), ("depthg", "smurf")):
+        assert f"{setting} is not set" in line and f"`mbps convert {command}`" in line
+
+
+def test_a_network_of_depthg_loads(tmp_path):
+    tiny_network().save_pretrained(tmp_path)
+    loaded = networks.load("depthg", str(tmp_path), "cpu")
+    assert loaded.config == TINY and not loaded.training
 
 
 def test_networks_of_cuts_are_named_where_a_recipe_cuts():

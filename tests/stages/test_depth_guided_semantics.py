@@ -6,10 +6,13 @@ import torch
 
 from mbps_dataset.models.depthg import DepthGProbe
 from mbps_dataset.stages.depth_guided_semantics import (
+    CodeMaps,
     alpha_of_depth,
     fuse_resolutions,
+    high_resolution_codes,
     high_resolution_log_probs,
     image_for_crf,
+    low_resolution_codes,
     low_resolution_log_probs,
     sharpen,
 )
@@ -71,6 +74,27 @@ def test_windows_make_no_difference_in_batches(network, score):
         for size in (1, 100)
     )
     torch.testing.assert_close(one, many)
+
+
+def test_codes_kept_as_arrays_are_scored_as_before(network, score):
+    image = torch.randn(3, 56, 112, generator=torch.Generator().manual_seed(0))  # padded above and below
+    high = high_resolution_codes(network, image, window=(32, 32), stride=(16, 16))
+    low = low_resolution_codes(network, image, scale=0.5)
+    assert min(high.starts) == (-8, 0) and low.piece_hw == (56, 112)
+    for codes in (high, low):
+        assert torch.equal(CodeMaps.from_arrays(codes.as_arrays()).merged(score), codes.merged(score))
+    assert torch.equal(high.merged(score)[:1], high.merged(lambda codes: score(codes)[:, :1]))
+    assert low.merged().shape == (network.head.out_channels, 56, 112)
+
+
+def test_a_mirror_image_counts_half(network):
+    image = torch.randn(3, 32, 64, generator=torch.Generator().manual_seed(0))
+    for encode in (
+        lambda picture, flip: low_resolution_codes(network, picture, flip=flip),
+        lambda picture, flip: high_resolution_codes(network, picture, window=(32, 32), stride=(32, 32), flip=flip),
+    ):
+        plain, mirrored = encode(image, False).merged(), encode(image.flip(-1), False).merged().flip(-1)
+        torch.testing.assert_close(encode(image, True).merged(), (plain + mirrored) / 2)
 
 
 def test_alpha_of_depth_and_of_none():
