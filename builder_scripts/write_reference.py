@@ -91,6 +91,7 @@ def training_page() -> str:
     """The settings of training, which `mbps train` and Python take."""
     lines = ["# Training settings", "", NOTE, "", _TRAINING_HEAD]
     for title, settings in (
+        ("Panoptic", PanopticTrainingSettings()),
         ("CAUSE", CauseTrainingSettings()),
         ("CAUSE by whitening", WhiteningSettings()),
         ("SPIdepth", SPIdepthTrainingSettings()),
@@ -99,9 +100,11 @@ def training_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-_TRAINING_HEAD = """What [training the networks](training-networks.md) can be told: in Python
-`mbps_dataset.training.cause.CauseTrainingSettings`, `mbps_dataset.training.token_whitening.WhiteningSettings` and
-`mbps_dataset.training.spidepth.SPIdepthTrainingSettings`; the options of [`mbps train`](command-line.md#mbps-train) set the usual ones."""
+_TRAINING_HEAD = """What training can be told. [On a label set](training.md): `mbps train panoptic --set SETTING=VALUE`, in
+Python `mbps_dataset.training.panoptic.PanopticTrainingSettings`. [The networks that make labels](training-networks.md): in
+Python `mbps_dataset.training.cause.CauseTrainingSettings`, `mbps_dataset.training.token_whitening.WhiteningSettings` and
+`mbps_dataset.training.spidepth.SPIdepthTrainingSettings`; the options of [`mbps train`](command-line.md#mbps-train) set the
+usual ones."""
 
 
 def _settings_table(prefix: str, settings: Any) -> list[str]:

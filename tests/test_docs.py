@@ -163,6 +163,14 @@ def check_queries(names, built):
     assert names["per_class"]["area"][min(counted)] == area
 
 
+def check_training(names, built):
+    assert all(np.isfinite(value) for value in names["losses"].values()) and names["losses"]["loss"] > 0
+    assert (
+        names["found"].segment_map.shape == (128, 256)
+        and names["labelled"].class_names == built.calibration.class_names
+    )
+
+
 def check_columns(names, built):
     row = next(iter(built.rows("train")))
     assert names["areas"] == {s["id"]: s["area"] for s in row.segments}
@@ -178,6 +186,7 @@ CHECKS: dict[str, Callable] = {
     "README.md#in-python": check_readme,
     "docs/columns.md#columns": check_columns,
     "docs/crf.md#densecrf-that-installs-everywhere": check_crf,
+    "docs/training.md#in-python": check_training,
     "docs/training.md#mask2former": check_mask2former,
     "docs/training.md#plain-pytorch": check_pytorch,
     "docs/training.md#queries": check_queries,

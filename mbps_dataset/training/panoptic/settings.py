@@ -30,11 +30,50 @@ class PanopticTrainingSettings(Settings):
     )
     clip_norm: float = setting(1.0, "largest norm of a step's gradient; 0 = any", source="CUPS", at_least=0)
     mirror: float = setting(0.5, "probability of exchanging left and right", source="CUPS", at_least=0, at_most=1)
-    colour: float = setting(0.5, "probability of changing the colours", source="ours", at_least=0, at_most=1)
+    appearance: str = setting(
+        "colour", "'colour' changes the colours of every other image, 'cups' also blurs and greys, 'none' nothing",
+        source="ours", choices=("colour", "cups", "none"),
+    )  # fmt: skip
+    copy_paste: bool = setting(
+        False, "paste objects of a batch into its images at other sizes and places", source="CUPS: on"
+    )
+    copy_paste_side: int = setting(
+        32, "objects are copied whose boxes have longer sides", unit="pixels of the window", source="CUPS", at_least=0
+    )
+    self_enhanced_after: int = setting(
+        0, "steps after which copy-paste takes what the network finds and the labels lack; 0 = never",
+        source="ours; CUPS: 1000", at_least=0,
+    )  # fmt: skip
+    resolution_jitter: bool = setting(
+        False,
+        "every batch at another size, 0.6 to 1.1 times the window's, in multiples of 32 pixels",
+        source="CUPS: on",
+    )
+    average_decay: float = setting(
+        0.0, "the result is the moving average of the weights, of which each step keeps this share; 0 = the last weights",
+        source="ours", at_least=0, at_most=0.99999,
+    )  # fmt: skip
+    self_labels_after: int = setting(
+        0, "steps after which the moving average, as teacher, labels the images instead of the set; 0 = never",
+        source="ours; CUPS: a stage of its own", at_least=0,
+    )  # fmt: skip
+    teacher_scales: tuple[float, ...] = setting(
+        (0.5, 0.75, 1.0), "sizes in which the teacher looks at a window, each plain and mirrored", source="CUPS",
+        at_least=0.05, at_most=8,
+    )  # fmt: skip
+    teacher_score: float = setting(
+        0.7, "least score of a thing that the teacher labels", source="CUPS", at_least=0, at_most=1
+    )
     images_without_things: bool = setting(
         True, "also train on images in which no thing was labelled; CUPS leaves them out", source="ours"
     )
-    frozen: tuple[str, ...] = setting((), "beginnings of the names of tensors that stay as they are", source="ours")
+    trained: str = setting(
+        "all", "'heads': backbone and neck stay, for few labels; 'self-training': the heads without their norms, as CUPS "
+        "trains on its own labels", source="ours", choices=("all", "heads", "self-training"),
+    )  # fmt: skip
+    frozen: tuple[str, ...] = setting(
+        (), "beginnings of the names of further tensors that stay as they are", source="ours"
+    )
     precision: str = setting(
         "auto", "'bfloat16' where the device gains by it with 'auto', or always; 'float32' never", source="ours",
         choices=("auto", "bfloat16", "float32"),
@@ -43,5 +82,9 @@ class PanopticTrainingSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.self_enhanced_after and not self.copy_paste:
+            raise RecipeError("self_enhanced_after says what copy_paste copies; set copy_paste too.")
+        if self.self_labels_after and not self.average_decay:
+            raise RecipeError("self_labels_after needs a teacher, the moving average; set average_decay=0.999 too.")
         if len(self.crop) not in (0, 2):
             raise RecipeError(f"crop must be two numbers, height and width, or none, but is {self.crop!r}.")

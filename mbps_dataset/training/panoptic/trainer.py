@@ -26,10 +26,13 @@ from mbps_dataset.errors import InputError, TrainingError
 from mbps_dataset.models.panoptic.network import PanopticNetwork
 from mbps_dataset.training.checkpointing import ALONE, Checkpoint, seeded
 from mbps_dataset.training.panoptic.batch import LabelledBatch
+from mbps_dataset.training.panoptic.changes import changed_batch, self_labelled
 from mbps_dataset.training.panoptic.curve import draw_curve
 from mbps_dataset.training.panoptic.log import NAME, TrainingLog, read_log
+from mbps_dataset.training.panoptic.moving_average import follow, teacher_of
 from mbps_dataset.training.panoptic.samples import PanopticSample
 from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
+from mbps_dataset.training.panoptic.trained_tensors import body_stays, names_that_stay
 from mbps_dataset.training.panoptic.windows import Windows
 from mbps_dataset.training.precision import half_precision
 from mbps_dataset.training.processes import Processes
@@ -109,13 +112,16 @@ def _run(training: Training, records: Records) -> dict[str, float]:
             if records.evaluate is not None and (
                 last or records.evaluate_every and done % records.evaluate_every == 0
             ):
-                log.write({"step": done, "validation": training.measured(records.evaluate)})
+                measured = training.measured(records.evaluate)
+                log.write({"step": done, "validation": measured})
+                progress.tell(f"step {done}: " + ", ".join(f"{name} {value:.3f}" for name, value in measured.items()))
             if folder is not None and records.keep_every and done % records.keep_every == 0:
-                training.network.save_pretrained(folder / KEPT.format(done))
+                training.result().save_pretrained(folder / KEPT.format(done))
             if last or done % records.checkpoint_every == 0:
                 checkpoint.save(done)
                 if folder is not None:
                     draw_curve(read_log(folder / NAME), folder / CURVE)
+    training.network.load_state_dict(training.result().state_dict())
     return progress.smoothed
 
 
@@ -136,14 +142,11 @@ class Training:
         self.device = next(network.parameters()).device
         for tensor in network.state_dict().values():
             tensor.copy_(processes.from_first(tensor))
-        for name, parameter in network.named_parameters():
-            parameter.requires_grad_(not name.startswith(settings.frozen or ("\0",)))
-        self.learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        if not self.learned:
-            raise InputError(f"frozen = {', '.join(settings.frozen)} leaves no tensor to train.")
+        self.learned = _set_what_trains(network, settings)
         groups = matrices_decay([network], settings.weight_decay)
         groups = [group | {"params": [p for p in group["params"] if p.requires_grad]} for group in groups]
         self.optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        self.average = teacher_of(network) if settings.average_decay else None
 
     @property
     def learning_rate(self) -> float:
@@ -163,14 +166,23 @@ class Training:
             network=self.network,
             optimiser=self.optimiser,
             order=self.order,
+            **({} if self.average is None else {"average": self.average}),
         )
+
+    def result(self) -> PanopticNetwork:
+        """What would be the outcome now: the moving average with the network's own statistics, or the network itself."""
+        if self.average is None:
+            return self.network
+        for own, theirs in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            own.copy_(theirs)
+        return self.average
 
     def step(self, step: int) -> dict[str, float]:
         """One step, 0-based: its losses by name, their sum as "loss", and the norm of its gradient as "gradient".
 
         Raises `TrainingError` if one of them is not finite, or the device has no memory for it.
         """
-        batch = self._batch()
+        batch = self._batch(step)
         try:
             return self._descend(step, batch)
         except RuntimeError as error:
@@ -180,12 +192,14 @@ class Training:
 
     def measured(self, evaluate: Evaluate) -> dict[str, float]:
         """What `evaluate` says of the network in evaluation mode; the random state stays as it was."""
-        self.network.eval()
         with torch.random.fork_rng(), torch.no_grad():
-            return dict(evaluate(self.network))
+            return dict(evaluate(self.result().eval()))
 
-    def _batch(self) -> LabelledBatch:
-        return self.windows.batch([self.chosen[k] for k in self.order.take(self.count)])
+    def _batch(self, step: int) -> LabelledBatch:
+        batch = self.windows.batch([self.chosen[k] for k in self.order.take(self.count)])
+        if self.settings.self_labels_after and step >= self.settings.self_labels_after:
+            batch = self_labelled(batch, self.result(), self.settings)
+        return changed_batch(batch, step, self.network, self.settings)
 
     def _descend(self, step: int, batch: LabelledBatch) -> dict[str, float]:
         settings = self.settings
@@ -200,6 +214,8 @@ class Training:
         _require_finite(step, told)
         _set_learning_rate(self.optimiser, step, settings)
         self.optimiser.step()
+        if self.average is not None:
+            follow(self.average, self.network, settings.average_decay)
         return told
 
     def _losses(self, batch: LabelledBatch) -> dict[str, Tensor]:
@@ -305,6 +321,21 @@ class _Means:
         speed = steps * batch_size / max(now - self._since, 1e-9)
         self._sums, self._steps, self._since = {}, 0, now
         return {"loss": loss, "losses": means, "gradient": gradient, "images_per_second": round(speed, 2)}
+
+
+def _set_what_trains(network: PanopticNetwork, settings: PanopticTrainingSettings) -> list[nn.Parameter]:
+    """Let gradients flow to the tensors that the settings name, and return them. Raises `InputError` if there is none."""
+    named = dict(network.named_parameters())
+    staying = {"heads": body_stays, "self-training": names_that_stay}.get(settings.trained)
+    try:
+        frozen = set() if staying is None else {*staying(named)}
+    except ValueError as error:
+        raise InputError(f"trained = {settings.trained}: {error}") from None
+    for name, parameter in named.items():
+        parameter.requires_grad_(name not in frozen and not name.startswith(settings.frozen or ("\0",)))
+    if not (learned := [parameter for parameter in named.values() if parameter.requires_grad]):
+        raise InputError(f"frozen = {', '.join(settings.frozen)} leaves no tensor to train.")
+    return learned
 
 
 def _chosen(samples: Sequence[PanopticSample], settings: PanopticTrainingSettings) -> list[int]:

@@ -1,4 +1,4 @@
-"""A step's batch: which images, which window of each, mirrored or not, in which colours.
+"""A step's batch: which images, which window of each, mirrored or not.
 
 Decisions made here (ours):
 
@@ -17,7 +17,6 @@ import torch
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.models.panoptic.network import VOID
-from mbps_dataset.training.colour_jitter import jitter_triplets
 from mbps_dataset.training.panoptic.batch import LabelledBatch, labelled_batch
 from mbps_dataset.training.panoptic.samples import PanopticSample
 from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
@@ -44,8 +43,6 @@ class Windows:
             (h, w), (other_h, other_w) = sorted(sizes)[:2]
             raise InputError(f"The set holds images of {h} x {w} and of {other_h} x {other_w} pixels; set a crop.")
         images = torch.stack([sample.image for sample in shown]).float() / 255
-        changed = torch.rand(len(shown)) < self.settings.colour
-        images = jitter_triplets(images[:, None], changed)[:, 0]
         return labelled_batch(images, [sample.target() for sample in shown])
 
     def _window(self, sample: PanopticSample) -> PanopticSample:

@@ -13,6 +13,9 @@ from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
     ({"crop": (0, 10)}, "crop must be at least 1"),
     ({"steps": 0}, "steps must be at least 1"),
     ({"mirror": 1.5}, "mirror must be between 0 and 1"),
+    ({"self_enhanced_after": 10}, "self_enhanced_after says what copy_paste copies; set copy_paste too"),
+    ({"self_labels_after": 10}, "self_labels_after needs a teacher, the moving average; set average_decay=0.999 too"),
+    ({"trained": "necks"}, "trained must be one of 'all', 'heads', 'self-training'"),
     ({"schedule": "step"}, "schedule must be one of 'cosine', 'constant'"),
 ])  # fmt: skip
 def test_what_cannot_be(changes: dict, said: str) -> None:

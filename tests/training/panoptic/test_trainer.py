@@ -104,7 +104,7 @@ def test_a_network_learns_what_it_is_shown() -> None:
     learned = train_panoptic(
         network,
         samples(4),
-        replace(SHORT, steps=60, batch_size=4, crop=(), colour=0.0),
+        replace(SHORT, steps=60, batch_size=4, crop=(), appearance="none"),
         records=Records(show_progress=False),
     )
     assert learned["classes"] < 0.4 and not network.training
@@ -205,6 +205,43 @@ def test_frozen_tensors_stay_as_they_are_with_their_statistics() -> None:
         trained(settings=replace(SHORT, frozen=("stem", "classes", "things")))
 
 
+def test_what_trains_can_be_named_by_its_part() -> None:
+    from mbps_dataset.models.panoptic.dense import DenseConfig, DensePanoptic
+
+    sizes = {"widths": (4, 4, 4, 4, 4), "blocks": (1, 1, 1, 1), "decoder_width": 4}
+    dense = DensePanoptic(DenseConfig(class_names=("road", "car", "sky"), thing_ids=(1,), **sizes))
+    parts = {}
+    for trained_part in ("all", "heads", "self-training"):
+        Training(dense, samples(2), replace(SHORT, trained=trained_part))
+        parts[trained_part] = {name.split(".")[0] for name, each in dense.named_parameters() if each.requires_grad}
+    assert "encoder" in parts["all"] and not {"encoder", "decoder"} & parts["heads"]
+    assert parts["self-training"] == {"class_head", "centre_head", "offset_head"}
+    with pytest.raises(InputError, match="trained = heads: No backbone is known"):
+        Training(fresh(), samples(2), replace(SHORT, trained="heads"))
+
+
+def test_self_training_looks_at_no_label_of_the_set(tmp_path: Path) -> None:
+    settings = replace(SHORT, average_decay=0.9, self_labels_after=3, teacher_scales=(1.0,), teacher_score=0.1)
+    lying = samples(4)
+    reads = 0
+
+    class Lying(Sequence):
+        """Labels that are turned upside down once the teacher labels."""
+
+        def __len__(self):
+            return len(lying)
+
+        def __getitem__(self, index):
+            nonlocal reads
+            reads += 1
+            one = lying[index]
+            return one if reads <= 6 else replace(one, semantic=one.semantic.flip(0), class_ids=one.class_ids * 0)
+
+    whole = trained(settings=settings)
+    assert not equal(whole, trained(settings=replace(settings, self_labels_after=0)))
+    assert equal(trained(Lying(), settings), whole) and reads == 18
+
+
 def test_images_without_things_can_be_left_out() -> None:
     one, empty = samples(2)
     empty = replace(empty, instance=torch.zeros_like(empty.instance), class_ids=torch.zeros(0, dtype=torch.long))
@@ -223,6 +260,17 @@ def test_all_void_is_nothing_to_learn_and_stays_finite() -> None:
     blank = [replace(each, semantic=torch.full_like(each.semantic, 255)) for each in samples(2)]
     told = Training(fresh(), blank, SHORT).step(0)
     assert told["loss"] == 0
+
+
+def test_the_average_of_the_weights_is_the_result_and_goes_on_too(tmp_path: Path) -> None:
+    settings = replace(SHORT, average_decay=0.9, copy_paste=True, copy_paste_side=2, self_enhanced_after=4)
+    whole = trained(settings=settings)
+    last = trained(settings=replace(settings, average_decay=0.0))
+    assert torch.equal(whole["stem.1.running_mean"], last["stem.1.running_mean"])
+    assert not torch.equal(whole["classes.weight"], last["classes.weight"])
+    with pytest.raises(Killed):
+        trained(Interrupted(samples(4), 11), settings, tmp_path)
+    assert equal(trained(settings=settings, folder=tmp_path), whole)
 
 
 def test_the_schedules() -> None:
