@@ -44,6 +44,9 @@ REFERENCE_INVALID_ALPHA = 1.0
 MULTIPLE = 16
 """What the sides of an image should be multiples of: two patches of DINO ViT-B/8, so that half the image has whole ones."""
 
+_ROWS = 64
+"""Rows of an image that are scored at a time."""
+
 Score = Callable[[Tensor], Tensor]
 """Codes [B, C, H, W] to log-probabilities [B, K, H, W], as `mbps_dataset.models.depthg.DepthGProbe.log_probs`."""
 
@@ -68,12 +71,16 @@ class CodeMaps:
     image_hw: tuple[int, int]
 
     def merged(self, score: Score = lambda codes: codes) -> Tensor:
-        """Mean over overlapping pieces of `score` of their codes, which are enlarged to pixels first: [K, H, W]."""
+        """Mean over overlapping pieces of `score` of their codes, which are enlarged to pixels first: [K, H, W].
+
+        `score` looks at every pixel alone, and is given some rows at a time: codes of a whole image fill the memory.
+        """
         (height, width), (tall, wide) = self.image_hw, self.piece_hw
         total, count = None, self.codes.new_zeros(height, width)
         for codes, (top, left) in zip(self.codes, self.starts):
             rows, columns = slice(max(top, 0), top + tall), slice(max(left, 0), left + wide)
-            scores = score(_enlarged(codes[None], self.piece_hw))[0]
+            enlarged = _enlarged(codes[None], self.piece_hw)
+            scores = torch.cat([score(some)[0] for some in enlarged.split(_ROWS, dim=2)], dim=1)
             inside = scores[:, max(-top, 0) : height - top, max(-left, 0) : width - left]
             total = inside.new_zeros(len(inside), height, width) if total is None else total
             total[:, rows, columns] += inside

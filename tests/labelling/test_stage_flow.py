@@ -75,6 +75,8 @@ def test_flow_and_disparity_are_near_the_truth(tmp_path):
     depth, true_depth = stereo_depth(visit), frame.truth().depth_m
     known = (depth > 0) & (true_depth > 0) & (true_depth < 30)
     assert known.mean() > 0.2 and np.median(np.abs(depth - true_depth)[known] / true_depth[known]) < 0.1
+    every = stereo_depth(visit, confirmed=False)
+    assert np.array_equal(every[depth > 0], depth[depth > 0]) and (every > 0).sum() > (depth > 0).sum()
 
 
 def test_every_image_and_the_camera_decide_and_only_what_has_changed_is_made_again(tmp_path):

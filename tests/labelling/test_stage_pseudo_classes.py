@@ -7,13 +7,16 @@ import pytest
 import torch
 
 from mbps_dataset.errors import RecipeError
+from mbps_dataset.labelling.calibration import Calibration
 from mbps_dataset.labelling.stage import Run
-from mbps_dataset.labelling.stage_codes import CODES, LOW_CODES, code_stages, log_probs, merged
+from mbps_dataset.labelling.stage_codes import CODES, LOW_CODES, code_map, code_stages, log_probs, merged
 from mbps_dataset.labelling.stage_depth import DEPTH
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES
+from mbps_dataset.labelling.whole_set import fit_centroids
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.stages.depth_guided_semantics import alpha_of_depth
+from mbps_dataset.stages.overclustering import cluster_logits
 from mbps_dataset.store import Store
 from tests.labelling.stereo_streets import frames
 
@@ -58,6 +61,20 @@ def test_every_way_of_joining_two_resolutions(store):
     for windows, scores in expected.items():
         np.testing.assert_array_equal(found[windows], scores.argmax(0).numpy(), err_msg=windows)
     assert len({array.tobytes() for array in found.values()}) == 4
+
+
+def test_centroids_score_both_resolutions_too(store):
+    centroids = np.random.default_rng(0).normal(size=(5, 90))
+    settings = ("clusters.method=kmeans", "clusters.count=5", "semantics.windows=average")
+    run = run_of(store, *settings)
+    calibration = Calibration(classes=(), cluster_to_class=None, images=1, truth_used=(), centroids=centroids)
+    visit = run.calibrated(calibration).visit(frames()[1])
+    high, low = (cluster_logits(merged(visit, stage, code_map), centroids) for stage in (CODES, LOW_CODES))
+    np.testing.assert_array_equal(visit.result(PSEUDO_CLASSES)["labels"], (high + low).argmax(0).numpy())
+    fitted = fit_centroids(run, frames()[1:])
+    assert fitted.shape == (5, 90) and np.isfinite(fitted).all()
+    only_low = fit_centroids(run_of(store, *settings[:2], "semantics.windows=low"), frames()[1:])
+    assert not np.allclose(fitted, only_low)
 
 
 def test_the_image_is_decoded_once_for_both(store, monkeypatch):

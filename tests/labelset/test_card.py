@@ -55,6 +55,21 @@ def test_sets_without_motion_have_no_such_tables(things, measured):
 
 
 @pytest.mark.parametrize(
+    ("name", "cited", "others"),
+    [
+        ("demo", {"CAUSE", "DINOv2", "SPIdepth", "DINOv3"}, {"CUPS", "DepthG", "STEGO", "DINO"}),
+        ("mbps-k80-depthpro", {"CAUSE", "DINOv2"}, {"SPIdepth", "DINOv3", "CUPS", "DepthG"}),
+        ("motion", {"CUPS", "CAUSE", "DINOv2"}, {"SPIdepth", "DINOv3", "DepthG", "DINO"}),
+        ("cups", {"CUPS", "DepthG", "STEGO", "DINO"}, {"CAUSE", "DINOv2", "SPIdepth", "DINOv3"}),
+    ],
+)
+def test_works_are_cited_that_the_labels_are_made_from(name, cited, others):
+    citation = render(document_of(name)).partition("## Citation")[2]
+    assert all(f"[{work}](" in citation for work in (*cited, "DenseCRF"))
+    assert not any(f"[{work}](" in citation for work in others)
+
+
+@pytest.mark.parametrize(
     ("settings", "said", "unsaid"),
     [
         ((), ["  5 moving objects in 2 images", f"  no motion in 7: {NOTHING}"], "no depth"),
