@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mbps_dataset.cli import main
 from mbps_dataset.models.cause import CauseSegmenter
 from mbps_dataset.models.depthg import DepthGSegmenter
 from mbps_dataset.models.raft import RaftFlow
+from tests.models.cascade.published_files import detectron2_file, lightning_file
 from tests.models.cause.cause_weights import published_files, tiny_network
 from tests.models.depthg.depthg_weights import published_checkpoint, published_tensors
 from tests.models.depthg.depthg_weights import tiny_network as tiny_depthg
@@ -49,6 +52,32 @@ def test_depthg_is_converted_and_says_what_it_saw(tmp_path: Path, capsys: pytest
     assert said.startswith("supervision: self-supervised")
     assert f"mbps build --recipe cups --set semantics.weights={output} --set flow.weights=" in said
     assert DepthGSegmenter.from_pretrained(output).config.clusters == 27
+
+
+def test_cups_is_converted_and_its_student_labels_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, output = lightning_file(tmp_path / "cups.ckpt"), tmp_path / "converted"
+    assert main(["convert", "cups", "--checkpoint", str(file), "--output", str(output)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("classes: 2 of stuff, 2 of things\nsupervision: self-supervised")
+    assert "licence: Apache-2.0 as published" in said and f"mbps predict --weights {output} --data-dir" in said
+    (tmp_path / "photos").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photos" / "a.png")
+    predict = ["predict", "--weights", str(output), "--data-dir", str(tmp_path / "photos"), "--output"]
+    assert main([*predict, str(tmp_path / "set")]) == 0
+    document = json.loads((tmp_path / "set" / "labelset.json").read_text())
+    assert "pseudo-labels of Cityscapes stereo video" in json.dumps(document["supervision"])
+
+
+@pytest.mark.parametrize(("system", "stuff"), [("u2seg", 2), ("cutler", 0), ("cuvler", 0)])
+def test_detectron2s_files_are_converted(
+    system: str, stuff: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, output = detectron2_file(tmp_path / "x.pth", stuff=stuff), tmp_path / "converted"
+    assert main(["convert", system, "--checkpoint", str(file), "--output", str(output)]) == 0
+    assert f"classes: {stuff} of stuff, 1 of things" in capsys.readouterr().out
+    assert main(["convert", "cups", "--teacher", "--checkpoint", str(file), "--output", str(tmp_path / "t")]) == 1
+    assert "x.pth holds no teacher" in capsys.readouterr().err and not (tmp_path / "t").exists()
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,8 +3,8 @@
 `resnet`, `feature_pyramid` (of `conv_norm`) the backbone · `anchors`, `proposals` where objects may be · `roi_align` what lies in a
 box · `box_heads`, `detections` three stages of boxes · `mask_head`, `mask_pasting` masks · `semantic_head` stuff · `panoptic_merge`
 segments · `boxes`, `matching`, `suppression` arithmetic of boxes · `box_losses`, `drop_loss` what is learnt · `roi_heads`, `network`
-the whole, with loading and saving · `preprocessing` images · `config` every size · `reference` published
-files.
+the whole, with loading and saving · `preprocessing` images · `config` every size · `reference`, `convert`
+published files · `dino_backbone`, `pickled_arrays` the start of training.
 """
 
 from __future__ import annotations
