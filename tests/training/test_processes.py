@@ -65,8 +65,8 @@ except KeyboardInterrupt:
 """
 
 
-def _run(folder: Path, count: int) -> None:
-    """Start `count` processes of `SCRIPT` and wait for them."""
+def run_together(script: str, folder: Path, count: int) -> None:
+    """Start `count` processes of `script`, which is given `folder`, and wait for them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -74,7 +74,7 @@ def _run(folder: Path, count: int) -> None:
                 "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}  # fmt: skip
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(folder)], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-c", script, str(folder)], cwd=ROOT, stderr=subprocess.PIPE, text=True,
             env=os.environ | together | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(count)
@@ -86,7 +86,7 @@ def _run(folder: Path, count: int) -> None:
 
 @pytest.mark.nightly
 def test_two_processes_learn_the_same_network_and_continue_where_they_stopped(tmp_path: Path) -> None:
-    _run(tmp_path, 2)
+    run_together(SCRIPT, tmp_path, 2)
     first, *others = (
         torch.load(tmp_path / f"{name}.pt", weights_only=True)
         for name in ("whole_0", "whole_1", "resumed_0", "resumed_1")

@@ -109,9 +109,8 @@ def _run(training: Training, records: Records) -> dict[str, float]:
             done, last = step + 1, step + 1 == settings.steps
             if done % LOG_EVERY == 0 or last or done % records.checkpoint_every == 0:
                 log.write({"step": done, **means.taken(settings.batch_size), "learning_rate": training.learning_rate})
-            if records.evaluate is not None and (
-                last or records.evaluate_every and done % records.evaluate_every == 0
-            ):
+            due = last or (records.evaluate_every and done % records.evaluate_every == 0)
+            if first and due and records.evaluate is not None:
                 measured = training.measured(records.evaluate)
                 log.write({"step": done, "validation": measured})
                 progress.tell(f"step {done}: " + ", ".join(f"{name} {value:.3f}" for name, value in measured.items()))

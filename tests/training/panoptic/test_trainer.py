@@ -99,6 +99,46 @@ def test_a_process_that_is_really_killed_goes_on_to_the_same_weights(tmp_path: P
     assert equal(torch.load(tmp_path / "end.pt", weights_only=True), trained(settings=replace(SHORT, steps=60)))
 
 
+TOGETHER = """
+import sys
+from pathlib import Path
+import pytest, torch
+from mbps_dataset.training.processes import Processes
+from tests.training.panoptic.test_trainer import *
+
+torch.set_num_threads(1)
+folder, processes = Path(sys.argv[1]), Processes.started()
+
+
+def both(held, name):
+    torch.manual_seed(1 + processes.rank)  # other first weights in every process: they must be made equal
+    network = TinyPanoptic()
+    records = Records(folder / name, 2, show_progress=False)
+    train_panoptic(network, held, replace(SHORT, batch_size=4), records=records, processes=processes)
+    torch.save(network.state_dict(), folder / f"{name}_{processes.rank}.pt")
+
+
+both(samples(4), "whole")
+with pytest.raises(Killed):
+    both(Interrupted(samples(4), 10), "killed")
+both(samples(4), "killed")
+"""
+
+
+@pytest.mark.nightly
+def test_two_processes_learn_the_same_network_and_continue_where_they_stopped(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate", reason="several processes need accelerate")
+    from tests.training.test_processes import run_together
+
+    run_together(TOGETHER, tmp_path, 2)
+    states = {path.stem: torch.load(path, weights_only=True) for path in tmp_path.glob("*.pt")}
+    assert len(states) == 4
+    for rank in (0, 1):
+        assert equal(states[f"whole_{rank}"], states[f"killed_{rank}"])
+    learned = [name for name, _ in TinyPanoptic().named_parameters()]
+    assert all(torch.equal(states["whole_0"][name], states["whole_1"][name]) for name in learned)
+
+
 def test_a_network_learns_what_it_is_shown() -> None:
     network = fresh()
     learned = train_panoptic(
