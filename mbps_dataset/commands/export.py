@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mbps_dataset.commands.calling import program
 
 
-HELP = "write a label set as coco-panoptic, cityscapes, cups or maskformer files, and back; labels only"
+if TYPE_CHECKING:
+    from mbps_dataset.formats.attached_images import AttachedImages
+
+
+HELP = "write a label set for other tools: labels as coco-panoptic, cityscapes, cups or maskformer, or a trainer's whole folder"
 EXAMPLE = (
     "mbps export build/mbps exports/coco --format coco-panoptic\n"
+    "  mbps export build/mbps exports/lightly --layout lightly\n"
     "  mbps export exports/coco build/corrected --format parquet\n"
     "  mbps export org/mbps-pseudo exports/cups --revision v1.0.0 --format cups --split train"
 )
@@ -18,7 +24,7 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    from mbps_dataset.formats.layouts import FORMATS
+    from mbps_dataset.formats.layouts import LABEL_FORMATS, LAYOUTS
 
     parser.add_argument(
         "label_set",
@@ -26,13 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder written by `mbps build`, OWNER/NAME of a dataset on the Hub, or (for parquet) an export",
     )
     parser.add_argument("target", type=Path, metavar="TARGET", help="folder to write; must be empty or not exist")
-    parser.add_argument("--format", required=True, choices=(*FORMATS, "parquet"),
-                        help="what will read the files; parquet makes an export a label set again")  # fmt: skip
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument("--format", choices=(*LABEL_FORMATS, "parquet"),
+                      help="what will read the labels; parquet makes an export a label set again")  # fmt: skip
+    form.add_argument("--layout", choices=tuple(LAYOUTS),
+                      help="the trainer that will read the folder, with images linked and classes named")  # fmt: skip
     parser.add_argument(
         "--split", action="append", metavar="NAME", help="split to export; may be repeated (default: all)"
     )
     parser.add_argument("--recipe", metavar="NAME", help="of a release that holds several recipes")
     parser.add_argument("--revision", metavar="TAG", help="tag or branch on the Hub (default: the newest state)")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR",
+                        help="layouts: where the images lie, if neither in the set nor where they were")  # fmt: skip
+    parser.add_argument("--source", metavar="NAME", help="layouts: how --data-dir is read (default: guessed)")
     parser.add_argument("--size", type=height_by_width, metavar="HxW",
                         help="cups: training resolution (default: 0.625 of the labels', 640x1280 for Cityscapes)")  # fmt: skip
 
@@ -58,22 +70,34 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "parquet":
         return _import(arguments, progress)
     built = open_label_set(arguments.label_set, recipe=arguments.recipe, revision=arguments.revision)
+    chosen = arguments.format or arguments.layout
     result = export(
         built,
         arguments.target,
-        arguments.format,
+        chosen,
         splits=arguments.split or (),
         size=arguments.size,
+        images=_attached(arguments),
         progress=progress,
     )
-    module = FORMATS[arguments.format]
+    module = FORMATS[chosen]
     images = sum(result.description.splits.values())
-    print(f"{images} images exported as {arguments.format}: {result.target}")
+    print(f"{images} images exported as {chosen}: {result.target}")
     print(f"held      {module.HELD}\nnot held  {module.NOT_HELD}")
     for note in result.notes:
         print(f"note      {note}")
     print(f"Read it back:  {program()} eval {result.target} --truth TRUTH")
     return 0
+
+
+def _attached(arguments: argparse.Namespace) -> AttachedImages | None:
+    """Where images lie, if that was said. Raises `InputError` for a source without a folder."""
+    from mbps_dataset.errors import InputError
+    from mbps_dataset.formats.attached_images import AttachedImages
+
+    if arguments.source is not None and arguments.data_dir is None:
+        raise InputError("--source says how a folder of images is read; give the folder too, with --data-dir.")
+    return None if arguments.data_dir is None else AttachedImages(arguments.data_dir, arguments.source)
 
 
 def _import(arguments: argparse.Namespace, progress: bool) -> int:
@@ -82,8 +106,8 @@ def _import(arguments: argparse.Namespace, progress: bool) -> int:
     from mbps_dataset.formats.importing import import_labels
     from mbps_dataset.formats.own_exports import find_export
 
-    for option in ("recipe", "revision", "size"):
-        if getattr(arguments, option) is not None:
+    for option in ("recipe", "revision", "size", "data-dir", "source"):
+        if getattr(arguments, option.replace("-", "_")) is not None:
             raise InputError(
                 f"--{option} has no meaning for `--format parquet`, which takes an export as it is; leave it out."
             )

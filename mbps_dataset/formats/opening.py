@@ -14,7 +14,7 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.formats.description import Description, LabelRow
 from mbps_dataset.formats.image_segmentation import read_map
 from mbps_dataset.labelset.folder import LabelSetFolder
-from mbps_dataset.labelset.parquet_files import read_rows
+from mbps_dataset.labelset.parquet_files import read_rows, read_schema
 from mbps_dataset.labelset.public_document import public_document
 
 
@@ -130,3 +130,11 @@ def _label_row(row: dict[str, Any]) -> LabelRow:
         panoptic=read_map(row["panoptic"], row["image_id"]).astype(np.int32),
         segments=row["segments_info"],
     )
+
+
+def image_files(built: LabelSetFolder, split: str) -> Iterator[bytes] | None:
+    """Bytes of the images of a split in order, or None if the set holds none."""
+    files = built.files(split)
+    if not all("image" in read_schema(path).names for path in files):
+        return None
+    return (row["image"]["bytes"] for path in files for row in read_rows(path, ["image"]))

@@ -86,23 +86,26 @@ def save_segment_ids(path: Path, ids: NDArray[np.integer]) -> None:
 
 
 class CocoFile:
-    """A COCO panoptic JSON written as it comes: one annotation in memory, and a short entry per image."""
+    """A COCO JSON written as it comes: the annotations of one image in memory, and a short entry per image."""
 
     def __init__(self, path: Path, categories: list[dict[str, Any]], info: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = path.open("w", encoding="utf-8")
         self._categories, self._info = categories, info
         self._images: list[dict[str, Any]] = []
+        self._begun = False
 
-    def add(self, image: dict[str, Any], annotation: dict[str, Any]) -> None:
-        """Write an annotation and remember its image."""
-        self._file.write(",\n" if self._images else '{"annotations": [\n')
-        self._file.write(json.dumps(annotation, ensure_ascii=False))
+    def add(self, image: dict[str, Any], *annotations: dict[str, Any]) -> None:
+        """Write the annotations of an image and remember it."""
+        for annotation in annotations:
+            self._file.write(",\n" if self._begun else '{"annotations": [\n')
+            self._file.write(json.dumps(annotation, ensure_ascii=False))
+            self._begun = True
         self._images.append(image)
 
     def close(self) -> None:
         """Write images and categories and close the file."""
-        if not self._images:
+        if not self._begun:
             self._file.write('{"annotations": [')
         rest = {"images": self._images, "categories": self._categories, "info": dict(self._info)}
         self._file.write("\n], " + json.dumps(rest, ensure_ascii=False)[1:] + "\n")

@@ -21,6 +21,7 @@ import numpy as np
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
+from mbps_dataset.formats.attached_images import AttachedImages, joined_frames
 from mbps_dataset.formats.class_tables import class_names as cityscapes_names
 from mbps_dataset.formats.image_segmentation import Labels
 from mbps_dataset.formats.importing import CHANGED
@@ -33,7 +34,7 @@ from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.labelset.parquet_files import read_row, read_rows, read_schema
 from mbps_dataset.models.panoptic.record import LearnedFrom
 from mbps_dataset.records import decode
-from mbps_dataset.sources import Frame, Source, open_source, source_of_folder
+from mbps_dataset.sources import Frame, Source, open_source
 from mbps_dataset.sources.images import DIGESTS
 from mbps_dataset.store import digest_of
 from mbps_dataset.training.panoptic.samples import MOST_CLASSES, PanopticSample, labelled_sample, sample_of_row
@@ -45,7 +46,6 @@ MEMORY_BYTES = 2_000_000_000
 NOT_OURS = "labels: made outside of mbps-dataset, perhaps by hand"
 
 _COLUMNS = ("image_id", "semantic", "panoptic", "segments_info")
-_MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def open_training_set(
     a set without them lie; `limit` keeps the first images. Raises `InputError` saying what is missing or wrong,
     `PublishError` if the Hub cannot be reached.
     """
-    images = _Images(data_dir, source)
+    images = AttachedImages(data_dir, source)
     path = Path(reference).expanduser()
     if path.exists() and (exported := find_export(path)) is not None:
         return _of_export(exported, tuple(splits), images, limit)
@@ -161,53 +161,6 @@ def open_training_set(
     )
 
 
-@dataclass(frozen=True)
-class _Images:
-    """Where images come from that a set does not hold: the source that was named, or that of the set."""
-
-    data_dir: Path | None
-    source: str | None
-
-    def frames(self, name: str, splits: Sequence[str], own: Callable[[], Source] | None) -> Mapping[str, Frame]:
-        """Frames by image id, those of `splits` first. Raises `InputError` saying how images are attached."""
-        try:
-            if self.data_dir is not None:
-                opened = open_source(self.source or source_of_folder(self.data_dir), data_dir=str(self.data_dir))
-            elif own is None:
-                raise InputError("it does not know where they are.")
-            else:
-                opened = own()
-        except InputError as error:
-            raise InputError(
-                f"{name} holds labels without images: {error} Attach them with --data-dir DIR, the folder of the images "
-                "that were labelled (and --source, where it is not guessed right)."
-            ) from None
-        ordered = sorted(opened.splits(), key=lambda split: split not in splits)
-        frames: dict[str, Frame] = {}
-        for split in ordered:
-            for frame in opened.frames(split):
-                frames.setdefault(frame.image_id, frame)
-        return frames
-
-
-def _joined(name: str, image_ids: Sequence[str], frames: Mapping[str, Frame]) -> dict[str, Frame]:
-    """The frame of every image id, by its name where the whole id is not known and the name is of one frame only."""
-    by_name: dict[str, list[Frame]] = {}
-    for image_id, frame in frames.items():
-        by_name.setdefault(image_id.rsplit("/", 1)[-1], []).append(frame)
-    found = {}
-    for image_id in image_ids:
-        alike = by_name.get(image_id.rsplit("/", 1)[-1], [])
-        if (its := frames.get(image_id) or (alike[0] if len(alike) == 1 else None)) is not None:
-            found[image_id] = its
-    if missing := [image_id for image_id in image_ids if image_id not in found]:
-        raise InputError(
-            f"{name}: no image for {len(missing)} of {len(image_ids)} labels, e.g. {', '.join(missing[:_MOST_NAMES])}; give "
-            "the folder of the images that were labelled with --data-dir."
-        )
-    return found
-
-
 def _chosen(splits: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
     return tuple(splits) or (("train",) if "train" in there else tuple(there))
 
@@ -217,7 +170,7 @@ def _of_own(
     reference: str,
     revision: str | None,
     splits: tuple[str, ...],
-    images: _Images,
+    images: AttachedImages,
     limit: int | None,
 ) -> TrainingSet:
     document, calibration = built.document, built.calibration
@@ -230,7 +183,9 @@ def _of_own(
     held = all("image" in read_schema(path).names for split in chosen for path in built.files(split))
     if not held or images.data_dir is not None:
         ids = [row["image_id"] for _, _, _, row in rows]
-        frames = _joined(reference, ids, images.frames(reference, chosen, lambda: built.open_source(with_truth=False)))
+        frames = joined_frames(
+            reference, ids, images.frames(reference, chosen, lambda: built.open_source(with_truth=False))
+        )
     entries = [
         _Entry(
             row["image_id"],
@@ -272,7 +227,7 @@ def _row_reader(path: Path, index: int, frame: Frame | None, void: int) -> Calla
     return read
 
 
-def _of_export(exported: Exported, splits: tuple[str, ...], images: _Images, limit: int | None) -> TrainingSet:
+def _of_export(exported: Exported, splits: tuple[str, ...], images: AttachedImages, limit: int | None) -> TrainingSet:
     described, name = exported.description, str(exported.root)
     chosen = _chosen(splits, exported.splits)
     readers = dict(list(exported.readers(chosen, None, None).items())[:limit])
@@ -284,7 +239,7 @@ def _of_export(exported: Exported, splits: tuple[str, ...], images: _Images, lim
             raise InputError("the export does not say what it was made from.")
         return open_source(**origin["source"])
 
-    frames = _joined(name, list(readers), images.frames(name, chosen, own))
+    frames = joined_frames(name, list(readers), images.frames(name, chosen, own))
     entries = [
         _Entry(k, _labels_reader(read, frames[k], described.things, described.void)) for k, read in readers.items()
     ]
@@ -305,10 +260,10 @@ def _of_export(exported: Exported, splits: tuple[str, ...], images: _Images, lim
     return TrainingSet(name, described.class_names, tuple(sorted(described.things)), LabelledImages(entries), made_by)
 
 
-def _of_others(path: Path, splits: tuple[str, ...], images: _Images, limit: int | None) -> TrainingSet:
+def _of_others(path: Path, splits: tuple[str, ...], images: AttachedImages, limit: int | None) -> TrainingSet:
     labels = open_labels(path, splits=splits)
     image_ids = list(labels)[:limit]
-    frames = _joined(str(path), image_ids, images.frames(str(path), splits, None))
+    frames = joined_frames(str(path), image_ids, images.frames(str(path), splits, None))
     things = tuple(sorted(taxonomy.THINGS_19))
     entries = [
         _Entry(image_id, _labels_reader(partial(labels.__getitem__, image_id), frames[image_id], things, labels.void))

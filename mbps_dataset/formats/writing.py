@@ -1,17 +1,21 @@
-"""Exporting a label set: labels only, image by image, into a folder that appears whole or not at all."""
+"""Exporting a label set, image by image, into a folder that appears whole or not at all: labels, and images for a trainer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats import cups
+from mbps_dataset.formats.attached_images import AttachedImages, joined_frames
 from mbps_dataset.formats.description import MARKER, Description, FormatWriter, LabelRow
-from mbps_dataset.formats.layouts import FORMATS, label_digest
-from mbps_dataset.formats.opening import describe, label_rows
+from mbps_dataset.formats.layouts import FORMATS, LAYOUTS, label_digest
+from mbps_dataset.formats.opening import describe, image_files, label_rows
+from mbps_dataset.formats.pictures import picture_of
 from mbps_dataset.formats.target import whole_folder
+from mbps_dataset.formats.trainer_folder import PicturedRow
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.store.progress import ProgressBar
 
@@ -32,14 +36,18 @@ def export(
     *,
     splits: Sequence[str] = (),
     size: tuple[int, int] | None = None,
+    images: AttachedImages | None = None,
     progress: bool = False,
 ) -> ExportResult:
     """Write `built` to `target` in a format of `formats.FORMATS`, splits of the set or all that have rows.
 
-    `size` (height, width) is the training resolution of "cups" and of no other format. Raises `InputError` if `target`
-    is not empty, the set is damaged, or something does not fit the format; `StoreError` if it cannot be written.
+    `size` (height, width) is the training resolution of "cups" and of no other format; `images` says where those of a
+    layout lie, if they are not in the set or where they were. Raises `InputError` if `target` is not empty, the set is
+    damaged, an image is missing, or something does not fit the format; `StoreError` if it cannot be written.
     """
     module = FORMATS[format_name]
+    if images is not None and format_name not in LAYOUTS:
+        raise InputError(f"{format_name} holds labels only; --data-dir and --source are for --layout.")
     if size is not None and format_name != "cups":
         raise InputError(f"{format_name} keeps the label set's own size; --size is for cups.")
     description = replace(describe(built, format_name), options={"size": list(size)} if size else {})
@@ -56,8 +64,13 @@ def export(
         with ProgressBar("exporting", sum(counts.values()), show=progress) as bar:
             for split in counts:
                 writer = module.Writer(folder, description, split)
-                _write_split(built, split, writer, description, bar)
+                rows = label_rows(built, split)
+                if format_name in LAYOUTS:
+                    rows = _pictured(rows, built, split, images or AttachedImages())
+                _write_split(rows, split, writer, description, bar)
                 notes += _notes(writer, split, description)
+        if format_name in LAYOUTS:
+            notes += module.finish(folder, description)
         description = replace(description, origin={**description.origin, "labels": label_digest(folder, format_name)})
         (folder / "README.md").write_text(_readme(description), encoding="utf-8")
         (folder / MARKER).write_text(description.to_json(), encoding="utf-8")
@@ -72,11 +85,25 @@ def _check_size_is_that_of_the_images(built: LabelSetFolder) -> None:
         )
 
 
+def _pictured(
+    rows: Iterable[LabelRow], built: LabelSetFolder, split: str, images: AttachedImages
+) -> Iterator[LabelRow]:
+    """Rows with their images: those of the set, or else of the source it was made from."""
+    held = None if images.data_dir is not None else image_files(built, split)
+    if held is None:
+        name, ids = str(built.root), [row.image_id for row in label_rows(built, split)]
+        frames = joined_frames(name, ids, images.frames(name, [split], lambda: built.open_source(with_truth=False)))
+    for row in rows:
+        image = frames[row.image_id] if held is None else next(held)
+        fields = {field.name: getattr(row, field.name) for field in dataclasses.fields(LabelRow)}
+        yield PicturedRow(**fields, picture=picture_of(image, row.image_id))
+
+
 def _write_split(
-    built: LabelSetFolder, split: str, writer: FormatWriter, description: Description, bar: ProgressBar
+    rows: Iterable[LabelRow], split: str, writer: FormatWriter, description: Description, bar: ProgressBar
 ) -> None:
     seen: set[str] = set()
-    for row in label_rows(built, split):
+    for row in rows:
         if row.image_id in seen:
             raise InputError(
                 f"image {row.image_id!r} occurs twice in the split {split!r}; every image may count once."
@@ -113,11 +140,14 @@ def _readme(description: Description) -> str:
     layout = (module.__doc__ or "").split("\n\n", 2)[1]
     names = "Cityscapes train ids" if description.named else "pseudo-classes, whose numbers mean nothing by themselves"
     used = "; ".join(origin["ground_truth_used"]) or "none"
+    images = (
+        "Images are not part of it." if description.format not in LAYOUTS else "Images are links where they can be."
+    )
     return (
         f"# Panoptic pseudo-labels, recipe {origin['recipe']}, as {description.format}\n\n{layout}\n\n"
         f"Class ids are {names}; things: "
         f"{', '.join(description.class_names[k] for k in description.things) or 'none'}.\n\n"
         f"Held: {module.HELD}. Not held: {module.NOT_HELD}.\n\n"
         f"Label set `{origin['identity']}`, mbps-dataset {origin['package_version']}; ground truth used for the labels: "
-        f"{used}. Images are not part of it. `mbps eval` reads this folder.\n"
+        f"{used}. {images} `mbps eval` reads this folder.\n"
     )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbps_dataset.formats.layouts import FORMATS
+from mbps_dataset.formats.layouts import LABEL_FORMATS
 from mbps_dataset.formats.writing import export
 from mbps_dataset.named_recipes import RECIPES
 from tests.end_to_end.fuzz_guard import Guard, fuzzed
@@ -46,11 +46,11 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("good")
     built = random_label_set(root / "set", ids=IDS)
-    for name in FORMATS:
+    for name in LABEL_FORMATS:
         export(built, root / name, name, progress=False)
     document = json.loads((root / "set/labelset.json").read_text())
     del document["checksum"]  # as in a release, which is checked by its form alone
-    return Made(root / "set", document, {name: root / name for name in FORMATS})
+    return Made(root / "set", document, {name: root / name for name in LABEL_FORMATS})
 
 
 @given(data=documents(RECIPES["mbps"].to_json()))
@@ -98,7 +98,7 @@ def test_files_of_exports(fuzz_guard: Guard, made: Made, data: st.DataObject):
     """Label files of an export, changed by hand or by a copy, made a label set again."""
     name = data.draw(st.sampled_from(sorted(made.exports)))
     root = made.exports[name]
-    files = sorted(path.relative_to(root) for pattern in FORMATS[name].LABEL_FILES for path in root.glob(pattern))
+    files = sorted(path.relative_to(root) for pattern in LABEL_FORMATS[name].LABEL_FILES for path in root.glob(pattern))
     path = data.draw(st.sampled_from(files))
     good = (root / path).read_bytes()
     changed = data.draw(documents(json.loads(good)) if path.suffix == ".json" else either(mangled, good=good))

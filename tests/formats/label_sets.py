@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from mbps_dataset import taxonomy
 from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
@@ -77,3 +78,15 @@ def _labelled(image_id: str, classes: int, things: Sequence[int], void: int, see
     ]  # fmt: skip
     depth = generator.uniform(2, 60, semantic.shape).astype(np.float32)
     return LabelledImage(image_id, None, semantic, depth, panoptic.instance(), panoptic.segment_map, segments)
+
+
+def photographs(
+    root: Path, ids: dict[str, tuple[str, ...]] | None = None, *, size: tuple[int, int] = (HEIGHT, WIDTH)
+) -> Path:
+    """A PNG of noise below `root` for every image id of a random label set."""
+    for number, image_id in enumerate(image_id for split_ids in (ids or IDS).values() for image_id in split_ids):
+        path = root / f"{image_id}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+    return root
