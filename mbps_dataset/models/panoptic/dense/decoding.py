@@ -2,10 +2,13 @@
 
 After Panoptic-DeepLab (Cheng et al., CVPR 2020, 3.3). Decisions made here (ours):
 
-* a pixel is of a thing if the thing classes together are probable enough: clusters may share one kind of thing among them;
-* a pixel that points farther than `reach` from every centre belongs to none, and is void;
+* a pixel is of a thing if the thing classes together are probable enough: clusters may share one kind of thing among
+  them, and few things are labelled where only what moved is;
+* a pixel that points farther than `reach` from every centre belongs to no thing; it is stuff if a stuff class is the most
+  probable one, and else void;
 * a thing's class is the commonest most probable thing class of its pixels (the lower id of equals), its score the height of
-  its centre times the mean probability of that class over its pixels; one of too low a score is void in the map.
+  its centre times the mean over its pixels of the probability that they are of a thing at all: the paper's is that of the class,
+  which says little where clusters share one kind of thing. One of too low a score is left out of the map.
 """
 
 from __future__ import annotations
@@ -58,17 +61,15 @@ def decode(probabilities: Tensor, heights: Tensor, offsets: Tensor, config: Dens
     """Maps of one image: probabilities [K, H, W] and offsets [2, H, W] by pixel, heights [h, w] of centres by cell."""
     is_thing = torch.zeros(len(probabilities), dtype=torch.bool, device=probabilities.device)
     is_thing[list(config.thing_ids)] = True
-    of_things = probabilities[is_thing].sum(0) >= config.thing_threshold if config.thing_ids else None
+    of_things = (probabilities * is_thing[:, None, None]).sum(0)
     centres = find_centres(
         heights, threshold=config.centre_threshold, window=config.centre_window, most=config.most_centres
     )
-    if of_things is None or is_thing.all():
-        of_things = torch.full(probabilities.shape[1:], bool(config.thing_ids), device=probabilities.device)
-    owners = group_pixels(offsets, of_things, centres, reach=config.reach)
+    owners = group_pixels(offsets, of_things > config.thing_threshold, centres, reach=config.reach)
     instances = _things(probabilities, owners, centres, is_thing, config.min_thing_area)
-    stuff = probabilities.masked_fill(is_thing[:, None, None], -1).argmax(0)
-    panoptic = _painted(instances, stuff.masked_fill(of_things, -1).cpu().numpy(), config)
-    return PanopticPrediction(panoptic, probabilities, instances)
+    best = probabilities.argmax(0)
+    stuff = torch.where(is_thing[best], -1, best).cpu().numpy()
+    return PanopticPrediction(_painted(instances, stuff, config), probabilities, instances)
 
 
 def _things(probabilities: Tensor, owners: Tensor, centres: Centres, is_thing: Tensor, min_area: int) -> Instances:
@@ -76,11 +77,11 @@ def _things(probabilities: Tensor, owners: Tensor, centres: Centres, is_thing: T
     inside = owners >= 0
     numbers, inner = owners[inside], probabilities[:, inside]
     count, classes = len(centres.heights), len(probabilities)
-    best = inner.masked_fill(~is_thing[:, None], -1).argmax(0)
+    best, of_things = inner.masked_fill(~is_thing[:, None], -1).argmax(0), inner[is_thing].sum(0)
     votes = torch.bincount(numbers * classes + best, minlength=count * classes).reshape(count, classes)
     areas, class_ids = votes.sum(1), votes.argmax(1)
     sums = torch.zeros(count, dtype=torch.float64, device=numbers.device)
-    sums.index_add_(0, numbers, inner.gather(0, class_ids[numbers][None])[0].double())
+    sums.index_add_(0, numbers, of_things.double())
     scores = centres.heights.double().clamp(0, 1) * sums / areas.clamp(min=1)
     kept = torch.nonzero(areas >= min_area)[:, 0]
     kept = kept[torch.argsort(scores[kept], descending=True, stable=True)]
@@ -98,6 +99,7 @@ def _painted(instances: Instances, stuff: np.ndarray, config: DenseConfig) -> Pa
     segment_map = np.zeros(stuff.shape, dtype=np.int32)
     for number, pixels in enumerate(kept, start=1):
         segment_map.ravel()[pixels] = number
+    stuff = np.where(segment_map > 0, -1, stuff)
     found, areas = np.unique(stuff[stuff >= 0], return_counts=True)
     found = found[areas >= config.min_stuff_area]
     for number, class_id in enumerate(found.tolist(), start=len(kept) + 1):

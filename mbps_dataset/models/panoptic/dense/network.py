@@ -71,7 +71,7 @@ class DensePanoptic(PanopticNetwork, library_name="mbps-dataset", tags=["panopti
         """As `PanopticNetwork.losses`: ``class``, ``centre`` and ``offset``, weighted."""
         require_batch(images, targets)
         images, targets = padded_to_multiple(images, targets, DEEPEST_STRIDE)
-        logits, heights, offsets = self(images)
+        logits, heights, offsets = (maps.float() for maps in self(images))
         config = self.config
         wanted = dense_targets(
             targets, thing_ids=config.thing_ids, centre_sigma=config.centre_sigma, device=images.device

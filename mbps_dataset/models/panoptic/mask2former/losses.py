@@ -34,15 +34,17 @@ class Match:
 
 @torch.no_grad()
 def match(class_logits: Tensor, mask_logits: Tensor, segments: Segments, config: Mask2FormerPanopticConfig) -> Match:
-    """The cheapest pairs of one image: class_logits [Q, K + 1], mask_logits [Q, P] over known cells."""
+    """The cheapest pairs of one image: class_logits [Q, K + 1], mask_logits [Q, P] over known cells, float32."""
     device, cells = mask_logits.device, max(mask_logits.shape[1], 1)
-    logits, masks = mask_logits.float(), segments.masks
-    classes = -class_logits.float().softmax(-1)[:, segments.class_ids]
-    crossed = functional.softplus(logits).sum(1, keepdim=True) - logits @ masks.T  # of BCE = softplus(x) - x · y
-    probabilities = logits.sigmoid()
-    joint = 2 * probabilities @ masks.T
-    dice = 1 - (joint + 1) / (probabilities.sum(1, keepdim=True) + masks.sum(1) + 1)
-    costs = config.class_weight * classes + config.mask_weight * crossed / cells + config.dice_weight * dice
+    masks = segments.masks
+    with torch.autocast(device.type, enabled=False):  # sums over all cells need more digits than bfloat16 has
+        classes = -class_logits.softmax(-1)[:, segments.class_ids]
+        crossed = (
+            functional.softplus(mask_logits).sum(1, keepdim=True) - mask_logits @ masks.T
+        )  # BCE = softplus(x) - x y
+        probabilities = mask_logits.sigmoid()
+        dice = 1 - (2 * probabilities @ masks.T + 1) / (probabilities.sum(1, keepdim=True) + masks.sum(1) + 1)
+        costs = config.class_weight * classes + config.mask_weight * crossed / cells + config.dice_weight * dice
     finite = np.nan_to_num(costs.cpu().numpy(), nan=1e9, posinf=1e9, neginf=-1e9)
     queries, chosen = (torch.from_numpy(index).to(device) for index in linear_sum_assignment(finite))
     return Match(queries, chosen)

@@ -102,7 +102,7 @@ class Mask2FormerPanoptic(PanopticNetwork, library_name="mbps-dataset", tags=["p
         """As `PanopticNetwork.losses`: ``class``, ``mask`` and ``dice``, weighted and summed over layers."""
         require_batch(images, targets)
         images, targets = padded_to_multiple(images, targets, self.stride)
-        layers = self(images)
+        layers = [(classes.float(), masks.float()) for classes, masks in self(images)]
         height, width = layers[-1][1].shape[-2:]
         segments = [
             cell_segments(target.to(images.device), self.config.thing_ids, height, width) for target in targets

@@ -17,6 +17,7 @@ ROAD, SKY, CAR, BUS = range(4)
 CONFIG = DenseConfig(
     class_names=("road", "sky", "car", "bus"), thing_ids=(CAR, BUS), min_thing_area=16, min_stuff_area=40, reach=6.0,
     score_threshold=0.2,
+    thing_threshold=0.5,
 )  # fmt: skip
 
 
@@ -51,24 +52,21 @@ def test_a_thing_of_low_score_is_void_and_still_told():
     assert (prediction.panoptic.segment_map[12:28, 24:40] == 0).all() and len(prediction.instances) == 2
 
 
-def test_the_class_is_that_of_most_pixels_and_the_score_follows_its_probability():
+def test_the_class_is_that_of_most_pixels_and_the_score_that_of_being_a_thing():
     probabilities, heights, offsets = maps()
     probabilities[:, 12:28, 8:24] = torch.tensor([0.1, 0.0, 0.4, 0.5])[:, None, None]
     probabilities[:, 12:18, 8:24] = torch.tensor([0.0, 0.0, 1.0, 0.0])[:, None, None]
-    first = decode(probabilities, heights, offsets, CONFIG).panoptic.segments
-    bus = next(each for each in first if each.class_id == BUS)
-    assert bus.area == 256 and np.isclose(bus.score, 0.9 * 0.5 * 10 / 16)
+    segments = decode(probabilities, heights, offsets, CONFIG).panoptic.segments
+    bus = next(each for each in segments if each.class_id == BUS)
+    assert bus.area == 256 and np.isclose(bus.score, 0.9 * (0.9 * 10 + 1.0 * 6) / 16)
 
 
 def test_thing_classes_share_one_kind_of_thing():
     """No single thing class is the most probable one, but together they are."""
     probabilities, heights, offsets = maps()
     probabilities[:, 12:28, 8:40] = torch.tensor([0.4, 0.0, 0.35, 0.25])[:, None, None]
-    assert [each.class_id for each in decode(probabilities, heights, offsets, CONFIG).panoptic.segments][:2] == [
-        CAR
-    ] * 1 + [ROAD]
-    kept = decode(probabilities, heights, offsets, replace(CONFIG, score_threshold=0.1)).panoptic.segments
-    assert [each.class_id for each in kept] == [CAR, CAR, ROAD, SKY]
+    segments = decode(probabilities, heights, offsets, CONFIG).panoptic.segments
+    assert [each.class_id for each in segments] == [CAR, CAR, ROAD, SKY]
 
 
 def test_what_points_nowhere_is_void():
@@ -108,3 +106,12 @@ def test_centres_are_the_highest_of_their_window():
 def test_no_centre_owns_nothing():
     none = find_centres(torch.zeros(2, 2), threshold=0.1, window=3, most=10)
     assert (group_pixels(torch.zeros(2, 8, 8), torch.ones(8, 8, dtype=torch.bool), none, reach=9) == -1).all()
+
+
+def test_pixels_that_may_be_of_a_thing_are_stuff_where_there_is_none():
+    probabilities, heights, offsets = maps()
+    probabilities[:, 12:28, 8:40] = torch.tensor([0.6, 0.0, 0.4, 0.0])[:, None, None]
+    heights[4, 7] = 0
+    segments = decode(probabilities, heights, offsets, replace(CONFIG, thing_threshold=0.3)).panoptic.segments
+    assert [(each.class_id, each.area) for each in segments] == [(CAR, 256), (ROAD, 24 * 48 - 256), (SKY, 8 * 48)]
+    assert [each.class_id for each in decode(probabilities, heights, offsets, CONFIG).panoptic.segments] == [ROAD, SKY]

@@ -104,3 +104,12 @@ def test_sizes_that_differ_are_refused():
     images, targets = four_pictures()
     with pytest.raises(ValueError, match="Expected targets of sizes"):
         small().losses(images[..., :32], targets)
+
+
+def test_half_precision_gives_nearly_the_same_losses():
+    network, (images, targets) = small(), four_pictures()
+    whole = network.losses(images, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network.losses(images, targets)
+    for name in whole:
+        assert half[name].dtype == torch.float32 and torch.isclose(half[name], whole[name], rtol=0.1)

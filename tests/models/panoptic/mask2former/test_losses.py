@@ -129,3 +129,15 @@ def test_an_image_of_which_nothing_is_known_teaches_nothing():
     assert all(loss == 0 for loss in losses.values())
     for gradient in torch.autograd.grad(sum(losses.values()), (classes, masks)):
         assert not gradient.any()
+
+
+def test_matching_counts_in_full_precision_under_autocast():
+    target = street()
+    known = segments_of(target)
+    generator = torch.Generator().manual_seed(0)
+    classes, masks = torch.randn(3, 4, generator=generator), 9 * torch.randn(3, len(known.known), generator=generator)
+    alone = match(classes, masks[:, known.known], known, CONFIG)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = match(classes, masks[:, known.known], known, CONFIG)
+        losses = set_losses(classes[None], masks.reshape(1, 3, 6, 8), [known], CONFIG)
+    assert torch.equal(alone.segments, cast.segments) and all(loss.dtype == torch.float32 for loss in losses.values())

@@ -103,3 +103,12 @@ def test_what_is_no_backbone_is_refused():
         WeightsError, match="is a network of the kind dinov3_vit; as a backbone, give one of swin, resnet"
     ):
         Mask2FormerPanoptic.on_backbone(folder, **SIZES)
+
+
+def test_half_precision_gives_nearly_the_same_losses():
+    network, (images, targets) = small(), four_pictures()
+    whole = network.losses(images, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network.losses(images, targets)
+    for name in whole:
+        assert half[name].dtype == torch.float32 and torch.isclose(half[name], whole[name], rtol=0.1)
