@@ -11,7 +11,8 @@ Prints, for every way of finding them (`motion.method`), with flow and disparity
   same in scenes in which only the camera moves;
 * the time of a frame pair, by step: checks of the images, flow and disparity (six maps), scene flow, and objects.
 
-Truth is read here to measure; none of it enters what is found. `--minutes` ends early, and says how many scenes it had.
+Truth is read here to measure; none of it enters what is found. `--minutes` ends early, and says how many scenes it had;
+`--rigid-scenes` runs the slow way on the first scenes only, moving and static in turn. The tables say of how many scenes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mbps_dataset.labelling.stage import one_thread
-from mbps_dataset.labelling.stage_flow import find_maps
+from mbps_dataset.labelling.stage_flow import find_maps, stereo_images
 from mbps_dataset.labelling.stage_motion import find_moving_objects
 from mbps_dataset.models.opencv_flow import OpenCvFlow
 from mbps_dataset.scenes import SceneSettings, stereo_video_truth
@@ -90,7 +91,10 @@ class Clock:
 
     def rows(self) -> list[str]:
         """Lines of the table of times."""
-        return [f"| {name} | {np.median(each):.2f} | {max(each):.2f} |" for name, each in self.seconds.items()]
+        return [
+            f"| {name} | {np.median(each):.2f} | {max(each):.2f} | {len(each)} |"
+            for name, each in self.seconds.items()
+        ]
 
 
 def _iou(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
@@ -147,7 +151,8 @@ def measure(
         for method in methods:
             name = f"{method}, {source} flow"
             with clock.step(f"objects: {name}"):
-                objects = find_moving_objects(flow, MotionSettings(method=method)).instances()
+                images = stereo_images(video, flow_settings)
+                objects = find_moving_objects(flow, MotionSettings(method=method), images).instances()
             all_found[name] = list(objects.masks())
             tallies[name].add(all_found[name], moving, counted, static=not frame.things_move)
     return all_found
@@ -173,6 +178,9 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=512)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument(
+        "--rigid-scenes", type=int, default=None, help="scenes, the first ones, on which 'rigid' runs; default all"
+    )
     parser.add_argument("--preset", default=FlowSettings().preset, help="flow.preset, of OpenCV's flow")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after the scene that passes this")
     parser.add_argument("--pictures", type=Path, help="folder for a picture of each scene")
@@ -190,12 +198,14 @@ def main() -> None:
     mixed = []  # so that an early end leaves some of both
     for number, frame in enumerate(moving):
         mixed += [frame, still.pop(0)] if still and number % every == 0 else [frame]
-    for frame in (*mixed, *still):
+    for number, frame in enumerate((*mixed, *still)):
         if time.perf_counter() - start > 60 * arguments.minutes:
             print("Out of time; the tables hold the scenes so far.")
             break
+        without = arguments.rigid_scenes is not None and number >= arguments.rigid_scenes
+        methods = [method for method in arguments.methods if not (without and method == "rigid")]
         with one_thread():
-            found = measure(frame, arguments.methods, flow_settings, tallies, clock)
+            found = measure(frame, methods, flow_settings, tallies, clock)
         if arguments.pictures:
             arguments.pictures.mkdir(parents=True, exist_ok=True)
             picture(frame, found).save(arguments.pictures / f"{frame.image_id}.png")
@@ -203,7 +213,7 @@ def main() -> None:
     print("|---|---|---|---|---|")
     print("\n".join(tally.row(name) for name, tally in tallies.items()))
     print(
-        f"\n| seconds for a frame pair of {arguments.width}x{arguments.height}, one thread | median | most |\n|---|---|---|"
+        f"\n| seconds for a frame pair of {arguments.width}x{arguments.height}, one thread | median | most | scenes |\n|---|---|---|---|"
     )
     print("\n".join(clock.rows()))
 

@@ -39,6 +39,7 @@ from mbps_dataset.sources.stereo_video import (
 )
 from mbps_dataset.stage_settings import FlowSettings
 from mbps_dataset.stages.motion.consistency import consistent_disparity
+from mbps_dataset.stages.motion.photometric_test import StereoImages
 from mbps_dataset.stages.motion.scene_flow import StereoMotion, depth_from_disparity
 from mbps_dataset.store import digest_of
 
@@ -216,9 +217,21 @@ def flow_size(settings: FlowSettings, height: int, width: int) -> tuple[int, int
 
 def _tensor(image: RGBImage, size_hw: tuple[int, int]) -> torch.Tensor:
     """uint8 [H, W, 3] → float32 [1, 3, h, w] in [0, 1]."""
-    if image.shape[:2] != size_hw:
-        image = np.asarray(Image.fromarray(image).resize(size_hw[::-1], Image.Resampling.BILINEAR))
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float().div(255)
+    return torch.from_numpy(np.array(_at_size(image, size_hw))).permute(2, 0, 1)[None].float().div(255)
+
+
+def _at_size(image: RGBImage, size_hw: tuple[int, int]) -> RGBImage:
+    if image.shape[:2] == size_hw:
+        return image
+    return np.asarray(Image.fromarray(image).resize(size_hw[::-1], Image.Resampling.BILINEAR))
+
+
+def stereo_images(video: StereoVideo, settings: FlowSettings) -> StereoImages:
+    """The four images at the size at which flow is found."""
+    size_hw = flow_size(settings, *video.camera.image_hw)
+    return StereoImages(
+        *(_at_size(image, size_hw) for image in (video.left, video.right, video.next_left, video.next_right))
+    )
 
 
 def _runs(recipe: Recipe) -> bool:

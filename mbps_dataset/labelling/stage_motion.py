@@ -17,16 +17,20 @@ from mbps_dataset.labelling.stage_flow import (
     decoded_text,
     flow_camera,
     flow_size,
+    stereo_images,
     stereo_motion,
 )
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources import Frame
+from mbps_dataset.sources.stereo_video import read_stereo_video
 from mbps_dataset.stage_settings import MotionSettings
 from mbps_dataset.stages.instances import Instances
 from mbps_dataset.stages.motion.alignment import align_semantics
 from mbps_dataset.stages.motion.ensemble import MovingObjects
-from mbps_dataset.stages.motion.independent_motion import IndependentMotionSettings, independent_motion
+from mbps_dataset.stages.motion.independent_motion import independent_motion
 from mbps_dataset.stages.motion.instance_maps import map_of_instances
+from mbps_dataset.stages.motion.moving_parts import IndependentMotionSettings
+from mbps_dataset.stages.motion.photometric_test import StereoImages
 from mbps_dataset.stages.motion.rigid_motion import rigid_motion
 from mbps_dataset.stages.motion.rigid_settings import RigidMotionSettings
 from mbps_dataset.stages.motion.scene_flow import SceneFlow, scene_flow, within_margins
@@ -60,18 +64,26 @@ def _found(visit: Visit) -> MovingObjects:
         depth_range=(settings.nearest_m, settings.farthest_m),
         reference=settings.geometry == "reference",
     )
-    return find_moving_objects(flow, settings)
+    looks_again = settings.method == "independent" and flow.reason is None
+    images = stereo_images(read_stereo_video(visit.frame), visit.recipe.flow) if looks_again else None
+    return find_moving_objects(flow, settings, images)
 
 
-def find_moving_objects(flow: SceneFlow, settings: MotionSettings) -> MovingObjects:
-    """The objects of a scene flow by the recipe's method; the same settings give the same objects."""
+def find_moving_objects(
+    flow: SceneFlow, settings: MotionSettings, images: StereoImages | None = None
+) -> MovingObjects:
+    """The objects of a scene flow by the recipe's method; the same settings give the same objects.
+
+    `images` are those that flow was found in, at its size: 'independent' looks at them again, where they are given.
+    """
     given = {
         name: value
         for name in ("least_motion_px", "least_object_px")
         if (value := getattr(settings, name)) is not None
     }
     if settings.method == "independent":
-        return independent_motion(flow, replace(IndependentMotionSettings(), **given), seed=settings.seed)
+        chosen = replace(IndependentMotionSettings(), **given)
+        return independent_motion(flow, chosen, images=images, seed=settings.seed)
     rigid = RigidMotionSettings(
         reference=settings.geometry == "reference",
         runs=settings.runs,
@@ -85,7 +97,7 @@ def _runs(recipe: Recipe) -> bool:
     return recipe.needs_motion
 
 
-MOTION = Stage("motion", "moving objects", 1, never, _key, _compute, FLOW.inputs, _runs)
+MOTION = Stage("motion", "moving objects", 2, never, _key, _compute, FLOW.inputs, _runs)
 
 
 def moving_objects(visit: Visit, height: int, width: int) -> Instances:

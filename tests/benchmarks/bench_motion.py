@@ -35,7 +35,7 @@ from PIL import Image
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelling.road import stages_of
 from mbps_dataset.labelling.stage import Run, one_thread
-from mbps_dataset.labelling.stage_flow import _tensor
+from mbps_dataset.labelling.stage_flow import _tensor, stereo_images
 from mbps_dataset.labelling.stage_motion import find_moving_objects
 from mbps_dataset.models.opencv_flow import OpenCvFlow
 from mbps_dataset.models.raft import RaftConfig, RaftFlow
@@ -115,7 +115,7 @@ def measure_steps(frame: Frame, run: Run, clock: Clock) -> None:
     with clock.step("scene flow"):
         flow = scene_flow(motion, video.camera.intrinsics, video.camera.baseline_m)
     with clock.step("moving objects, independent"):
-        find_moving_objects(flow, replace(settings, method="independent"))
+        find_moving_objects(flow, replace(settings, method="independent"), stereo_images(video, run.recipe.flow))
     with clock.step("moving objects, rigid (8 runs)"):
         find_moving_objects(flow, replace(settings, method="rigid"))
 

@@ -100,7 +100,7 @@ def test_a_wall_that_stands_gives_no_object_and_a_reason(method):
 def test_thresholds_of_the_recipe_reach_both_methods(monkeypatch):
     seen = []
 
-    def noted(flow, settings, *, seed):
+    def noted(flow, settings, *, seed, images=None):
         seen.append((settings, seed))
 
     for method in ("independent", "rigid"):

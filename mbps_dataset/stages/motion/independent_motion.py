@@ -1,102 +1,106 @@
 """Independent motion: objects from what the ego-motion does not explain (ours), in a fraction of the time of eight runs.
 
 1. The ego-motion (`ego_motion`), and the spread of its residuals as standard deviations: the flow's own have a floor of
-   2 px, which hides what is far or slow. A pixel moves when its Mahalanobis distance squared is above 25.
-2. Moving pixels that touch, eight ways, and whose disparities differ by little are one part.
-3. A part is an object only if one rigid motion of its own explains it, found like the ego-motion, and if it moves like
-   a thing on a street: it stands up, turns little, and goes along the ground by a step of the right size. Flow that went
-   wrong, where there is no texture or something was covered or left the image, does not.
+   2 px, which hides what is far or slow. A pixel moves when its Mahalanobis distance squared is above 25 and it is not
+   of the ground (`ground`), on which flow is wrong most often.
+2. Moving pixels that touch and have a like disparity and one rigid motion are one part (`moving_parts`), if they move like
+   a thing on a street: it stands up, turns little, and goes along the ground by a step of the right size.
+3. The images are looked at again: the part's motion must explain them better than the ego-motion does, whatever flow and
+   disparity say (`photometric_test`). Flow that went wrong, where there is no texture or something was covered, does not.
 4. Parts that the motion of a larger one explains, and that are near it in space, are of its object.
 5. Scene flow is not reliable around depth edges and on smooth surfaces, so objects grow: into free pixels in their range
    of depth whose flow is explained by their motion better than by the ego-motion, then by a few pixels of a like
-   disparity; holes are filled. Pixels known to stand still are never taken.
+   disparity; holes are filled. The ground and pixels known to stand still are never taken.
 
 The score of an object is the share of its largest part that its own motion explains and the ego-motion does not. The numbers
-were chosen on 25 rendered scenes with estimated flow.
+were chosen on 32 rendered scenes with estimated flow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mbps_dataset.settings import Settings, setting
-from mbps_dataset.stages.instances.components import join_pairs
 from mbps_dataset.stages.motion.ego_motion import EgoMotion, estimate_ego_motion, unexplained
 from mbps_dataset.stages.motion.ensemble import MovingObjects
+from mbps_dataset.stages.motion.ground import height_above_ground
 from mbps_dataset.stages.motion.hole_filling import fill_holes
 from mbps_dataset.stages.motion.likelihood import Observations, residual_sigmas, residuals
+from mbps_dataset.stages.motion.moving_parts import IndependentMotionSettings, Part, moving_parts
+from mbps_dataset.stages.motion.photometric_test import StereoImages, StereoView
 from mbps_dataset.stages.motion.rigid_run import observe
-from mbps_dataset.stages.motion.rotation_test import half_rotation
-from mbps_dataset.stages.motion.scene_flow import SceneFlow
-
-
-@dataclass(frozen=True)
-class IndependentMotionSettings(Settings, prefix="independent_motion."):
-    """What counts as moving, and as one object. Raises `RecipeError` for a value out of range."""
-
-    least_sigma_px: float = setting(0.3, "least standard deviation of flow and disparity in pixels", at_least=0.01)
-    least_distance: float = setting(25.0, "Mahalanobis distance squared from which a pixel moves", at_least=0)
-    explained_distance: float = setting(9.0, "Mahalanobis distance squared up to which a motion explains", at_least=0)
-    disparity_step: float = setting(0.06, "relative step of disparity between pixels of one part", at_least=0)
-    least_part_px: int = setting(250, "reliable moving pixels of a part", at_least=1)
-    least_explained: float = setting(0.6, "share of a part that its own motion must explain", at_least=0, at_most=1)
-    least_motion_px: float = setting(1.5, "pixels by which an object must move against the ego-motion", at_least=0)
-    least_step_m: float = setting(0.05, "metres an object must move in a frame", at_least=0)
-    largest_step_m: float = setting(5.0, "metres an object may move in a frame, at most", at_least=0)
-    largest_turn: float = setting(0.03, "rad an object may turn in a frame, at most", at_least=0)
-    largest_rise: float = setting(0.25, "share of a step that may be up or down", at_least=0, at_most=1)
-    least_height_m: float = setting(0.25, "metres a part must extend up and down; roads do not", at_least=0)
-    joined_within_m: float = setting(2.0, "metres between parts of one object", at_least=0)
-    motion_growth_px: int = setting(80, "pixels around an object in which its motion is looked for", at_least=0)
-    growth_px: int = setting(4, "pixels by which objects grow into unknown motion", at_least=0, at_most=100)
-    least_object_px: int = setting(400, "pixels of an object", at_least=1)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A part of the image with a motion of its own: flat pixel indices, motion, share explained by it alone."""
-
-    pixels: NDArray[np.int64]
-    transform: NDArray[np.float32]
-    score: float
+from mbps_dataset.stages.motion.scene_flow import LEAST_RELIABLE_PX, SceneFlow
 
 
 def independent_motion(
-    flow: SceneFlow, settings: IndependentMotionSettings | None = None, *, seed: int = 0
+    flow: SceneFlow,
+    settings: IndependentMotionSettings | None = None,
+    *,
+    images: StereoImages | None = None,
+    seed: int = 0,
 ) -> MovingObjects:
     """The moving objects of an image, largest first; the same `seed` gives the same objects. See the module's head.
 
-    The standard deviations are those of the settings, not of `flow`, whose floor of 2 px hides what is far or slow.
+    The standard deviations are those of the settings, not of `flow`, whose floor of 2 px hides what is far or slow. Without
+    `images`, of the flow's size, step 3 is left out. Raises `ValueError` if they have another size.
     """
     chosen = settings or IndependentMotionSettings()
     shape = flow.reliable.shape[0], flow.reliable.shape[1]
+    if images is not None and images.left.shape[:2] != shape:
+        raise ValueError(f"Expected images of the flow's size {shape}, but got {images.left.shape[:2]}.")
     if flow.reason is not None:
         return MovingObjects.none(shape, flow.reason)
+    ground = _ground(flow, chosen, seed)
     observed = observe(flow)
     ego = estimate_ego_motion(observed, seed=seed)
     if ego.reason is not None:
         return MovingObjects.none(shape, ego.reason)
-    sigmas = residual_sigmas(ego.transform, observed.at(observed.reliable), chosen.least_sigma_px)
-    observed = replace(observed, sigmas=sigmas)
+    observed = replace(observed, sigmas=_sigmas(ego, observed, ground, chosen))
     ego = estimate_ego_motion(observed, seed=seed)
     distance = np.full(len(observed), np.float32(0))
     known = np.flatnonzero(observed.reliable)
     distance[known] = unexplained(ego.transform, observed.at(known))
-    moving = distance > chosen.least_distance
-    parts = [
-        part
-        for pixels in like_parts(moving.reshape(shape), flow.points_t[..., 2], chosen)
-        if (part := _rigid_part(pixels, observed, ego, chosen, seed)) is not None
-    ]
+    moving = (distance > chosen.least_distance).reshape(shape) & ~ground
+    parts = moving_parts(moving, observed, ego, chosen, seed)
     if not parts:
         return MovingObjects.none(shape, _why_none(int(moving.sum()), chosen))
-    static = (observed.reliable & ~moving).reshape(shape)
+    if images is not None:
+        view = StereoView(images, flow.intrinsics, flow.baseline)
+        parts = [part for part in parts if _gain(view, part, observed, ego) >= chosen.least_gain]
+    if not parts:
+        return MovingObjects.none(shape, "the camera's motion explains the images of every moving part as well")
+    static = (flow.reliable & ~moving) | ground
     return _objects(_joined(parts, observed, chosen), flow, observed, ego, static, chosen)
+
+
+def _ground(flow: SceneFlow, settings: IndependentMotionSettings, seed: int) -> NDArray[np.bool_]:
+    """Pixels of known depth up to `ground_m` above the ground plane, or below it, bool [H, W]."""
+    if not settings.ground_m:
+        return np.zeros(flow.reliable.shape, dtype=bool)
+    height = height_above_ground(flow.points_t, flow.intrinsics, flow.baseline, seed=seed)
+    if height is None:
+        return np.zeros(flow.reliable.shape, dtype=bool)
+    return (height < settings.ground_m) & (flow.points_t[..., 2] > 0)
+
+
+def _sigmas(
+    ego: EgoMotion, observed: Observations, ground: NDArray[np.bool_], settings: IndependentMotionSettings
+) -> NDArray[np.float32]:
+    """Spread of what is reliable and not of the ground, where flow is worst; of all if the ground is nearly all."""
+    off_ground = observed.reliable & ~ground.ravel()
+    judged = off_ground if 2 * LEAST_RELIABLE_PX <= off_ground.sum() else observed.reliable
+    sigmas = residual_sigmas(ego.transform, observed.at(judged), settings.least_sigma_px)
+    return np.minimum(sigmas, np.float32(settings.most_sigma_px))
+
+
+def _gain(view: StereoView, part: Part, observed: Observations, ego: EgoMotion) -> float:
+    own = observed.at(part.pixels)
+    disparities = observed.intrinsics[0, 0] * observed.baseline / own.points_t[:, 2]
+    return view.gain(ego.transform, part.transform, own.pixels, disparities)
 
 
 def _why_none(moving: int, settings: IndependentMotionSettings) -> str:
@@ -105,69 +109,11 @@ def _why_none(moving: int, settings: IndependentMotionSettings) -> str:
     return f"{moving} pixels are not explained by the camera's motion, but no part of them moves as one body"
 
 
-def like_parts(
-    moving: NDArray[np.bool_], depth: NDArray[np.float32], settings: IndependentMotionSettings
-) -> list[NDArray[np.int64]]:
-    """Flat pixel indices of the parts of `moving` [H, W] that touch and have a like disparity, largest first."""
-    inside = np.flatnonzero(moving)
-    rank = np.full(moving.shape, -1, dtype=np.int64)
-    rank.ravel()[inside] = np.arange(len(inside))
-    log_depth = np.log(np.maximum(depth, np.float32(1e-3)))
-    height, width = moving.shape
-    first, second = [], []
-    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        here = slice(0, height - down), slice(max(0, -right), width - max(0, right))
-        there = slice(down, height), slice(max(0, right), width + min(0, right))
-        linked = moving[here] & moving[there] & (np.abs(log_depth[here] - log_depth[there]) < settings.disparity_step)
-        first.append(rank[here][linked])
-        second.append(rank[there][linked])
-    part = join_pairs(np.concatenate(first), np.concatenate(second), len(inside))
-    groups = np.split(inside[np.argsort(part, kind="stable")], np.cumsum(np.bincount(part))[:-1])
-    large = [group for group in groups if len(group) >= settings.least_part_px]
-    return sorted(large, key=len, reverse=True)
-
-
-def _rigid_part(
-    pixels: NDArray[np.int64], observed: Observations, ego: EgoMotion, settings: IndependentMotionSettings, seed: int
-) -> _Part | None:
-    """Step 3 for one part, None where it is no object."""
-    own = observed.at(pixels)
-    motion = estimate_ego_motion(own, seed=seed)
-    explained = unexplained(motion.transform, own) < settings.explained_distance
-    if motion.reason is not None or explained.mean() < settings.least_explained:
-        return None
-    held = own.at(explained)
-    apart = residuals(motion.transform, held)[0][:2] - residuals(ego.transform, held)[0][:2]
-    if np.median(np.hypot(*apart)) < settings.least_motion_px:
-        return None
-    if not _moves_like_a_thing(held, motion.transform, ego.transform, settings):
-        return None
-    alone = explained & (unexplained(ego.transform, own) > settings.explained_distance)
-    return _Part(pixels, motion.transform, float(alone.mean()))
-
-
-def _moves_like_a_thing(
-    held: Observations, own: NDArray[np.float32], ego: NDArray[np.float32], settings: IndependentMotionSettings
-) -> bool:
-    """Whether a part stands up, turns little, and goes along the ground by a step of the right size."""
-    low, high = np.percentile(held.points_t[:, 1], (5, 95))
-    turned = float(half_rotation(ego, own)) * 2
-    middle = np.append(np.median(held.points_t, axis=0), np.float32(1))
-    step = ((own - ego) @ middle)[:3]
-    size = float(np.linalg.norm(step))
-    return (
-        high - low >= settings.least_height_m
-        and turned <= settings.largest_turn
-        and settings.least_step_m <= size <= settings.largest_step_m
-        and abs(float(step[1])) <= settings.largest_rise * size
-    )
-
-
 def _joined(
-    parts: Sequence[_Part], observed: Observations, settings: IndependentMotionSettings
-) -> list[tuple[_Part, list[NDArray[np.int64]]]]:
+    parts: Sequence[Part], observed: Observations, settings: IndependentMotionSettings
+) -> list[tuple[Part, list[NDArray[np.int64]]]]:
     """Step 4: each object's largest part, and the pixels of all its parts."""
-    objects: list[tuple[_Part, list[NDArray[np.int64]]]] = []
+    objects: list[tuple[Part, list[NDArray[np.int64]]]] = []
     for part in parts:
         own = observed.at(part.pixels)
         for whole, pixels in objects:
@@ -192,7 +138,7 @@ def _are_near(pixels: Sequence[NDArray[np.int64]], own: Observations, observed: 
 
 
 def _objects(
-    objects: Sequence[tuple[_Part, list[NDArray[np.int64]]]],
+    objects: Sequence[tuple[Part, list[NDArray[np.int64]]]],
     flow: SceneFlow,
     observed: Observations,
     ego: EgoMotion,

@@ -6,12 +6,8 @@ import numpy as np
 import pytest
 
 from mbps_dataset.errors import RecipeError
-from mbps_dataset.stages.motion.independent_motion import (
-    IndependentMotionSettings,
-    grow_labels,
-    independent_motion,
-    like_parts,
-)
+from mbps_dataset.stages.motion.independent_motion import grow_labels, independent_motion
+from mbps_dataset.stages.motion.moving_parts import IndependentMotionSettings
 from tests.stages.motion.moving_boxes import street
 from tests.stages.motion.rigid_vectors import ious, load_parts, recorded_flow
 
@@ -109,19 +105,6 @@ def test_parts_of_one_motion_that_are_near_are_one_object_and_far_ones_are_two()
     parted = replace(flow, reliable=flow.reliable & ~gap, points_t=points)
     found = independent_motion(parted)
     assert len(found.scores) == 2 and ious(found.labels, bodies)[0] > 0.9
-
-
-def test_parts_touch_at_corners_and_end_where_depth_jumps():
-    moving = np.zeros((6, 40), dtype=bool)
-    moving[:3, :20] = moving[3:, 20:] = True
-    depth = np.full(moving.shape, 10, dtype=np.float32)
-    settings = replace(DEFAULT, least_part_px=30)
-    assert [len(part) for part in like_parts(moving, depth, settings)] == [120]
-    depth[:, 25:] = 12
-    assert [len(part) for part in like_parts(moving, depth, settings)] == [75, 45]
-    depth[:3, 19] = 13
-    assert [len(part) for part in like_parts(moving, depth, settings)] == [57, 45]
-    assert like_parts(np.zeros_like(moving), depth, settings) == []
 
 
 def test_labels_grow_within_a_depth_and_not_over_still_pixels():
