@@ -21,8 +21,10 @@ from mbps_dataset.named_recipes import RECIPES
 from mbps_dataset.recipe import Recipe, stage_names
 from mbps_dataset.settings import allowed_values, as_typed
 from mbps_dataset.training.cause import CauseTrainingSettings
+from mbps_dataset.training.correspondence import CorrespondenceSettings
 from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
 from mbps_dataset.training.spidepth import SPIdepthTrainingSettings
+from mbps_dataset.training.stego import StegoTrainingSettings
 from mbps_dataset.training.token_whitening import WhiteningSettings
 
 
@@ -94,6 +96,8 @@ def training_page() -> str:
         ("Panoptic", PanopticTrainingSettings()),
         ("CAUSE", CauseTrainingSettings()),
         ("CAUSE by whitening", WhiteningSettings()),
+        ("STEGO and DepthG", StegoTrainingSettings()),
+        ("Correspondence losses of STEGO and DepthG", CorrespondenceSettings()),
         ("SPIdepth", SPIdepthTrainingSettings()),
     ):
         lines += ["", f"## {title}", "", _first_sentence(type(settings).__doc__), "", *_settings_table("", settings)]

@@ -1,4 +1,4 @@
-"""`mbps train`: a panoptic network from a label set; CAUSE and SPIdepth from images alone."""
+"""`mbps train`: a panoptic network from a label set; CAUSE, STEGO and SPIdepth from images alone."""
 
 from __future__ import annotations
 
@@ -26,11 +26,19 @@ if TYPE_CHECKING:
 
 Number = TypeVar("Number", int, float)
 
+_USE = {
+    "cause": "--set semantics.weights=",
+    "stego": "--set semantics.method=depthg --set semantics.weights=",
+    "spidepth": "--set depth.weights=",
+}
+"""What `mbps build` takes a network with, before its folder."""
 
-HELP = "train a panoptic network on a label set, or CAUSE or SPIdepth on images without labels"
+
+HELP = "train a panoptic network on a label set, or CAUSE, STEGO or SPIdepth on images without labels"
 EXAMPLE = (
     "mbps train panoptic build/demo --output weights/panoptic --steps 2000 --val build/demo\n"
     "  mbps train panoptic org/mbps-pseudo --revision v1.0.0 --data-dir cityscapes --output weights/panoptic\n"
+    "  mbps train stego --start facebook/dino-vitb8 --source folder --data-dir my/photos --output weights/stego\n"
     "  mbps train spidepth --source cityscapes --data-dir cityscapes --output weights/spidepth --steps 50000\n"
     "  mbps train cause --start weights/cause --source cityscapes --data-dir cityscapes --output weights/cause-label-free"
 )
@@ -38,11 +46,13 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    networks = parser.add_subparsers(dest="network_kind", required=True, metavar="panoptic|cause|spidepth")
+    networks = parser.add_subparsers(dest="network_kind", required=True, metavar="panoptic|cause|stego|spidepth")
     add_panoptic_arguments(networks.add_parser("panoptic", help="a panoptic network, on a label set"))
     cause = networks.add_parser("cause", help="CAUSE's head, codebook and probe, on images")
+    stego = networks.add_parser("stego", help="the head and cluster probe of STEGO and DepthG, on images")
     spidepth = networks.add_parser("spidepth", help="SPIdepth, on video")
     for network, units in ((cause, "windows per step; under `accelerate launch` processes share it"),
+                           (stego, "windows per step, and as many neighbours"),
                            (spidepth, "triplets per step")):  # fmt: skip
         network.add_argument("--source", choices=("scenes", "cityscapes", "folder"), default="scenes")
         network.add_argument("--data-dir", metavar="DIR", help="folder of the source")
@@ -62,6 +72,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train the published way without its labels, or whiten the backbone's tokens in closed form (default: "
         "whitening where --start is a DINOv2 of transformers, such as facebook/dinov2-small, else contrastive)",
     )
+    stego.add_argument("--steps", type=int, help="optimiser steps")
+    stego.add_argument("--start", required=True, metavar="WEIGHTS",
+                       help="folder or Hub id of a DINO of transformers (facebook/dino-vitb8) or of DepthG weights, whose "
+                            "frozen backbone is taken")  # fmt: skip
+    stego.add_argument("--clusters", type=int, default=27, metavar="K", help="pseudo-classes (default: 27)")
+    stego.add_argument("--depth", metavar="WEIGHTS",
+                       help="SPIdepth weights, or builtin: add the depth term of DepthG with its depth")  # fmt: skip
+    stego.add_argument(
+        "--depth-term",
+        choices=("published", "similarity"),
+        default="published",
+        help="published: constant where depth is known, which pulls all codes together; similarity: of inverse depths "
+        "(default: published)",
+    )
+    stego.add_argument("--spread-by-depth", action="store_true",
+                       help="choose positions by farthest point sampling in space")  # fmt: skip
     spidepth.add_argument("--steps", type=int, help="optimiser steps")
     spidepth.add_argument("--start", default="builtin", metavar="WEIGHTS", help="folder or Hub id to start from")
     spidepth.add_argument("--fresh", action="store_true", help="keep the sizes of --start, not its weights")
@@ -79,15 +105,16 @@ def run(arguments: argparse.Namespace) -> int:
     processes = Processes.started()
     device = processes.device or arguments.device or default_device()
     checkpoints = arguments.output / "checkpoints"
-    train = _train_cause if arguments.network_kind == "cause" else _train_spidepth
+    train = {"cause": _train_cause, "stego": _train_stego, "spidepth": _train_spidepth}[arguments.network_kind]
     network, seen, settings = train(arguments, source, device, checkpoints, processes)
     if processes.rank > 0:
         return 0
     network.cpu().save_pretrained(arguments.output)
     _state_supervision(arguments.output, seen)
     (arguments.output / "training.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    setting = "semantics.weights" if arguments.network_kind == "cause" else "depth.weights"
-    print(f"written: {arguments.output}\nuse it:  {program()} build --recipe demo --set {setting}={arguments.output}")
+    print(
+        f"written: {arguments.output}\nuse it:  {program()} build --recipe demo {_USE[arguments.network_kind]}{arguments.output}"
+    )
     return 0
 
 
@@ -169,6 +196,63 @@ def _contrast(
     )
     train_cause(segmenter, pictures, settings, checkpoint_folder=checkpoints, processes=processes)
     return asdict(settings)
+
+
+def _train_stego(
+    arguments: argparse.Namespace, source: Source, device: torch.device | str, checkpoints: Path, processes: Processes
+) -> Trained:
+    from mbps_dataset.errors import RecipeError
+    from mbps_dataset.models.depthg import DepthGSegmenter
+    from mbps_dataset.models.depthg.on_backbone import LABEL_FREE, depthg_on_backbone
+    from mbps_dataset.models.networks import weights_folder
+    from mbps_dataset.models.saved_network import read_config
+    from mbps_dataset.models.spidepth import SPIdepth
+    from mbps_dataset.training.checkpointing import seeded
+    from mbps_dataset.training.correspondence import CorrespondenceSettings
+    from mbps_dataset.training.source_data import PredictedDepths, SourcePictures
+    from mbps_dataset.training.stego import StegoTrainingSettings, train_stego
+
+    if processes.count > 1:
+        raise RecipeError("STEGO trains in one process; start it without `accelerate launch`.")
+    if arguments.depth is None and (arguments.spread_by_depth or arguments.depth_term != "published"):
+        raise InputError("--spread-by-depth and --depth-term need depth; give --depth builtin, or SPIdepth weights.")
+    start = weights_folder("depthg", arguments.start)
+    with seeded(arguments.seed):
+        if "code_dim" in read_config(start):
+            given = DepthGSegmenter.from_pretrained(start)
+            segmenter = DepthGSegmenter(replace(given.config, clusters=arguments.clusters))
+            segmenter.backbone.load_state_dict(given.backbone.state_dict())
+        else:
+            segmenter = depthg_on_backbone(start, clusters=arguments.clusters)
+    patch = segmenter.config.patch_size
+    usual = StegoTrainingSettings(seed=arguments.seed, spread_by_depth=arguments.spread_by_depth)
+    settings = replace(
+        usual,
+        steps=_given(arguments.steps, usual.steps),
+        windows_per_step=_given(arguments.batch_size, usual.windows_per_step),
+        learning_rate=_given(arguments.learning_rate, usual.learning_rate),
+        window_px=usual.window_px // patch * patch,
+    )
+    pictures = SourcePictures(source.frames(arguments.split), settings.window_px, patch)
+    depths = None
+    if arguments.depth is not None:
+        depths = PredictedDepths(
+            pictures, SPIdepth.from_pretrained(weights_folder("spidepth", arguments.depth)).to(device)
+        )
+    losses = CorrespondenceSettings(depth=arguments.depth_term)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    train_stego(
+        segmenter.to(device), pictures, settings, losses, depths=depths, checkpoint_path=checkpoints / "stego.pt"
+    )
+    backbone = "self-supervised, DINO" if arguments.start.startswith(LABEL_FREE) else "see its own record"
+    depth_saw = (
+        "" if depths is None else f", depth by SPIdepth of {arguments.depth} ({depths.network.config.supervision})"
+    )
+    seen = (
+        f"head and probe: correspondences of features in {len(pictures)} images of {source.name} {arguments.split}"
+        f"{depth_saw}, no labels; backbone of {arguments.start} ({backbone})"
+    )
+    return segmenter, seen, asdict(settings) | {"losses": asdict(losses)}
 
 
 def _train_spidepth(

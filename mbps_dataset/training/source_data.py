@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
+from mbps_dataset.models.spidepth import SPIdepth
 from mbps_dataset.sources import Frame, Source
+from mbps_dataset.stages.depth import predict, prepare
 from mbps_dataset.stages.semantics import resize_for_windows
 from mbps_dataset.training.triplets import Triplets, VideoTriplet
 
@@ -29,6 +34,22 @@ class SourcePictures:
 
     def __getitem__(self, index: int) -> RGBImage:
         return resize_for_windows(self.frames[index].image(), short_side=self.short_side, patch=self.patch)
+
+
+class PredictedDepths:
+    """Depth of training pictures by a SPIdepth network, predicted once each and kept: float32 [h, w], by number."""
+
+    def __init__(self, pictures: Sequence[RGBImage] | SourcePictures, network: SPIdepth) -> None:
+        self.pictures, self.network = pictures, network
+        self._kept: dict[int, NDArray[np.float32]] = {}
+
+    def __getitem__(self, index: int, /) -> NDArray[np.float32]:
+        if index not in self._kept:
+            config = self.network.config
+            device = next(self.network.parameters()).device
+            prepared = prepare(self.pictures[index], height=config.height, width=config.width).to(device)
+            self._kept[index] = predict(self.network, prepared).float().cpu().numpy()
+        return self._kept[index]
 
 
 class SourceTriplets(Triplets):

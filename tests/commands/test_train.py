@@ -15,7 +15,7 @@ from mbps_dataset.sources.rendered import SceneFrame
 def test_train_spidepth_writes_weights_that_say_what_they_saw(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(SceneFrame, "truth", lambda _: pytest.fail("ground truth was read"))
     monkeypatch.setattr(
-        "mbps_dataset.sources.rendered.ScenesSource.__init__.__defaults__", (2, 0, 64, 128), raising=False
+        "mbps_dataset.sources.rendered.ScenesSource.__init__.__defaults__", (2, 0, 64, 128, 2_000_000), raising=False
     )
     arguments = ["train", "spidepth", "--steps", "1", "--batch-size", "1", "--output", str(tmp_path)]
     assert main(arguments) == 0
@@ -69,3 +69,33 @@ def test_a_backbone_of_transformers_is_whitened_and_labels_images(tmp_path, monk
     with pytest.raises(SystemExit):
         main(["train", "spidepth", "--method", "whitening", "--output", str(tmp_path / "y")])
     assert "unrecognized arguments: --method" in capsys.readouterr().err
+
+
+def test_train_stego_keeps_the_backbone_and_labels_images_with_what_it_learned(tmp_path, monkeypatch, capsys):
+    import torch
+    from transformers import ViTConfig, ViTModel
+
+    from mbps_dataset.training.stego import StegoTrainingSettings
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 64}
+    ViTModel(ViTConfig(**sizes, image_size=64, patch_size=16), add_pooling_layer=False).save_pretrained(
+        tmp_path / "dino"
+    )
+    few = StegoTrainingSettings(steps=1, windows_per_step=2, window_px=64, positions=3)
+    monkeypatch.setattr("mbps_dataset.training.stego.StegoTrainingSettings", lambda **_: few)
+    monkeypatch.setattr(SceneFrame, "truth", lambda _: pytest.fail("ground truth was read"))
+    monkeypatch.setattr(
+        "mbps_dataset.sources.rendered.ScenesSource.__init__.__defaults__", (2, 0, 64, 128, 0), raising=False
+    )
+    start = ["train", "stego", "--start", str(tmp_path / "dino"), "--device", "cpu", "--clusters", "7"]
+    assert main([*start, "--depth", "builtin", "--output", str(tmp_path / "w")]) == 0
+    assert "--set semantics.method=depthg --set semantics.weights=" in capsys.readouterr().out
+    network = load("depthg", str(tmp_path / "w"), "cpu")
+    assert network.config.clusters == 7 and "depth by SPIdepth of builtin" in network.config.supervision
+    assert "no labels; backbone of" in network.config.supervision
+    assert (
+        main(["train", "stego", "--start", str(tmp_path / "w"), "--output", str(tmp_path / "v"), "--steps", "1"]) == 0
+    )
+    assert main([*start, "--depth-term", "similarity", "--output", str(tmp_path / "u")]) == 1
+    assert "--spread-by-depth and --depth-term need depth; give --depth builtin" in capsys.readouterr().err
