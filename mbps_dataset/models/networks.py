@@ -91,6 +91,8 @@ def _place(network: str, reference: str | None) -> Path | str:
     if kind == "features" and reference in _BUILTIN_FEATURES:
         return WEIGHTS_ROOT / _BUILTIN_FEATURES[reference]
     if reference == "builtin" and kind != "features":
+        if not (WEIGHTS_ROOT / network).is_dir():
+            raise WeightsError(f"has no network of this kind; {_HOW[kind]}")
         return WEIGHTS_ROOT / network
     if (path := _folder(reference)) is not None:
         return path

@@ -85,6 +85,24 @@ def test_classes_of_depthg_take_its_network_and_no_other():
         assert f"{setting} is not set" in line and f"`mbps convert {command}`" in line
 
 
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            "depthg",
+            "semantics.weights: builtin has no network of this kind; convert a DepthG or STEGO checkpoint once with",
+        ),
+        (
+            "raft",
+            "flow.weights: builtin has no network of this kind; convert the published SMURF checkpoint once with",
+        ),
+    ],
+)
+def test_what_is_not_shipped_is_told(network, message):
+    with pytest.raises(WeightsError, match=message):
+        networks.weights_folder(network, "builtin")
+
+
 def test_a_network_of_depthg_loads(tmp_path):
     tiny_network().save_pretrained(tmp_path)
     loaded = networks.load("depthg", str(tmp_path), "cpu")

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub import ModelCard
 from torch import Tensor
 
+from mbps_dataset.models.panoptic.model_card import model_card
 from mbps_dataset.models.panoptic.record import NAME, TrainingRecord
 from mbps_dataset.models.saved_network import HubNetwork
 from mbps_dataset.stages.instances.types import Instances
@@ -83,6 +85,11 @@ class PanopticNetwork(HubNetwork):
         super()._save_pretrained(save_directory)
         if self.record is not None:
             write_json(save_directory / NAME, self.record.to_json())
+
+    def generate_model_card(self, *_: object, **__: object) -> ModelCard:
+        """The card that is saved and pushed with the weights."""
+        name = type(self).__name__
+        return model_card(name, self.class_names, self.thing_ids, self.supervision, self.record)
 
     @property
     @abstractmethod

@@ -18,6 +18,9 @@ from mbps_dataset.models.saved_network import read_config
 
 NAME = "training.json"
 
+NO_RECORD = "labels that the network learned from: unknown, its weights have no record of them"
+"""Stands where ground truth is listed for weights of which nobody knows what they learned from."""
+
 _LONGEST = 4000
 """Characters of `LearnedFrom.in_words`: of weights from labels from weights from labels it grows, and a text has an end."""
 
@@ -57,11 +60,11 @@ class LearnedFrom:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """`learned_from`; `settings` of the training, by name; `start`, the weights it started from, or "random"."""
+    """`learned_from`; `settings` of the training, by name; `start` says in words what it started from."""
 
     learned_from: LearnedFrom
     settings: Mapping[str, Any] = field(default_factory=dict)
-    start: str = "random"
+    start: str = "a random start"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -17,7 +17,7 @@ from mbps_dataset.models.panoptic.record import LearnedFrom, TrainingRecord, rea
 FROM = LearnedFrom(
     "demo", "scenes", ("train",), 8, "ab" * 32, "cd" * 32, "", False, "apache-2.0", {"cause": "no labels"}, ()
 )
-RECORD = TrainingRecord(FROM, {"steps": 3, "crop": [8, 16]}, "random")
+RECORD = TrainingRecord(FROM, {"steps": 3, "crop": [8, 16]})
 
 
 def test_the_record_goes_where_the_weights_go(tmp_path: Path) -> None:
