@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import typing
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from mbps_dataset.reading.names import did_you_mean, shown
 if TYPE_CHECKING:
     from mbps_dataset.formats.training_set import TrainingSet
     from mbps_dataset.models.panoptic.network import PanopticNetwork
-    from mbps_dataset.models.panoptic.record import TrainingRecord
+    from mbps_dataset.models.panoptic.record import LearnedFrom, TrainingRecord
     from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
     from mbps_dataset.training.panoptic.trainer import Evaluate
     from mbps_dataset.training.processes import Processes
@@ -91,7 +91,7 @@ def run_panoptic(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     labelled.require_trainable()
     processes = Processes.started()
-    record = TrainingRecord(labelled.made_by, asdict(settings), arguments.start or arguments.backbone or "random")
+    record = TrainingRecord(_learned_from(arguments, labelled), asdict(settings), _start(arguments))
     with seeded(settings.seed):
         network = _network(arguments, labelled, record)
     network.record = record
@@ -101,7 +101,7 @@ def run_panoptic(arguments: argparse.Namespace) -> int:
         return _tell_cost(arguments, network, labelled, settings, processes)
     records = Records(
         arguments.output, arguments.checkpoint_every, arguments.keep_every, evaluate, arguments.val_every,
-        f"{labelled.made_by.identity} {labelled.made_by.rows}", not arguments.quiet,
+        _data(network, record), not arguments.quiet,
     )  # fmt: skip
     train_panoptic(network, labelled.samples, settings, records=records, processes=processes)
     if processes.rank == 0:
@@ -145,11 +145,46 @@ def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
         raise InputError("--source says what lies in --data-dir; give it too.")
 
 
+def _data(network: PanopticNetwork, record: TrainingRecord) -> str:
+    """What a checkpoint belongs to beside its settings."""
+    learned = record.learned_from
+    return f"{type(network).__name__} from {record.start}, set {learned.identity[:16]}, rows {learned.rows[:16]}"
+
+
+def _learned_from(arguments: argparse.Namespace, labelled: TrainingSet) -> LearnedFrom:
+    """The set that is learned from, with what the weights to start from have seen before: it is in the result, too."""
+    from mbps_dataset.models.panoptic.loading import load_panoptic
+    from mbps_dataset.models.panoptic.record import NO_RECORD
+
+    made_by = labelled.made_by
+    if arguments.backbone:
+        name = Path(arguments.backbone).name
+        seen = {**made_by.supervision, "backbone": f"unknown: the weights {name} do not say"}
+        return replace(made_by, supervision=seen)
+    if not arguments.start:
+        return made_by
+    before = load_panoptic(arguments.start)
+    used = (NO_RECORD,) if before.record is None else before.record.learned_from.ground_truth_used
+    return replace(
+        made_by,
+        supervision={**made_by.supervision, "weights it started from": before.supervision},
+        ground_truth_used=tuple(dict.fromkeys((*made_by.ground_truth_used, *used))),
+    )
+
+
+def _start(arguments: argparse.Namespace) -> str:
+    """Where the weights begin, by name and content: a path of this machine says nothing elsewhere."""
+    from mbps_dataset.models.panoptic.loading import panoptic_digest
+
+    if arguments.start:
+        return f"the weights {Path(arguments.start).name} sha256:{panoptic_digest(arguments.start)}"
+    return f"the backbone {Path(arguments.backbone).name}" if arguments.backbone else "a random start"
+
+
 def _network(arguments: argparse.Namespace, labelled: TrainingSet, record: TrainingRecord) -> PanopticNetwork:
     from mbps_dataset.models.panoptic.starting import continued_panoptic, fresh_panoptic
 
-    started = "a random start" if record.start == "random" else f"the weights {Path(record.start).name}"
-    said = f"{labelled.made_by.in_words()}; from {started}"[:4090]
+    said = f"{record.learned_from.in_words()}; from {record.start}"[:4090]
     if arguments.start is None:
         names, things = labelled.class_names, labelled.things
         return fresh_panoptic(arguments.network, names, things, said, backbone=arguments.backbone)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from mbps_dataset.cli import main
 from mbps_dataset.labelset.document_file import read_document, write_document
-from mbps_dataset.models.panoptic.loading import load_panoptic
+from mbps_dataset.models.panoptic.loading import load_panoptic, panoptic_digest
+from mbps_dataset.models.panoptic.record import NO_RECORD
 from mbps_dataset.training.panoptic.log import read_log
 from tests.formats.label_sets import IDS, random_label_set
 
@@ -66,9 +67,23 @@ def test_weights_say_what_they_learned_from(place, capsys) -> None:
     assert [entry["step"] for entry in read_log(output / "log.jsonl") if "validation" in entry] == [2, 3]
     assert (output / "curve.png").is_file() and "Training a panoptic network" in (output / "training.html").read_text()
     again = train(place, "further", "--start", str(output))
-    assert (
-        load_panoptic(again).record.start == str(output) and "from the weights w" in load_panoptic(again).supervision
+    started = f"the weights w sha256:{panoptic_digest(output)}"
+    assert load_panoptic(again).record.start == started and f"; from {started}" in load_panoptic(again).supervision
+    assert str(place) not in (again / "training.json").read_text() + (again / "README.md").read_text()
+    assert "weights it started from" in load_panoptic(again).record.learned_from.supervision
+
+
+def test_ground_truth_that_the_first_weights_used_is_not_forgotten(place) -> None:
+    output = train(place, "before")
+    record = json.loads((output / "training.json").read_text())
+    record["learned_from"]["ground_truth_used"] = ["labels of people"]
+    (output / "training.json").write_text(json.dumps(record))
+    assert load_panoptic(train(place, "after", "--start", str(output))).record.learned_from.ground_truth_used == (
+        "labels of people",
     )
+    (output / "training.json").unlink()
+    unknown = load_panoptic(train(place, "unknown", "--start", str(output))).record.learned_from.ground_truth_used
+    assert unknown == (NO_RECORD,)
 
 
 def test_shuffled_or_removed_ground_truth_leaves_the_weights_bit_equal(place, monkeypatch, capsys) -> None:

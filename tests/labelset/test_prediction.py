@@ -13,7 +13,8 @@ import torch
 
 from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.labelset.folder import LabelSetFolder
-from mbps_dataset.labelset.prediction import UNKNOWN, Prediction, predict_label_set
+from mbps_dataset.labelset.prediction import Prediction, predict_label_set
+from mbps_dataset.models.panoptic.record import NO_RECORD
 from mbps_dataset.sources import FolderSource
 from tests.models.panoptic.test_record import RECORD
 from tests.tiny import write_photographs
@@ -78,7 +79,7 @@ def test_ground_truth_is_never_forgotten(photographs, tmp_path) -> None:
         RECORD, learned_from=replace(RECORD.learned_from, ground_truth_used=("cluster names",))
     )
     without.record = None
-    for name, made, used in (("a", with_truth, "cluster names"), ("b", without, UNKNOWN)):
+    for name, made, used in (("a", with_truth, "cluster names"), ("b", without, NO_RECORD)):
         predict_label_set(predicted(photographs, network=made), tmp_path / name, progress=False)
         assert LabelSetFolder(tmp_path / name).document["ground_truth_used"] == [used]
         assert "without a single human label" not in (tmp_path / name / "README.md").read_text()

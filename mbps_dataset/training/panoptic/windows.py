@@ -2,8 +2,8 @@
 
 Decisions made here (ours):
 
-* images are read by several threads, since decoding takes longer than most networks; everything random is drawn before
-  and after that by one, in a fixed order, so that one seed gives one batch;
+* images are read by several threads, and those of the next batch while the network computes, since decoding takes long;
+  everything random is drawn before and after that by one, in a fixed order, so that one seed gives one batch;
 * a window that shows nothing but void teaches nothing: it is drawn again, at most `TRIES` times in all.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
@@ -34,16 +34,25 @@ class Windows:
     def __init__(self, samples: Sequence[PanopticSample], settings: PanopticTrainingSettings) -> None:
         self.samples, self.settings = samples, settings
         self._readers = ThreadPoolExecutor(max(1, min(16, os.cpu_count() or 1)))
+        self._coming: dict[int, Future[PanopticSample]] = {}
 
     def batch(self, indices: Sequence[int]) -> LabelledBatch:
         """One window of each of these samples. Raises `InputError` for images of several sizes without a crop."""
-        read = list(self._readers.map(self.samples.__getitem__, indices))
+        self.look_ahead(indices)
+        read = [self._coming[index].result() for index in indices]
+        self._coming.clear()
         shown = [self._window(sample) for sample in read]
         if len(sizes := {tuple(sample.semantic.shape) for sample in shown}) > 1:
             (h, w), (other_h, other_w) = sorted(sizes)[:2]
             raise InputError(f"The set holds images of {h} x {w} and of {other_h} x {other_w} pixels; set a crop.")
         images = torch.stack([sample.image for sample in shown]).float() / 255
         return labelled_batch(images, [sample.target() for sample in shown])
+
+    def look_ahead(self, indices: Sequence[int]) -> None:
+        """Begin to read these samples, so that the next batch finds them there."""
+        for index in indices:
+            if index not in self._coming:
+                self._coming[index] = self._readers.submit(self.samples.__getitem__, index)
 
     def _window(self, sample: PanopticSample) -> PanopticSample:
         window = sample

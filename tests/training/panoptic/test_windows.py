@@ -58,3 +58,19 @@ def test_images_of_several_sizes_need_a_crop() -> None:
     with pytest.raises(InputError, match="images of 20 x 30 and of 24 x 40 pixels; set a crop"):
         drawn(PLAIN, held)
     assert drawn(replace(PLAIN, crop=(22, 36)), held).images.shape == (2, 3, 22, 36)
+
+
+def test_what_is_read_ahead_is_read_once() -> None:
+    read: list[int] = []
+
+    class Counted(list):
+        def __getitem__(self, index):
+            read.append(index)
+            return super().__getitem__(index)
+
+    windows = Windows(Counted(samples(3)), PLAIN)
+    first = windows.batch([0, 0, 1])
+    assert torch.equal(first.images[0], first.images[1]) and sorted(read) == [0, 1]
+    windows.look_ahead([2, 1])
+    assert torch.equal(windows.batch([2]).images[0], samples(3)[2].image / 255)
+    assert sorted(read) == [0, 1, 1, 2]
