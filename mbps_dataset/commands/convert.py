@@ -121,7 +121,7 @@ def _convert_cascade(arguments: argparse.Namespace) -> str:
     done = convert_cascade(system=system, checkpoint=arguments.checkpoint, output=arguments.output)
     config = done.network.config
     print(f"classes: {len(config.stuff_ids)} of stuff, {len(config.thing_ids)} of things")
-    print(f"supervision: {done.network.supervision}\nlicence: {config.licence}")
+    print(f"supervision: {config.supervision}\nlicence: {config.licence}")
     return f"{program()} predict --weights {arguments.output} --data-dir … --output …"
 
 

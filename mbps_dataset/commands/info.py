@@ -14,6 +14,7 @@ from mbps_dataset._version import __version__
 from mbps_dataset.commands.calling import program
 from mbps_dataset.errors import InputError
 from mbps_dataset.named_recipes import RECIPES, get_recipe
+from mbps_dataset.reading.names import shown
 from mbps_dataset.recipe import Recipe, stage_names
 from mbps_dataset.settings import allowed_values, as_typed
 
@@ -32,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("label_set", nargs="?", type=Path, metavar="LABELSET", help="folder written by `mbps build`")
     parser.add_argument("--recipe", help="show every setting of this recipe, what it means and may be")
-    parser.add_argument("--weights", metavar="FOLDER", help="CAUSE weights: whether labels reached the head")
+    parser.add_argument(
+        "--weights",
+        metavar="FOLDER",
+        help="what weights saw and their licence; of CAUSE: whether labels reached the head",
+    )
     parser.add_argument(
         "--json", action="store_true", help="with --recipe: as JSON that --recipe of `mbps build` reads"
     )
@@ -49,16 +54,29 @@ def run(arguments: argparse.Namespace) -> int:
         recipe = get_recipe(arguments.recipe)
         print(json.dumps(recipe.to_json(), indent=2)) if arguments.json else _print_settings(recipe)
     elif arguments.weights:
-        from mbps_dataset.models.cause import CauseSegmenter
-        from mbps_dataset.models.cause.label_leak import label_leak_report
-        from mbps_dataset.models.networks import weights_folder
-
-        print(label_leak_report(CauseSegmenter.from_pretrained(weights_folder("cause", arguments.weights))))
+        _print_weights(arguments.weights)
     elif arguments.label_set:
         _print_label_set(arguments.label_set)
     else:
         _print_installation()
     return 0
+
+
+def _print_weights(reference: str) -> None:
+    """What weights saw and under which licence they are, where their configuration says so; of CAUSE also what its head saw."""
+    from mbps_dataset.models.cause import CauseSegmenter
+    from mbps_dataset.models.cause.label_leak import label_leak_report
+    from mbps_dataset.models.networks import weights_folder
+    from mbps_dataset.models.saved_network import read_config
+
+    folder = weights_folder("cause", reference)
+    config = read_config(folder)
+    said = {name: config[name] for name in ("supervision", "licence") if isinstance(config.get(name), str)}
+    of_cause = set(config) <= {declared.name for declared in fields(CauseSegmenter.config_class)}
+    if of_cause or not said:
+        print(label_leak_report(CauseSegmenter.from_pretrained(folder)))
+    for name, text in said.items():
+        print(f"{name}: {shown(text, 4000)[1:-1]}")
 
 
 def _print_settings(recipe: Recipe) -> None:

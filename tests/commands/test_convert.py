@@ -66,7 +66,9 @@ def test_cups_is_converted_and_its_student_labels_images(tmp_path: Path, capsys:
     predict = ["predict", "--weights", str(output), "--data-dir", str(tmp_path / "photos"), "--output"]
     assert main([*predict, str(tmp_path / "set")]) == 0
     document = json.loads((tmp_path / "set" / "labelset.json").read_text())
-    assert "pseudo-labels of Cityscapes stereo video" in json.dumps(document["supervision"])
+    said = json.dumps(document["supervision"])
+    assert "pseudo-labels of Cityscapes stereo video" in said and "licence of the weights: Apache-2.0" in said
+    assert "licence of the weights: Apache-2.0" in (tmp_path / "set" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("system", "stuff"), [("u2seg", 2), ("cutler", 0), ("cuvler", 0)])

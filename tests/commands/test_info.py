@@ -73,3 +73,26 @@ def test_nothing_is_guessed_where_nothing_is_near(capsys):
 def test_what_would_not_be_shown_is_refused(arguments, sentence, capsys):
     assert cli.main(["info", *arguments]) == 1
     assert sentence in capsys.readouterr().err
+
+
+def test_weights_say_what_they_saw_and_their_licence(tmp_path, capsys):
+    from mbps_dataset.models.cascade.convert import convert_cascade
+    from tests.models.cascade.published_files import detectron2_file
+
+    convert_cascade(system="cutler", checkpoint=detectron2_file(tmp_path / "x.pth"), output=tmp_path / "cutler")
+    assert cli.main(["info", "--weights", str(tmp_path / "cutler")]) == 0
+    seen, licence = capsys.readouterr().out.splitlines()
+    assert seen.startswith("supervision: self-supervised: a DINO ResNet-50") and seen.endswith("no human labels")
+    assert licence == "licence: CC BY-NC-SA 4.0: not for commercial use"
+
+
+def test_weights_of_cause_also_say_what_reached_the_head(capsys):
+    assert cli.main(["info", "--weights", "builtin"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "label" in said[0] and said[-1].startswith("supervision: ")
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    assert cli.main(["info", "--weights", str(tmp_path)]) == 1
+    assert "config.json has keys that CauseConfig does not know (model_type)" in capsys.readouterr().err

@@ -28,5 +28,5 @@ def convert_cascade(
         supervision=supervision,
         source=str(checkpoint),
     )
-    notes = {"system": system, "supervision": network.supervision, "licence": network.config.licence}
+    notes = {"system": system, "supervision": network.config.supervision, "licence": network.config.licence}
     return write_conversion(network, output, {"checkpoint": checkpoint}, notes)

@@ -117,8 +117,8 @@ class CascadeMaskRCNN(PanopticNetwork, library_name="mbps-dataset", tags=["panop
 
     @property
     def supervision(self) -> str:
-        """What the weights saw in training."""
-        return self.config.supervision
+        """What the weights saw in training, and their licence, which so travels into label sets and cards."""
+        return f"{self.config.supervision}; licence of the weights: {self.config.licence}"
 
     def find(self, images: Tensor, output: tuple[int, int] | None = None) -> list[Found]:
         """What is in each of `images` float32 [B, 3, H, W] in [0, 1], as they are (not resized), given at the size `output`

@@ -41,7 +41,7 @@ def test_names_may_be_given(tmp_path):
         system="u2seg", checkpoint=file, output=tmp_path / "out", class_names=("road", "car"), supervision="ours"
     )
     network = CascadeMaskRCNN.from_pretrained(tmp_path / "out")
-    assert network.class_names == ("road", "car") and network.supervision == "ours"
+    assert network.class_names == ("road", "car") and network.config.supervision == "ours"
 
 
 def test_truncated_and_missing_files_are_told_before_anything_is_written(tmp_path):

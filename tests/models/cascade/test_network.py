@@ -255,7 +255,11 @@ def test_classes_that_are_none_are_refused(tiny):
 def test_saving_and_loading_changes_nothing(tiny, tmp_path):
     tiny.save_pretrained(tmp_path)
     network = load_panoptic(tmp_path)
-    assert isinstance(network, CascadeMaskRCNN) and network.config == TINY and network.supervision == "none: random"
+    assert (
+        isinstance(network, CascadeMaskRCNN)
+        and network.config == TINY
+        and network.supervision == "none: random; licence of the weights: none"
+    )
     assert network.class_names == TINY.class_names and network.thing_ids == {1, 3}
     (wanted,), (found,) = (one.predict(street()[0]) for one in (tiny, network))
     assert np.array_equal(found.panoptic.segment_map, wanted.panoptic.segment_map)

@@ -27,7 +27,7 @@ def test_published_names_and_shapes_make_the_network(system, stuff, things, tens
     assert len(network.config.stuff_ids) == stuff and len(network.thing_ids) == things
     own = shapes_of(network)
     assert own == {name.removeprefix("model."): shape for name, shape in shapes.items()} and len(own) == tensors
-    assert network.supervision == SUPERVISION[system] and network.config.licence == LICENCES[system]
+    assert network.supervision == f"{SUPERVISION[system]}; licence of the weights: {LICENCES[system]}"
     assert not network.training and "no human labels" in network.supervision
     assert (network.config.short_side == 800) == (system != "cups")
     assert network.class_names[0] == ("stuff 0" if stuff else "object")
@@ -66,7 +66,7 @@ def test_sizes_are_read_and_what_old_files_add_is_left_out():
     config = network.config
     assert (config.stage_blocks, config.pyramid_channels, config.box_channels) == ((1, 2, 1, 1), 16, 24)
     assert (config.mask_channels, config.semantic_channels, config.stem_channels) == (12, 32, 8)
-    assert config.class_names[2:] == ("car", "person") and config.thing_ids == (2, 3) and network.supervision == "ours"
+    assert config.class_names[2:] == ("car", "person") and config.thing_ids == (2, 3) and config.supervision == "ours"
     assert all(p.dtype == torch.float32 for p in network.parameters())
     assert network.backbone.bottom_up.stem.conv1.norm.num_batches_tracked == 0
 
