@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import typing
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mbps_dataset.commands.build import positive
 from mbps_dataset.commands.calling import program
 from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.reading.names import did_you_mean, shown
+from mbps_dataset.settings import parse_setting
 
 
 if TYPE_CHECKING:
@@ -22,8 +25,14 @@ if TYPE_CHECKING:
     from mbps_dataset.training.processes import Processes
 
 
-LEARNING_RATES = {"dense": 1e-3, "mask2former": 1e-4}
+LEARNING_RATES = {"dense": 1e-3, "mask2former": 1e-4, "cascade": 1e-4}
 """The usual one of each network, unless one is given."""
+
+_OF_NETWORK = "network."
+"""Before the settings of the network's own configuration."""
+
+_NOT_SET = ("class_names", "thing_ids", "supervision", "licence", "network", "backbone")
+"""Of a configuration: what the label set and other arguments decide."""
 
 
 def add_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,18 +41,26 @@ def add_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR",
                         help="folder for the weights, log, curve and checkpoint; the same command continues")  # fmt: skip
     add_images_arguments(parser)
-    parser.add_argument("--network", choices=("dense", "mask2former"), default="dense",
-                        help="dense learns from nothing in minutes; mask2former is for a --backbone (default: dense)")  # fmt: skip
-    parser.add_argument("--backbone", metavar="WEIGHTS", help="mask2former: folder or Hub id of a pretrained backbone")
+    parser.add_argument("--network", choices=("dense", "mask2former", "cascade"), default="dense",
+                        help="dense learns from nothing in minutes; mask2former and cascade (CUPS' own) are for a --backbone (default: dense)")  # fmt: skip
+    parser.add_argument(
+        "--backbone",
+        metavar="WEIGHTS",
+        help="pretrained backbone: folder or Hub id (mask2former), or DINO's ResNet-50, .pth (cascade)",
+    )
     parser.add_argument(
         "--start", metavar="WEIGHTS", help="train these panoptic weights further, in place of --network"
     )
+    parser.add_argument("--fresh-heads", action="store_true",
+                        help="with --start: keep backbone and neck, and learn the classes of SET anew")  # fmt: skip
+    parser.add_argument("--few", type=positive, metavar="N",
+                        help="three trainings on N images each that no other has: what few labels give, with spread")  # fmt: skip
     parser.add_argument("--steps", type=int, help="optimiser steps")
     parser.add_argument("--batch-size", type=int, help="images per step; under `accelerate launch` processes share it")
-    parser.add_argument("--learning-rate", type=float, help="default: 0.001 (dense), 0.0001 (mask2former)")
+    parser.add_argument("--learning-rate", type=float, help="default: 0.001 (dense), 0.0001 (others)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", dest="training_settings",
-                        help="another setting of the training, such as crop=256,512 or copy_paste=true; "
+                        help="another setting of the training, such as crop=256,512 or copy_paste=true, or of the network, network.NAME=VALUE; "
                              "docs/training-settings.md lists them")  # fmt: skip
     parser.add_argument(
         "--val", metavar="SET", help="measure while training how well the labels of this set are found"
@@ -77,60 +94,126 @@ def add_images_arguments(parser: argparse.ArgumentParser) -> None:
 def run_panoptic(arguments: argparse.Namespace) -> int:
     """Train, save, and say what was learned and how to use it."""
     from mbps_dataset.formats.training_set import open_training_set
-    from mbps_dataset.hub.builder import default_device
-    from mbps_dataset.models.panoptic.record import TrainingRecord
-    from mbps_dataset.training.checkpointing import seeded
-    from mbps_dataset.training.panoptic.trainer import Records, train_panoptic
     from mbps_dataset.training.processes import Processes
 
     _require_that_all_is_used(arguments)
     settings = settings_of(arguments)
+    network_settings_of(arguments)
     labelled = open_training_set(
         arguments.label_set, recipe=arguments.recipe, revision=arguments.revision, splits=arguments.split,
         data_dir=arguments.data_dir, source=arguments.source, limit=arguments.limit,
     )  # fmt: skip
     labelled.require_trainable()
-    processes = Processes.started()
+    evaluate, processes = _evaluation(arguments, labelled), Processes.started()
+    if arguments.few is not None:
+        return _train_on_few(arguments, labelled, settings, evaluate, processes)
+    return _train(arguments, labelled, settings, evaluate, processes, arguments.output)
+
+
+def _train(
+    arguments: argparse.Namespace,
+    labelled: TrainingSet,
+    settings: PanopticTrainingSettings,
+    evaluate: Evaluate | None,
+    processes: Processes,
+    output: Path,
+) -> int:
+    from mbps_dataset.hub.builder import default_device
+    from mbps_dataset.models.panoptic.record import TrainingRecord
+    from mbps_dataset.training.checkpointing import seeded
+    from mbps_dataset.training.panoptic.trainer import Records, train_panoptic
+
     record = TrainingRecord(_learned_from(arguments, labelled), asdict(settings), _start(arguments))
     with seeded(settings.seed):
         network = _network(arguments, labelled, record)
     network.record = record
     network.to(processes.device or arguments.device or default_device())
-    evaluate = _evaluation(arguments, labelled)
     if arguments.dry_run:
         return _tell_cost(arguments, network, labelled, settings, processes)
     records = Records(
-        arguments.output, arguments.checkpoint_every, arguments.keep_every, evaluate, arguments.val_every,
+        output, arguments.checkpoint_every, arguments.keep_every, evaluate, arguments.val_every,
         _data(network, record), not arguments.quiet,
     )  # fmt: skip
     train_panoptic(network, labelled.samples, settings, records=records, processes=processes)
     if processes.rank == 0:
-        _finish(arguments.output, network, record)
+        _finish(output, network, record)
+    return 0
+
+
+def _train_on_few(
+    arguments: argparse.Namespace,
+    labelled: TrainingSet,
+    settings: PanopticTrainingSettings,
+    evaluate: Evaluate | None,
+    processes: Processes,
+) -> int:
+    """Three trainings on as many images that no other has, and the mean and spread of what was measured (CUPS, Fig. 5)."""
+    from mbps_dataset.store import write_json
+    from mbps_dataset.training.panoptic.labelled_subsets import disjoint_subsets, over_subsets
+    from mbps_dataset.training.panoptic.log import NAME, read_log
+
+    scores = []
+    for number, indices in enumerate(disjoint_subsets(len(labelled.samples), arguments.few, seed=settings.seed)):
+        output = arguments.output / f"subset-{number}"
+        made_by = replace(labelled.made_by, images=len(indices))
+        subset = replace(labelled, samples=labelled.samples.chosen(indices), made_by=made_by)
+        _train(arguments, subset, settings, evaluate, processes, output)
+        if processes.rank == 0 and not arguments.dry_run:
+            scores.append(read_log(output / NAME)[-1]["validation"])
+    if scores:
+        told = {name: each._asdict() for name, each in over_subsets(scores).items()}
+        write_json(arguments.output / "subsets.json", {"images": arguments.few, "measured": told, "each": scores})
+        for name, each in told.items():
+            print(
+                f"{name:12} {100 * each['mean']:.1f} ± {100 * each['deviation']:.1f} % over {len(scores)} subsets of {arguments.few} images"
+            )
     return 0
 
 
 def settings_of(arguments: argparse.Namespace) -> PanopticTrainingSettings:
     """The settings that the arguments describe. Raises `RecipeError` for one that does not exist or cannot be."""
-    from mbps_dataset.settings import parse_setting
     from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
 
-    hints = typing.get_type_hints(PanopticTrainingSettings)
-    kind = "mask2former" if arguments.backbone else arguments.network
-    given: dict[str, Any] = {"learning_rate": LEARNING_RATES[kind], "seed": arguments.seed}
+    given: dict[str, Any] = {"learning_rate": LEARNING_RATES[_kind(arguments)], "seed": arguments.seed}
     for name in ("steps", "batch_size", "learning_rate"):
         if (value := getattr(arguments, name)) is not None:
             given[name] = value
-    for assignment in arguments.training_settings:
-        name, separator, text = assignment.partition("=")
-        known = [field.name for field in fields(PanopticTrainingSettings)]
+    own = [each for each in arguments.training_settings if not each.startswith(_OF_NETWORK)]
+    return PanopticTrainingSettings(**given | _assigned(own, PanopticTrainingSettings, ""))
+
+
+def network_settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What ``--set network.SETTING=VALUE`` sets. Raises `RecipeError` for a setting that the network does not have."""
+    from mbps_dataset.models.panoptic.starting import configuration_of
+
+    given = [each for each in arguments.training_settings if each.startswith(_OF_NETWORK)]
+    return _assigned(given, configuration_of(_kind(arguments)), _OF_NETWORK)
+
+
+def _kind(arguments: argparse.Namespace) -> str:
+    """Which network it will be."""
+    if not arguments.start:
+        return str(arguments.network)
+    from mbps_dataset.models.panoptic.loading import load_panoptic
+
+    return str(load_panoptic(arguments.start).config.network)
+
+
+def _assigned(assignments: Sequence[str], declared: type, prefix: str) -> dict[str, Any]:
+    """``{name: value}`` of assignments to fields of a settings dataclass, which stand behind `prefix`."""
+    hints, given = typing.get_type_hints(declared), {}
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        name = key.removeprefix(prefix)
+        known = [field.name for field in fields(declared) if field.name not in _NOT_SET]
         if not separator or name not in known:
             raise RecipeError(
-                f"Unknown setting {shown(name)}; write SETTING=VALUE with one of {', '.join(known)}."
+                f"Unknown setting {shown(key)}; write {prefix}SETTING=VALUE with one of {', '.join(known)}."
                 + did_you_mean(name, known)
             )
         empty = text.strip().lower() == "none" and typing.get_origin(hints[name]) is tuple
-        given[name] = () if empty else parse_setting(text.strip(), hints[name], name)
-    return PanopticTrainingSettings(**given)
+        given[name] = () if empty else parse_setting(text.strip(), hints[name], key)
+    return given
 
 
 def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
@@ -139,6 +222,10 @@ def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
         raise InputError("--start goes on with the network that it names; leave out --network and --backbone.")
     if arguments.backbone and arguments.network == "dense":
         raise InputError("--backbone is for --network mask2former; the dense network has none.")
+    if arguments.fresh_heads and not arguments.start:
+        raise InputError("--fresh-heads is about the weights of --start; give them too.")
+    if arguments.few is not None and not arguments.val:
+        raise InputError("--few says what few labels give, so it has to be measured; give --val too.")
     if arguments.val_truth and not arguments.val:
         raise InputError("--val-truth is about the set of --val; give it too.")
     if arguments.source and not arguments.data_dir:
@@ -183,12 +270,15 @@ def _start(arguments: argparse.Namespace) -> str:
 
 def _network(arguments: argparse.Namespace, labelled: TrainingSet, record: TrainingRecord) -> PanopticNetwork:
     from mbps_dataset.models.panoptic.starting import continued_panoptic, fresh_panoptic
+    from mbps_dataset.training.panoptic.trained_tensors import is_body
 
     said = f"{record.learned_from.in_words()}; from {record.start}"[:4090]
+    names, things, changes = labelled.class_names, labelled.things, network_settings_of(arguments)
     if arguments.start is None:
-        names, things = labelled.class_names, labelled.things
-        return fresh_panoptic(arguments.network, names, things, said, backbone=arguments.backbone)
-    network = continued_panoptic(arguments.start, said)
+        return fresh_panoptic(arguments.network, names, things, said, backbone=arguments.backbone, settings=changes)
+    if arguments.fresh_heads:
+        return continued_panoptic(arguments.start, said, classes=(names, things), kept=is_body, settings=changes)
+    network = continued_panoptic(arguments.start, said, settings=changes)
     labelled.require_same_classes(network.class_names, sorted(network.thing_ids), arguments.start)
     return network
 

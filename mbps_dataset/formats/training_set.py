@@ -76,6 +76,10 @@ class LabelledImages(Sequence[PanopticSample]):
             self._kept[index], self._free = sample, self._free - size
         return sample
 
+    def chosen(self, indices: Sequence[int]) -> LabelledImages:
+        """Only these, in this order."""
+        return LabelledImages([self._entries[index] for index in indices], self._free)
+
     @property
     def image_ids(self) -> list[str]:
         """Ids in order."""

@@ -129,11 +129,17 @@ def test_a_dry_run_measures_and_writes_nothing(place, capsys) -> None:
     (["--set", "crop=3"], r"crop must be two numbers, height and width, or none, but is (3,)"),
     (["--val-truth"], "--val-truth is about the set of --val; give it too"),
     (["--source", "folder"], "--source says what lies in --data-dir; give it too"),
+    (["--fresh-heads"], "--fresh-heads is about the weights of --start; give them too"),
+    (["--few", "1"], "--few says what few labels give, so it has to be measured; give --val too"),
+    (["--few", "2", "--val", "SET"], "3 disjoint subsets of 2 images need 6, but the set has 3; take at most 1 a subset"),
+    (["--set", "network.croq=3"], "Unknown setting 'network.croq'; write network.SETTING=VALUE with one of widths"),
+    (["--set", "network.thing_threshold=3"], "thing_threshold must be between 0 and 1, but is 3.0"),
     (["--backbone", "x/y"], "--backbone is for --network mask2former"),
     (["--start", "w", "--network", "mask2former"], "--start goes on with the network that it names"),
     (["--split", "test"], "no split 'test'; there is train, validation"),
 ])  # fmt: skip
 def test_what_cannot_be_is_said_before_anything_is_written(place, more, said, capsys) -> None:
+    more = [str(place / "set") if each == "SET" else each for each in more]
     command = ["train", "panoptic", str(place / "set"), "--output", str(place / "none"), *SHORT, *more]
     assert main(command) == 1
     assert said in capsys.readouterr().err and not (place / "none").exists()
@@ -150,3 +156,36 @@ def test_settings_may_be_none(place) -> None:
     output = train(place, "whole", "--set", "crop=none", "--set", "copy_paste=true", "--learning-rate", "0.01")
     settings = json.loads((output / "training.json").read_text())["settings"]
     assert settings["crop"] == [] and settings["copy_paste"] and settings["learning_rate"] == 0.01
+
+
+def test_few_labels_are_measured_with_spread(place, capsys) -> None:
+    output = train(place, "few", "--few", "1", "--val", str(place / "set"))
+    told = json.loads((output / "subsets.json").read_text())
+    assert told["images"] == 1 and len(told["each"]) == 3 and set(told["measured"]["pq"]) == {"mean", "deviation"}
+    assert "over 3 subsets of 1 images" in capsys.readouterr().out
+    digests = {panoptic_digest(output / f"subset-{k}") for k in range(3)}
+    assert len(digests) == 3 and load_panoptic(output / "subset-0").record.learned_from.images == 1
+
+
+def test_other_classes_get_fresh_heads_on_the_same_body(place, capsys) -> None:
+    random_label_set(place / "clusters", named=False)
+    body = train(place, "body")
+    command = [
+        "train",
+        "panoptic",
+        str(place / "clusters"),
+        "--data-dir",
+        str(place / "images"),
+        *SHORT,
+        "--start",
+        str(body),
+    ]
+    assert main([*command, "--output", str(place / "none")]) == 1
+    assert "Classes differ" in capsys.readouterr().err
+    more = ["--fresh-heads", "--set", "trained=heads", "--set", "network.min_thing_area=7"]
+    assert main([*command, "--output", str(place / "heads"), *more]) == 0
+    before, after = load_panoptic(body), load_panoptic(place / "heads")
+    assert after.class_names[0] == "pseudo-class 0" and after.config.min_thing_area == 7
+    states = before.state_dict(), after.state_dict()
+    assert all(states[0][name].equal(states[1][name]) for name in states[0] if name.startswith(("encoder", "decoder")))
+    assert not states[0]["offset_head.weight"].equal(states[1]["offset_head.weight"])

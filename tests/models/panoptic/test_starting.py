@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 import torch
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.panoptic.dense import DensePanoptic
-from mbps_dataset.models.panoptic.starting import continued_panoptic, fresh_panoptic
+from mbps_dataset.models.panoptic.starting import KINDS, configuration_of, continued_panoptic, fresh_panoptic
 
 
 NAMES, THINGS = ("road", "car", "sky"), (1,)
@@ -35,8 +37,40 @@ def test_weights_go_on_with_what_they_will_have_seen(tmp_path) -> None:
     )
 
 
+def test_every_kind_has_a_configuration() -> None:
+    for kind in KINDS:
+        declared = {field.name: field.default for field in fields(configuration_of(kind))}
+        assert declared["network"] == kind and {"class_names", "thing_ids", "supervision"} <= set(declared)
+
+
+def test_a_cascade_begins_at_random_with_its_settings() -> None:
+    sizes = {"stem_channels": 8, "bottleneck_channels": 8, "stage_blocks": (1, 1, 1, 1), "pyramid_channels": 8, "box_channels": 8,
+             "mask_channels": 8, "semantic_channels": 32, "drop_loss": "all-boxes"}  # fmt: skip
+    network = fresh_panoptic("cascade", NAMES, THINGS, "x", settings=sizes)
+    assert network.config.drop_loss == "all-boxes" and network.class_names == NAMES
+
+
+def test_other_classes_keep_only_what_is_asked_for(tmp_path) -> None:
+    fresh_panoptic("dense", NAMES, THINGS, "before").save_pretrained(tmp_path)
+    before = continued_panoptic(str(tmp_path), "x").state_dict()
+    other = continued_panoptic(
+        str(tmp_path),
+        "x",
+        classes=(("a", "b"), (0,)),
+        kept=lambda name: name.startswith("encoder"),
+        settings={"reach": 3.0},
+    )
+    assert other.class_names == ("a", "b") and other.thing_ids == {0} and other.config.reach == 3.0
+    same = {
+        name
+        for name, tensor in other.state_dict().items()
+        if tensor.shape == before[name].shape and tensor.equal(before[name])
+    }
+    assert {name for name in before if name.startswith("encoder")} <= same and "class_branch.reduce.weight" not in same
+
+
 def test_what_cannot_be_started() -> None:
-    with pytest.raises(WeightsError, match="no panoptic network 'yolo'; networks are dense, mask2former"):
+    with pytest.raises(WeightsError, match="no panoptic network 'yolo'; networks are dense, mask2former, cascade"):
         fresh_panoptic("yolo", NAMES, THINGS, "")
     with pytest.raises(
         WeightsError, match="dense network takes no backbone; give --network mask2former to start from x/y"
