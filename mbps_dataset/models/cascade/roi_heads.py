@@ -84,6 +84,12 @@ class RoiHeads(nn.Module):
         self, levels: Sequence[Tensor], proposals: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
     ) -> list[Detections]:
         """Detections of each image with their masks, by the thresholds of the configuration."""
+        return self.with_masks(levels, self.detect_boxes(levels, proposals, sizes))
+
+    def detect_boxes(
+        self, levels: Sequence[Tensor], proposals: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
+    ) -> list[Detections]:
+        """The same detections without masks."""
         outputs, counts = self.cascade(levels, proposals, sizes), [len(one) for one in proposals]
         scores = torch.stack([output.logits.float().softmax(dim=1) for output in outputs]).mean(dim=0)
         config, found = self.config, []
@@ -93,7 +99,7 @@ class RoiHeads(nn.Module):
                     box, score, size, above=config.box_score, max_iou=config.box_nms, most=config.detections
                 )
             )
-        return self.with_masks(levels, found)
+        return found
 
     def with_masks(self, levels: Sequence[Tensor], found: Sequence[Detections]) -> list[Detections]:
         """The same detections with probabilities of the mask head in their boxes."""

@@ -1,7 +1,7 @@
 """A teacher's prediction of an image: what it finds in several views, merged (CUPS, stage 3), for any panoptic network.
 
-CUPS' teacher has boxes, and asks every view for the mask in the merged boxes. Networks without boxes cannot be asked so;
-decisions made here (ours):
+CUPS' teacher has boxes, and asks every view for the mask in the merged boxes (`cascade_views`). Networks without boxes cannot
+be asked so; decisions made here (ours):
 
 * masks of all views are brought to the image's size; the best-scored one stands for an object, those of its class that
   overlap it enough are the same object seen elsewhere, and its mask is their vote, weighted by score;
@@ -19,12 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mbps_dataset.models.cascade.network import CascadeMaskRCNN, CascadePrediction, Found
 from mbps_dataset.models.cascade.panoptic_merge import merge_panoptic
 from mbps_dataset.models.panoptic.network import PanopticNetwork, PanopticPrediction
 from mbps_dataset.settings import Settings, setting
 from mbps_dataset.stages.instances.nms import mask_iou
 from mbps_dataset.stages.instances.types import Instances
 from mbps_dataset.stages.panoptic import Panoptic
+from mbps_dataset.training.panoptic.cascade_views import find_in_views
 from mbps_dataset.training.panoptic.scaled_views import CUPS_SCALES, View, restored, view_pixels, views_of
 
 
@@ -56,6 +58,8 @@ def predict_views(
     chosen = settings or TeacherSettings()
     size_hw = (image.shape[1], image.shape[2])
     views = views_of(size_hw, chosen.scales)
+    if isinstance(network, CascadeMaskRCNN):
+        return _of_boxes(network, find_in_views(network, image, views, above=chosen.least_score), chosen)
     found, probabilities = [], torch.zeros(())
     for view in views:
         (prediction,) = network.predict(view_pixels(image, view)[None])
@@ -107,13 +111,26 @@ def _mirrored(instances: Instances) -> Instances:
     return Instances.from_pixels((height, width), pixels, instances.class_ids, instances.scores)
 
 
+def _of_boxes(network: CascadeMaskRCNN, found: Found, settings: TeacherSettings) -> PanopticPrediction:
+    shape, logits = found.instances.shape, found.semantic
+    semantic = np.zeros(shape, dtype=np.int64) if logits is None else logits.argmax(0).cpu().numpy()
+    panoptic = _merged(found.instances, semantic, network.config.stuff_ids, settings)
+    return CascadePrediction(panoptic, found, network.config)
+
+
 def _segments(
     instances: Instances, probabilities: Tensor, thing_ids: frozenset[int], settings: TeacherSettings
 ) -> Panoptic:
     stuff_ids = [class_id for class_id in range(len(probabilities)) if class_id not in thing_ids]
     table = np.zeros(len(probabilities), dtype=np.int64)
     table[stuff_ids] = np.arange(1, len(stuff_ids) + 1)
-    semantic = table[probabilities.argmax(0).numpy()]
+    return _merged(instances, table[probabilities.argmax(0).numpy()], stuff_ids, settings)
+
+
+def _merged(
+    instances: Instances, semantic: NDArray[np.int64], stuff_ids: Sequence[int], settings: TeacherSettings
+) -> Panoptic:
+    """`semantic` [H, W]: 0 any thing, k the k-th of `stuff_ids`."""
     return merge_panoptic(
         instances,
         semantic,
