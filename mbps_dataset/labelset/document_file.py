@@ -59,7 +59,17 @@ def _why_missing(path: Path) -> str:
         return f"{folder} does not exist; give the folder that `mbps build --output` wrote."
     if (folder / "stages" / "build.json").is_file():
         return f"{folder} holds a build that is unfinished; `mbps resume {folder}` continues it."
+    if is_prediction(folder):
+        return f"{folder} holds a prediction that is unfinished; the same `mbps predict` continues it."
     return f"{folder} holds no {path.name}; give the folder that `mbps build --output` wrote."
+
+
+def is_prediction(folder: Path) -> bool:
+    """Whether `mbps predict` has begun, or finished, a label set in this folder."""
+    try:
+        return "network" in read_json(folder / "recipe.json", most_bytes=_MOST_BYTES)["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def intact_document(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelling.road import stages_of
 from mbps_dataset.labelling.stage_row import ROW
-from mbps_dataset.labelset.document_file import intact_document
+from mbps_dataset.labelset.document_file import intact_document, is_prediction
 from mbps_dataset.labelset.order import BuildOrder
 from mbps_dataset.labelset.shards import Shard, plan
 from mbps_dataset.recipe import Recipe
@@ -40,6 +40,8 @@ class BuildStatus:
 def build_status(output: Path) -> BuildStatus:
     """The state of the build in `output`. Raises `InputError` if there is none or its source has moved."""
     order = BuildOrder.read(output)
+    if order is None and is_prediction(output):
+        raise InputError(f"{output} holds a prediction that is unfinished; the same `mbps predict` continues it.")
     if order is None:
         raise InputError(
             f"{output} holds neither a label set nor an unfinished build; give the --output of `mbps build`."

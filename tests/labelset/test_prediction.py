@@ -14,6 +14,7 @@ import torch
 from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.labelset.prediction import Prediction, predict_label_set
+from mbps_dataset.labelset.status import build_status
 from mbps_dataset.models.panoptic.record import NO_RECORD
 from mbps_dataset.sources import FolderSource
 from tests.models.panoptic.test_record import RECORD
@@ -107,6 +108,11 @@ def test_a_killed_prediction_goes_on(photographs, tmp_path, monkeypatch, after) 
     with pytest.raises(Killed):
         predict_label_set(predicted(photographs, network=dying), tmp_path / "p", workers=1, progress=False)
     assert not (tmp_path / "p/labelset.json").exists() and len(rows(tmp_path / "p")) == after // 2
+    for look in (LabelSetFolder, build_status):
+        with pytest.raises(
+            InputError, match="p holds a prediction that is unfinished; the same `mbps predict` continues it"
+        ):
+            look(tmp_path / "p")
     done = predict_label_set(predicted(photographs), tmp_path / "p", workers=2, progress=False)
     assert done.rows == 5 and rows(tmp_path / "p") == rows(tmp_path / "whole")
 
