@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.hub.builder import default_device
     from mbps_dataset.labelset.prediction import Prediction, predict_label_set
     from mbps_dataset.models.panoptic.loading import load_panoptic, panoptic_digest
+    from mbps_dataset.models.panoptic.record import NO_RECORD
     from mbps_dataset.sources import open_source, source_of_folder
 
     if arguments.source is None and arguments.data_dir is None:
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     if source.name == "cityscapes" and prediction.with_images:
         print(f"{arguments.output} will hold the original Cityscapes frames, which may not be passed on; "
               "--without-images leaves them out.", file=sys.stderr)  # fmt: skip
-    if network.record is None:
+    if NO_RECORD in network.ground_truth_used:
         print(f"{arguments.weights} has no record of what it learned from; its labels are not called label-free.",
               file=sys.stderr)  # fmt: skip
     done = predict_label_set(

@@ -42,7 +42,6 @@ from mbps_dataset.labelset.document import count_segments
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.shards import Shard, ShardNote, finished_note, rows_digest, write_shard
 from mbps_dataset.models.panoptic.network import VOID, PanopticNetwork, PanopticPrediction
-from mbps_dataset.models.panoptic.record import NO_RECORD
 from mbps_dataset.reading.json_documents import read_json
 from mbps_dataset.reading.names import fault_of_name
 from mbps_dataset.records import FORMAT_VERSION, LabelledImage, encode, features
@@ -125,7 +124,7 @@ class Prediction:
     @property
     def truth_used(self) -> tuple[str, ...]:
         """Ground truth that went into what the network learned from."""
-        return (NO_RECORD,) if self.network.record is None else self.network.record.learned_from.ground_truth_used
+        return self.network.ground_truth_used
 
     def recipe(self) -> dict[str, Any]:
         """What stands where the recipe of a built set stands."""

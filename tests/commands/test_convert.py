@@ -66,6 +66,7 @@ def test_cups_is_converted_and_its_student_labels_images(tmp_path: Path, capsys:
     predict = ["predict", "--weights", str(output), "--data-dir", str(tmp_path / "photos"), "--output"]
     assert main([*predict, str(tmp_path / "set")]) == 0
     document = json.loads((tmp_path / "set" / "labelset.json").read_text())
+    assert document["ground_truth_used"] == [] and "no record" not in capsys.readouterr().err
     said = json.dumps(document["supervision"])
     assert "pseudo-labels of Cityscapes stereo video" in said and "licence of the weights: Apache-2.0" in said
     assert "licence of the weights: Apache-2.0" in (tmp_path / "set" / "README.md").read_text()

@@ -69,6 +69,7 @@ class CascadeConfig(Settings):
 
     supervision: str = "unknown"  # what the weights saw; travels into the label set
     licence: str = "unknown"  # of the weights
+    label_free: bool = setting(False, "whether the weights are known to have seen no label of a person, as published")
 
     def __post_init__(self) -> None:
         super().__post_init__()

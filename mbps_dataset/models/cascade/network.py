@@ -120,6 +120,11 @@ class CascadeMaskRCNN(PanopticNetwork, library_name="mbps-dataset", tags=["panop
         """What the weights saw in training, and their licence, which so travels into label sets and cards."""
         return f"{self.config.supervision}; licence of the weights: {self.config.licence}"
 
+    @property
+    def ground_truth_used(self) -> tuple[str, ...]:
+        """As `PanopticNetwork.ground_truth_used`; none in published weights, whose training used no labels of people."""
+        return () if self.record is None and self.config.label_free else super().ground_truth_used
+
     def find(self, images: Tensor, output: tuple[int, int] | None = None) -> list[Found]:
         """What is in each of `images` float32 [B, 3, H, W] in [0, 1], as they are (not resized), given at the size `output`
         (height, width; default: their own), in evaluation mode and without gradients."""

@@ -98,6 +98,7 @@ def reference_state(
             stage_blocks=_stage_blocks(tensors),
             supervision=supervision or SUPERVISION[name],
             licence=LICENCES[name],
+            label_free=supervision is None,
             **sizes,
             **SETTINGS[name],
         )

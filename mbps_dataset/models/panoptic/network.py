@@ -21,7 +21,7 @@ from huggingface_hub import ModelCard
 from torch import Tensor
 
 from mbps_dataset.models.panoptic.model_card import model_card
-from mbps_dataset.models.panoptic.record import NAME, TrainingRecord
+from mbps_dataset.models.panoptic.record import NAME, NO_RECORD, TrainingRecord
 from mbps_dataset.models.saved_network import HubNetwork
 from mbps_dataset.stages.instances.types import Instances
 from mbps_dataset.stages.panoptic import Panoptic
@@ -105,6 +105,11 @@ class PanopticNetwork(HubNetwork):
     @abstractmethod
     def supervision(self) -> str:
         """What the weights saw in training, for a label set's record."""
+
+    @property
+    def ground_truth_used(self) -> tuple[str, ...]:
+        """Ground truth that went into what the weights learned from, empty if none did; `NO_RECORD` where nobody knows."""
+        return (NO_RECORD,) if self.record is None else self.record.learned_from.ground_truth_used
 
     @abstractmethod
     def losses(self, images: Tensor, targets: Sequence[PanopticTarget]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.cascade import CascadeMaskRCNN
 from mbps_dataset.models.cascade.reference import LICENCES, SUPERVISION
 from mbps_dataset.models.checkpoints import shapes_of
+from mbps_dataset.models.panoptic.record import NO_RECORD
 from tests.models.cascade.published_shapes import published_shapes, without_values
 from tests.models.cascade.tiny_network import TINY, tiny_network
 
@@ -28,6 +29,7 @@ def test_published_names_and_shapes_make_the_network(system, stuff, things, tens
     own = shapes_of(network)
     assert own == {name.removeprefix("model."): shape for name, shape in shapes.items()} and len(own) == tensors
     assert network.supervision == f"{SUPERVISION[system]}; licence of the weights: {LICENCES[system]}"
+    assert network.config.label_free and network.ground_truth_used == ()
     assert not network.training and "no human labels" in network.supervision
     assert (network.config.short_side == 800) == (system != "cups")
     assert network.class_names[0] == ("stuff 0" if stuff else "object")
@@ -67,6 +69,7 @@ def test_sizes_are_read_and_what_old_files_add_is_left_out():
     assert (config.stage_blocks, config.pyramid_channels, config.box_channels) == ((1, 2, 1, 1), 16, 24)
     assert (config.mask_channels, config.semantic_channels, config.stem_channels) == (12, 32, 8)
     assert config.class_names[2:] == ("car", "person") and config.thing_ids == (2, 3) and config.supervision == "ours"
+    assert not config.label_free and network.ground_truth_used == (NO_RECORD,)
     assert all(p.dtype == torch.float32 for p in network.parameters())
     assert network.backbone.bottom_up.stem.conv1.norm.num_batches_tracked == 0
 
