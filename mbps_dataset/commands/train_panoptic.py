@@ -130,6 +130,8 @@ def _train(
     network.to(processes.device or arguments.device or default_device())
     if arguments.dry_run:
         return _tell_cost(arguments, network, labelled, settings, processes)
+    if processes.rank == 0:
+        _require_own_folder(output)
     records = Records(
         output, arguments.checkpoint_every, arguments.keep_every, evaluate, arguments.val_every,
         _data(network, record), not arguments.quiet,
@@ -230,6 +232,16 @@ def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
         raise InputError("--val-truth is about the set of --val; give it too.")
     if arguments.source and not arguments.data_dir:
         raise InputError("--source says what lies in --data-dir; give it too.")
+
+
+def _require_own_folder(output: Path) -> None:
+    """Raises `InputError` for a folder that holds something else than a training, before anything is written into it."""
+    from mbps_dataset.training.panoptic.log import NAME
+    from mbps_dataset.training.panoptic.trainer import CHECKPOINT
+
+    ours = (output / NAME).is_file() or (output / CHECKPOINT).is_file()
+    if output.exists() and not ours and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output} is not empty and holds no training; choose an empty folder.")
 
 
 def _data(network: PanopticNetwork, record: TrainingRecord) -> str:

@@ -189,3 +189,9 @@ def test_other_classes_get_fresh_heads_on_the_same_body(place, capsys) -> None:
     states = before.state_dict(), after.state_dict()
     assert all(states[0][name].equal(states[1][name]) for name in states[0] if name.startswith(("encoder", "decoder")))
     assert not states[0]["offset_head.weight"].equal(states[1]["offset_head.weight"])
+
+
+def test_a_folder_of_something_else_is_left_alone(place, capsys) -> None:
+    assert main(["train", "panoptic", str(place / "set"), "--output", str(place / "images"), *SHORT]) == 1
+    assert "images is not empty and holds no training; choose an empty folder" in capsys.readouterr().err
+    assert not (place / "images/config.json").exists()

@@ -3,9 +3,9 @@
 Decisions made here (ours unless it says otherwise):
 
 * AdamW, a linear warm-up, a cosine; gradients clipped to norm 1 (CUPS);
-* everything random is drawn from torch's default generator under one seed, and checkpoints hold its state: one seed gives
-  one result on one machine, interrupted or not. Of several processes each draws from a stream of its own, and gradients
-  are averaged (see `training.processes`);
+* everything random is drawn from torch's default generator under one seed, and checkpoints hold its state: on a processor
+  one seed gives one result for one number of threads, interrupted or not (GPUs add in any order). Of several processes
+  each draws from a stream of its own, and gradients are averaged (see `training.processes`);
 * a loss or gradient that is not finite ends the training at once, by step and name, before it reaches the weights; the
   last checkpoint stays. So does a device without memory, after trying what batch would fit;
 * what is measured while training (`evaluate`) leaves no trace in the weights: it runs on a copy of the random state.
