@@ -74,7 +74,7 @@ def _pseudo_labels(recipe: Recipe, distances: Sequence[float]) -> Table:
         Row("This recipe"),
     )
     title = "Pseudo-label generation, one component more in each row"
-    return Table("cups-5", title, (*_QUALITY, "instances"), _with_moving_objects(recipe, rows))
+    return Table("cups-5", title, (*_QUALITY, "void", "instances"), _with_moving_objects(recipe, rows))
 
 
 def _threshold(recipe: Recipe, distances: Sequence[float]) -> Table:
@@ -87,7 +87,7 @@ def _threshold(recipe: Recipe, distances: Sequence[float]) -> Table:
         )
         for psi in sorted({*_SHARES, recipe.things.psi})
     )
-    columns = ("pq", "paper_pq", "change_pq", "pq_stuff", "pq_things", "things", "split")
+    columns = ("pq", "paper_pq", "change_pq", "pq_stuff", "pq_things", "void", "things", "split")
     return Table("cups-6", "Thing-stuff threshold", columns, _with_things_that_move(recipe, rows))
 
 

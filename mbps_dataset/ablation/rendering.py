@@ -82,6 +82,7 @@ COLUMNS: dict[str, tuple[str, Cell]] = {
     "car_fp": ("Car FP", _counts(CAR, "fp")),
     "person_fp": ("Person FP", _counts(PERSON, "fp")),
     "split": ("Right side", _split),
+    "void": ("Void", _percent("predicted_void_share")),
     "things": ("Things", lambda row, first: f"{row.values['things']:.3g}"),
 }
 """Title and cell of the columns that a table may have; `column` knows two more kinds."""

@@ -87,7 +87,7 @@ def range_name(near: float, far: float) -> str:
     return f"miou_{near:g}_{far:g}"
 
 
-VALUES = ("pq", "pq_stuff", "pq_things", "sq", "rq", "sq_pooled", "rq_pooled")
+VALUES = ("pq", "pq_stuff", "pq_things", "sq", "rq", "sq_pooled", "rq_pooled", "predicted_void_share")
 """Numbers of the metric that every row keeps."""
 
 

@@ -31,7 +31,11 @@ _ORDERS = {
 }
 
 
-_VOID = "Pixels of thing classes that no instance holds are void (`fusion.unlabelled_things`)."
+_VOID = (
+    "Pixels of thing classes that no instance holds are void (`fusion.unlabelled_things`)"
+    "{}. Void: share of the labelled pixels."
+)
+_FORGIVEN = ", which the convention leaves out of the score: more things may raise PQ by leaving more void"
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,9 @@ def _head(about: dict[str, Any], recipe: Recipe, *, truth_rows: bool, published:
         f"Recipe `{recipe.name}` on {images} images of `{about['source']['name']}`, split `{about['split']}`; its "
         "calibration was taken on the same images.",
         f"Percentages over the 19 Cityscapes classes, convention `{convention}` ({_CONVENTIONS[convention]}); {named}.",
-        f"Fusion `{order}`: {_ORDERS[order]}." if recipe.fusion.unlabelled_things == "keep" else _VOID,
+        f"Fusion `{order}`: {_ORDERS[order]}."
+        if recipe.fusion.unlabelled_things == "keep"
+        else _VOID.format(_FORGIVEN if convention == "cups" else ""),
         "In every row PQ was checked to be the mean that PQ^St and PQ^Th imply.",
     ]
     if about["distances"]:
