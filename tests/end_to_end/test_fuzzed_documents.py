@@ -98,7 +98,9 @@ def test_files_of_exports(fuzz_guard: Guard, made: Made, data: st.DataObject):
     """Label files of an export, changed by hand or by a copy, made a label set again."""
     name = data.draw(st.sampled_from(sorted(made.exports)))
     root = made.exports[name]
-    files = sorted(path.relative_to(root) for pattern in LABEL_FORMATS[name].LABEL_FILES for path in root.glob(pattern))
+    files = sorted(
+        path.relative_to(root) for pattern in LABEL_FORMATS[name].LABEL_FILES for path in root.glob(pattern)
+    )
     path = data.draw(st.sampled_from(files))
     good = (root / path).read_bytes()
     changed = data.draw(documents(json.loads(good)) if path.suffix == ".json" else either(mangled, good=good))
