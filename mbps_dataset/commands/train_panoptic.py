@@ -253,7 +253,6 @@ def _data(network: PanopticNetwork, record: TrainingRecord) -> str:
 def _learned_from(arguments: argparse.Namespace, labelled: TrainingSet) -> LearnedFrom:
     """The set that is learned from, with what the weights to start from have seen before: it is in the result, too."""
     from mbps_dataset.models.panoptic.loading import load_panoptic
-    from mbps_dataset.models.panoptic.record import NO_RECORD
 
     made_by = labelled.made_by
     if arguments.backbone:
@@ -263,11 +262,10 @@ def _learned_from(arguments: argparse.Namespace, labelled: TrainingSet) -> Learn
     if not arguments.start:
         return made_by
     before = load_panoptic(arguments.start)
-    used = (NO_RECORD,) if before.record is None else before.record.learned_from.ground_truth_used
     return replace(
         made_by,
         supervision={**made_by.supervision, "weights it started from": before.supervision},
-        ground_truth_used=tuple(dict.fromkeys((*made_by.ground_truth_used, *used))),
+        ground_truth_used=tuple(dict.fromkeys((*made_by.ground_truth_used, *before.ground_truth_used))),
     )
 
 

@@ -57,6 +57,10 @@ class PanopticTrainingSettings(Settings):
         0, "steps after which the moving average, as teacher, labels the images instead of the set; 0 = never",
         source="ours; CUPS: a stage of its own", at_least=0,
     )  # fmt: skip
+    rounds: int = setting(
+        1, "equal parts of self-training; each after the first begins with a teacher that is the network itself",
+        source="ours", at_least=1,
+    )  # fmt: skip
     teacher_scales: tuple[float, ...] = setting(
         (0.5, 0.75, 1.0), "sizes in which the teacher looks at a window, each plain and mirrored", source="CUPS",
         at_least=0.05, at_most=8,
@@ -86,5 +90,14 @@ class PanopticTrainingSettings(Settings):
             raise RecipeError("self_enhanced_after says what copy_paste copies; set copy_paste too.")
         if self.self_labels_after and not self.average_decay:
             raise RecipeError("self_labels_after needs a teacher, the moving average; set average_decay=0.999 too.")
+        if self.rounds > 1 and not self.self_labels_after:
+            raise RecipeError("rounds are of self-training; set self_labels_after too.")
         if len(self.crop) not in (0, 2):
             raise RecipeError(f"crop must be two numbers, height and width, or none, but is {self.crop!r}.")
+
+    def begins_round(self, step: int) -> bool:
+        """Whether a round of self-training after the first begins with `step`, 0-based."""
+        if not self.self_labels_after or step <= self.self_labels_after:
+            return False
+        length = -(-(self.steps - self.self_labels_after) // self.rounds)
+        return (step - self.self_labels_after) % length == 0

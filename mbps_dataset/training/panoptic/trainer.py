@@ -197,6 +197,8 @@ class Training:
     def _batch(self, step: int) -> LabelledBatch:
         batch = self.windows.batch([self.chosen[k] for k in self.order.take(self.count)])
         self.windows.look_ahead([self.chosen[k] for k in self.order.waiting[: self.count].tolist()])
+        if self.average is not None and self.settings.begins_round(step):
+            self.average.load_state_dict(self.network.state_dict())
         if self.settings.self_labels_after and step >= self.settings.self_labels_after:
             batch = self_labelled(batch, self.result(), self.settings)
         return changed_batch(batch, step, self.network, self.settings)

@@ -282,6 +282,19 @@ def test_self_training_looks_at_no_label_of_the_set(tmp_path: Path) -> None:
     assert equal(trained(Lying(), settings), whole) and reads > 6
 
 
+def test_a_round_begins_with_the_network_as_teacher() -> None:
+    settings = replace(
+        SHORT, average_decay=0.9999, self_labels_after=1, rounds=2, teacher_scales=(1.0,), teacher_score=0.1
+    )
+    training = Training(fresh(), samples(2), settings)
+    for step in range(5):
+        training.step(step)
+    assert not torch.equal(training.average.classes.weight, training.network.classes.weight)
+    before = training.network.classes.weight.detach().clone()
+    training.step(5)  # the second of two rounds of four steps
+    assert torch.allclose(training.average.classes.weight, before, atol=1e-5)
+
+
 def test_images_without_things_can_be_left_out() -> None:
     one, empty = samples(2)
     empty = replace(empty, instance=torch.zeros_like(empty.instance), class_ids=torch.zeros(0, dtype=torch.long))
