@@ -37,7 +37,7 @@ from mbps_dataset.stages.network_pixels import imagenet_normalised
 
 
 class Mask2FormerPanoptic(PanopticNetwork, library_name="mbps-dataset", tags=["panoptic-segmentation", "mask2former"]):
-    """Panoptic segmentation by queries with masks. Raises `RecipeError` when backbone and sizes make no network."""
+    """Panoptic segmentation by queries with masks. Raises `RecipeError` if backbone and sizes make no network."""
 
     config_class = Mask2FormerPanopticConfig
 
