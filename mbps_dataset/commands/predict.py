@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mbps_dataset.commands.build import positive, report
+from mbps_dataset.commands.train_panoptic import assigned
 from mbps_dataset.errors import InputError
 
 
@@ -30,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="folder to write; the same command continues")  # fmt: skip
     parser.add_argument("--name", default="predicted", help="how the set is called where a recipe's name stands "
                         "(default: predicted); sets of one release need different ones")  # fmt: skip
+    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", dest="network_settings",
+                        help="another setting of the network, such as score_threshold=0.3 of the dense one")  # fmt: skip
     parser.add_argument("--without-images", action="store_true", help="leave the `image` column out")
     parser.add_argument(
         "--workers", type=positive, metavar="N", help="images at a time (default: one per core; one on a GPU)"
@@ -44,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.labelset.prediction import Prediction, predict_label_set
     from mbps_dataset.models.panoptic.loading import load_panoptic, panoptic_digest
     from mbps_dataset.models.panoptic.record import NO_RECORD
+    from mbps_dataset.models.panoptic.starting import changed_panoptic, configuration_of
     from mbps_dataset.sources import open_source, source_of_folder
 
     if arguments.source is None and arguments.data_dir is None:
@@ -53,10 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
         data_dir=arguments.data_dir,
         truth_dir=arguments.truth_dir,
     )
-    network = load_panoptic(arguments.weights).to(arguments.device or default_device()).eval()
+    network = load_panoptic(arguments.weights)
+    changed = assigned(arguments.network_settings, configuration_of(network.config.network), "")
+    network = (changed_panoptic(network, changed) if changed else network).to(arguments.device or default_device())
     prediction = Prediction(
         network, arguments.weights, panoptic_digest(arguments.weights), source, tuple(arguments.split or ()),
-        arguments.limit, not arguments.without_images, arguments.name,
+        arguments.limit, not arguments.without_images, arguments.name, changed,
     )  # fmt: skip
     if source.name == "cityscapes" and prediction.with_images:
         print(f"{arguments.output} will hold the original Cityscapes frames, which may not be passed on; "

@@ -181,7 +181,7 @@ def settings_of(arguments: argparse.Namespace) -> PanopticTrainingSettings:
         if (value := getattr(arguments, name)) is not None:
             given[name] = value
     own = [each for each in arguments.training_settings if not each.startswith(_OF_NETWORK)]
-    return PanopticTrainingSettings(**given | _assigned(own, PanopticTrainingSettings, ""))
+    return PanopticTrainingSettings(**given | assigned(own, PanopticTrainingSettings, ""))
 
 
 def network_settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def network_settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
     from mbps_dataset.models.panoptic.starting import configuration_of
 
     given = [each for each in arguments.training_settings if each.startswith(_OF_NETWORK)]
-    return _assigned(given, configuration_of(_kind(arguments)), _OF_NETWORK)
+    return assigned(given, configuration_of(_kind(arguments)), _OF_NETWORK)
 
 
 def _kind(arguments: argparse.Namespace) -> str:
@@ -201,8 +201,11 @@ def _kind(arguments: argparse.Namespace) -> str:
     return str(load_panoptic(arguments.start).config.network)
 
 
-def _assigned(assignments: Sequence[str], declared: type, prefix: str) -> dict[str, Any]:
-    """``{name: value}`` of assignments to fields of a settings dataclass, which stand behind `prefix`."""
+def assigned(assignments: Sequence[str], declared: type, prefix: str) -> dict[str, Any]:
+    """``{name: value}`` of assignments to fields of a settings dataclass, which stand behind `prefix`.
+
+    Raises `RecipeError` for a field that does not exist or a value of another type.
+    """
     hints, given = typing.get_type_hints(declared), {}
     for assignment in assignments:
         key, separator, text = assignment.partition("=")

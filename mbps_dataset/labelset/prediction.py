@@ -21,7 +21,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,8 @@ class Prediction:
     """A network applied to some splits of a source.
 
     `network` is on the device it runs on, in evaluation mode; `weights` is how it was named and `digest` that of its
-    files; `name` stands where a recipe's does. Raises `InputError` for an unknown split, a name that names no folder, or a
-    limit below 1.
+    files; `name` stands where a recipe's does; `changed` are settings of the network that are not the weights' own. Raises
+    `InputError` for an unknown split, a name that names no folder, or a limit below 1.
     """
 
     network: PanopticNetwork
@@ -78,6 +78,7 @@ class Prediction:
     limit: int | None = None
     with_images: bool = True
     name: str = NAME
+    changed: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if fault := fault_of_name(self.name):
@@ -106,7 +107,7 @@ class Prediction:
     def identity(self) -> str:
         """Digest of everything that decides the rows."""
         return digest_of({"prediction": VERSION, "format": FORMAT_VERSION, "weights": self.digest, "input": self.input_digest,
-                          "device": self.device.type, "with_images": self.with_images})  # fmt: skip
+                          "device": self.device.type, "with_images": self.with_images, "changed": dict(self.changed)})  # fmt: skip
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -134,13 +135,17 @@ class Prediction:
             "name": self.name,
             "summary": f"predicted by a panoptic network ({kind}){learned}",
             "settings": {
-                "network": {"method": kind, "weights": os.path.abspath(self.weights) if os.path.isdir(self.weights) else self.weights},
+                "network": {"method": kind, "weights": self._place(), **self.changed},
                 "depth": {"method": "none"}, "things": {"method": "network"}, "instances": {"method": "network"},
                 "output": {"size": "image", "with_images": self.with_images, "with_preview": True,
                            "rows_per_shard": ROWS_PER_FILE},
             },
             "supervision": {_COMPONENT: self.network.supervision},
         }  # fmt: skip
+
+    def _place(self) -> str:
+        """How the weights are found again; a path becomes its last part where the document is published."""
+        return os.path.abspath(self.weights) if os.path.isdir(self.weights) else self.weights
 
     def shards(self) -> list[Shard]:
         """The Parquet files of the set."""

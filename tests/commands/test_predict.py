@@ -70,6 +70,8 @@ def test_other_commands_take_it(scenes, capsys, tmp_path) -> None:
 @pytest.mark.parametrize(("more", "said"), [
     ([], "Give the images to label: --data-dir FOLDER, or --source scenes"),
     (["--source", "scenes", "--weights", "no/where/else"], "is neither a folder nor a Hub id"),
+    (["--source", "scenes", "--set", "croq=1"], "Unknown setting 'croq'; write SETTING=VALUE with one of widths"),
+    (["--source", "scenes", "--set", "widths=9,9,9,9,9"], "The weights do not fit these settings (widths):"),
     (["--source", "scenes", "--name", "a/b"], "--name names folders"),
 ])  # fmt: skip
 def test_what_cannot_be(weights, more, said, tmp_path, capsys) -> None:
@@ -88,3 +90,28 @@ def test_weights_without_a_record_are_not_called_label_free(weights, tmp_path, c
     assert "has no record of what it learned from" in capsys.readouterr().err
     built = LabelSetFolder(tmp_path / "p")
     assert built.document["ground_truth_used"] and next(iter(built.rows("train"))).image is None
+
+
+def test_thresholds_can_be_changed_and_are_part_of_the_set(weights, tmp_path) -> None:
+    from tests.tiny import write_photographs
+
+    write_photographs(tmp_path / "photos", 1)
+    command = [
+        "predict",
+        "--weights",
+        str(weights),
+        "--data-dir",
+        str(tmp_path / "photos"),
+        "--quiet",
+        "--device",
+        "cpu",
+    ]
+    assert main([*command, "--output", str(tmp_path / "plain")]) == 0
+    assert main([*command, "--output", str(tmp_path / "other"), "--set", "min_stuff_area=7000"]) == 0
+    plain, other = (LabelSetFolder(tmp_path / name) for name in ("plain", "other"))
+    assert plain.document["identity"] != other.document["identity"]
+    assert other.document["recipe"]["settings"]["network"]["min_stuff_area"] == 7000
+    assert plain.document["ground_truth_used"] == other.document["ground_truth_used"] == []
+    found = [sum(s["area"] for s in next(iter(each.rows("train"))).segments) for each in (plain, other)]
+    assert found[1] < found[0]
+    assert main([*command, "--output", str(tmp_path / "plain"), "--set", "min_stuff_area=7000"]) == 1

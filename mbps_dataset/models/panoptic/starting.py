@@ -49,10 +49,27 @@ def continued_panoptic(
     changes: dict[str, Any] = {**(settings or {}), "supervision": supervision}
     if classes is not None:
         changes |= {"class_names": tuple(classes[0]), "thing_ids": tuple(classes[1])}
-    network = type(found)(dataclasses.replace(found.config, **changes))
-    theirs = {name: tensor for name, tensor in found.state_dict().items() if classes is None or kept(name)}
-    network.load_state_dict({**network.state_dict(), **theirs})
-    return network
+    return changed_panoptic(found, changes, kept=(lambda _: True) if classes is None else kept)
+
+
+def changed_panoptic(
+    network: PanopticNetwork, settings: Mapping[str, Any], *, kept: Callable[[str], bool] = lambda _: True
+) -> PanopticNetwork:
+    """The network with other settings of its configuration, such as thresholds, its record, and the tensors that are `kept`.
+
+    Raises `WeightsError` for a setting with which its tensors do not fit, `RecipeError` for one that cannot be.
+    """
+    changed = type(network)(dataclasses.replace(network.config, **settings))
+    theirs = {name: tensor for name, tensor in network.state_dict().items() if kept(name)}
+    try:
+        changed.load_state_dict({**changed.state_dict(), **theirs})
+    except RuntimeError as error:
+        names = ", ".join(settings)
+        raise WeightsError(
+            f"The weights do not fit these settings ({names}): {' '.join(str(error).split())[:300]}"
+        ) from None
+    changed.record = network.record
+    return changed.eval()
 
 
 def configuration_of(kind: str) -> type:

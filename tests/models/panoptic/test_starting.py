@@ -9,7 +9,13 @@ import torch
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.panoptic.dense import DensePanoptic
-from mbps_dataset.models.panoptic.starting import KINDS, configuration_of, continued_panoptic, fresh_panoptic
+from mbps_dataset.models.panoptic.starting import (
+    KINDS,
+    changed_panoptic,
+    configuration_of,
+    continued_panoptic,
+    fresh_panoptic,
+)
 
 
 NAMES, THINGS = ("road", "car", "sky"), (1,)
@@ -67,6 +73,17 @@ def test_other_classes_keep_only_what_is_asked_for(tmp_path) -> None:
         if tensor.shape == before[name].shape and tensor.equal(before[name])
     }
     assert {name for name in before if name.startswith("encoder")} <= same and "class_branch.reduce.weight" not in same
+
+
+def test_thresholds_change_and_sizes_do_not() -> None:
+    network = fresh_panoptic("dense", NAMES, THINGS, "x")
+    changed = changed_panoptic(network, {"score_threshold": 0.7})
+    assert changed.config.score_threshold == 0.7 and changed.supervision == "x" and not changed.training
+    assert all(a.equal(b) for a, b in zip(network.state_dict().values(), changed.state_dict().values(), strict=True))
+    with pytest.raises(
+        WeightsError, match=r"The weights do not fit these settings \(decoder_width\): .*size mismatch"
+    ):
+        changed_panoptic(network, {"decoder_width": 8})
 
 
 def test_what_cannot_be_started() -> None:
