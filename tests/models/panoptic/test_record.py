@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.panoptic.dense import DenseConfig, DensePanoptic
 from mbps_dataset.models.panoptic.loading import load_panoptic
 from mbps_dataset.models.panoptic.record import LearnedFrom, TrainingRecord, read_record
+from tests.hub.client import TOKEN
+from tests.hub.server import Hub
 
 
 FROM = LearnedFrom(
@@ -60,3 +65,31 @@ def test_an_empty_record_is_refused(tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text("{}")
     with pytest.raises(WeightsError, match="not the record of a training .'learned_from'"):
         read_record(tmp_path)
+
+
+THROUGH_THE_HUB = """
+import torch
+from mbps_dataset.models.panoptic.dense import DenseConfig, DensePanoptic
+from mbps_dataset.models.panoptic.loading import load_panoptic
+from tests.models.panoptic.test_record import RECORD
+
+network = DensePanoptic(DenseConfig(class_names=("road", "car"), thing_ids=(1,), widths=(4, 4, 4, 4, 4), decoder_width=4))
+network.record = RECORD
+network.push_to_hub("me/panoptic")
+loaded = load_panoptic("me/panoptic")
+assert loaded.record.learned_from == RECORD.learned_from
+assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), loaded.state_dict().values(), strict=True))
+"""
+
+
+@pytest.mark.nightly
+def test_weights_and_record_go_to_the_hub_and_back(tmp_path: Path) -> None:
+    hub = Hub({TOKEN: ("me",)})
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0",
+                    "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(Path(__file__).parents[3])}  # fmt: skip
+    try:
+        done = subprocess.run([sys.executable, "-c", THROUGH_THE_HUB], env=environment, capture_output=True, text=True)
+    finally:
+        hub.close()
+    assert done.returncode == 0, done.stderr[-2000:]
