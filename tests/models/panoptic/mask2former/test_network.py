@@ -43,6 +43,15 @@ def test_it_learns_four_pictures_by_heart(backbone):
     assert share_found(network, images, targets) >= 0.9
 
 
+@pytest.mark.nightly
+def test_the_default_size_learns_four_pictures_by_heart():
+    torch.manual_seed(0)
+    network = Mask2FormerPanoptic(Mask2FormerPanopticConfig(class_names=CLASS_NAMES, thing_ids=THING_IDS))
+    images, targets = four_pictures()
+    learn_by_heart(network, images, targets, steps=80, rate=2e-4)
+    assert share_found(network, images, targets) >= 0.9
+
+
 def test_it_says_what_it_is():
     network = small()
     assert network.class_names == CLASS_NAMES and network.thing_ids == {2, 3}
