@@ -35,6 +35,8 @@ LEAST_EXPLAINED = 0.3
 _TUKEY = 4.0
 """c of the biweight, in standard deviations."""
 _JUDGED_POINTS = 1000
+_SMALLEST_STEP = 1e-6
+"""Radian or metre: far below what a pixel shows."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ def estimate_ego_motion(observed: Observations, *, seed: int = 0) -> EgoMotion:
     drawn = observed.at(reliable[_evenly(len(reliable), DRAWN_POINTS)])
     projections = projections_of(drawn)
     start = _best_candidate(drawn, projections.at(_evenly(len(drawn), _JUDGED_POINTS)), rng)
-    fit = refine_pose(projections, start, robust=2 * _TUKEY)
-    fit = refine_pose(projections, fit.transform, robust=_TUKEY) if fit.reason is None else fit
+    fit = refine_pose(projections, start, robust=2 * _TUKEY, smallest_step=_SMALLEST_STEP)
+    if fit.reason is None:
+        fit = refine_pose(projections, fit.transform, robust=_TUKEY, smallest_step=_SMALLEST_STEP)
     explained = float((np.square(reprojection_errors(fit.transform, projections)).sum(axis=0) < 9).mean())
     reason = fit.reason and f"the camera's motion is unknown: {fit.reason}"
     if reason is None and explained < LEAST_EXPLAINED:

@@ -7,8 +7,8 @@ without a turn of its own, which few pixels determine; a free rigid motion, wher
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,13 @@ from mbps_dataset.settings import Settings, setting
 from mbps_dataset.stages.instances.components import join_pairs
 from mbps_dataset.stages.motion.ego_motion import EgoMotion, unexplained
 from mbps_dataset.stages.motion.likelihood import Observations, residuals
-from mbps_dataset.stages.motion.pose import projections_of, refine_pose, reprojection_errors
+from mbps_dataset.stages.motion.pose import Projections, projections_of, refine_pose, reprojection_errors
 from mbps_dataset.stages.motion.rotation_test import half_rotation
 
 
 _FREE_MUST_EXPLAIN = 1.1
 _FITTED_PX, _JUDGED_PX, _DRAWN_SHIFTS = 1500, 400, 60
-_TUKEY, _ITERATIONS = 4.0, 15
+_TUKEY, _ITERATIONS, _SMALLEST_STEP = 4.0, 15, 1e-5
 
 
 @dataclass(frozen=True)
@@ -120,24 +120,31 @@ def like_parts(
 def _best_motion(
     own: Observations, ego: EgoMotion, settings: IndependentMotionSettings, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The motion that explains most of a part, float32 [4, 4], and which of its pixels those are."""
-    (best, explained), *others = (
-        (motion, unexplained(motion, own) < settings.explained_distance) for motion in _motions(own, ego, seed)
-    )
-    for motion, more in others:
-        turned = float(half_rotation(ego.transform, motion)) * 2
-        if turned <= settings.largest_turn and more.sum() > _FREE_MUST_EXPLAIN * explained.sum():
-            best, explained = motion, more
-    return best, explained
+    """The motion that explains most of a part, float32 [4, 4], and which of its pixels those are.
 
-
-def _motions(own: Observations, ego: EgoMotion, seed: int) -> Iterator[NDArray[np.float32]]:
-    """A shift that turns as the camera does, then the free rigid motion near it: both robust, from evenly chosen pixels.
-
-    The shift starts from that of one pixel, drawn from `seed`, or from the middle of all; least robust cost decides.
+    A shift that turns as the camera does, or the free rigid motion near it; both robust, from evenly chosen pixels.
     """
     some = own.at(np.linspace(0, len(own) - 1, min(len(own), _FITTED_PX)).astype(np.int64))
     projections = projections_of(some)
+    fit = partial(refine_pose, projections, iterations=_ITERATIONS, smallest_step=_SMALLEST_STEP)
+    shift = _drawn_shift(some, projections, ego, seed)
+    for robust in (2 * _TUKEY, _TUKEY):
+        shift = fit(shift, robust=robust, turns=False).transform
+    best = shift.astype(np.float32)
+    explained = unexplained(best, own) < settings.explained_distance
+    if _FREE_MUST_EXPLAIN * explained.mean() >= 1:
+        return best, explained
+    free = fit(shift, robust=_TUKEY).transform.astype(np.float32)
+    more = unexplained(free, own) < settings.explained_distance
+    turned = float(half_rotation(ego.transform, free)) * 2
+    if turned <= settings.largest_turn and more.sum() > _FREE_MUST_EXPLAIN * explained.sum():
+        return free, more
+    return best, explained
+
+
+def _drawn_shift(some: Observations, projections: Projections, ego: EgoMotion, seed: int) -> NDArray[np.float64]:
+    """The motion of least robust cost that turns as the camera does and shifts as one pixel, drawn from `seed`, or as the
+    middle of all; float64 [4, 4]."""
     judged = projections.at(np.linspace(0, len(some) - 1, min(len(some), _JUDGED_PX)).astype(np.int64))
     shifts = some.points_t1 - some.points_t @ ego.transform[:3, :3].T
     drawn = np.random.default_rng(seed).integers(len(some), size=_DRAWN_SHIFTS)
@@ -149,10 +156,7 @@ def _motions(own: Observations, ego: EgoMotion, seed: int) -> Iterator[NDArray[n
             cost = np.fmin(np.square(reprojection_errors(trial, judged)).sum(axis=0), (2 * _TUKEY) ** 2).sum()
         if cost < least:
             best, least = trial, cost
-    for robust in (2 * _TUKEY, _TUKEY):
-        best = refine_pose(projections, best, robust=robust, turns=False, iterations=_ITERATIONS).transform
-    yield best.astype(np.float32)
-    yield refine_pose(projections, best, robust=_TUKEY, iterations=_ITERATIONS).transform.astype(np.float32)
+    return best
 
 
 def _is_a_thing(

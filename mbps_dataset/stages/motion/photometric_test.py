@@ -37,6 +37,8 @@ _STEP_PX = 1.0
 _FINE_STEPS_PX = (-0.5, -0.25, 0.0, 0.25, 0.5)
 _SLACK_PX = 2.0
 _NEAR_PLANE_M = 0.5
+_CORNERS = [0, PATCH_PX - 1, PATCH_PX * (PATCH_PX - 1), PATCH_PX**2 - 1]
+"""Of a patch in raster order: lines stay lines, so a patch lies where its corners lie."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class StereoView:
         count = torch.zeros(disparities.shape)
         for image, (at_x, at_y, in_front) in zip(others, self._seen_at(motion, x, y, disparities)):
             seen, inside = _centred(image, at_x, at_y)
-            cost = (seen - patch[:, :, None]).square().mean(dim=(0, 3))
+            cost = seen.sub_(patch[:, :, None]).square_().mean(dim=(0, 3))
             shown = inside & in_front
             total += torch.where(shown, cost, torch.zeros(()))
             count += shown
@@ -131,7 +133,7 @@ class StereoView:
         moved = [
             (float(a) * ray[0] + float(b) * ray[1] + float(c)) * depth + float(shift) for a, b, c, shift in motion[:3]
         ]
-        in_front = (moved[2] > _NEAR_PLANE_M).all(dim=-1)
+        in_front = (moved[2][..., _CORNERS] > _NEAR_PLANE_M).all(dim=-1)
         later = moved[2].clamp(min=_NEAR_PLANE_M)
         later_x, later_y = fx * moved[0] / later + cx, fy * moved[1] / later + cy
         always = torch.ones_like(in_front)
@@ -145,8 +147,12 @@ class StereoView:
 def _centred(image: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Colours [3, …, O] at places [..., O] without each patch's mean, and whether the whole patch lies inside, [...]."""
     height, width = image.shape[1:]
-    grid = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], dim=-1)
-    read = functional.grid_sample(image[None], grid.reshape(1, 1, -1, 2), align_corners=True, padding_mode="border")
+    grid = torch.empty((*x.shape, 2))
+    torch.mul(x, 2 / max(width - 1, 1), out=grid[..., 0])
+    torch.mul(y, 2 / max(height - 1, 1), out=grid[..., 1])
+    grid = grid.sub_(1).reshape(1, 1, -1, 2)
+    read = functional.grid_sample(image[None], grid, align_corners=True, padding_mode="border")
     colours = read[0, :, 0].reshape(len(image), *x.shape)
+    x, y = x[..., _CORNERS], y[..., _CORNERS]
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    return colours - colours.mean(dim=-1, keepdim=True), inside.all(dim=-1)
+    return colours.sub_(colours.mean(dim=-1, keepdim=True)), inside.all(dim=-1)

@@ -67,12 +67,12 @@ def projections_of(observed: Observations, *, with_disparity: bool = True) -> Pr
 
 def refine_pose(
     projections: Projections, start: NDArray[np.floating], *, robust: float | None = None, iterations: int = 50,
-    turns: bool = True, reference: bool = False,
+    turns: bool = True, reference: bool = False, smallest_step: float = _SMALLEST_STEP,
 ) -> PoseFit:  # fmt: skip
     """The pose of least reprojection error near `start` [4, 4].
 
     `robust` is the c of Tukey's biweight in standard deviations, none for plain least squares; without `turns` the rotation
-    is kept and only the shift is fitted. With fewer than 4 points, or
+    is kept and only the shift is fitted. A step below `smallest_step` (rad, m) is the last. With fewer than 4 points, or
     points that do not determine a pose, the start comes back with a reason; with `reference`, fewer than 4 points give
     the identity, as in CUPS.
     """
@@ -100,7 +100,7 @@ def refine_pose(
         if damping > 1e8:
             break
         transform, errors, jacobian, damping = trial, new_errors, new_jacobian, max(damping / 10, 1e-9)
-        if np.abs(step).max() < _SMALLEST_STEP:
+        if np.abs(step).max() < smallest_step:
             break
     return PoseFit(transform)
 

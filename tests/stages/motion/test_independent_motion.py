@@ -8,7 +8,8 @@ import pytest
 from mbps_dataset.errors import RecipeError
 from mbps_dataset.stages.motion.independent_motion import grow_labels, independent_motion
 from mbps_dataset.stages.motion.moving_parts import IndependentMotionSettings
-from tests.stages.motion.moving_boxes import street
+from mbps_dataset.stages.motion.photometric_test import StereoImages, StereoView
+from tests.stages.motion.moving_boxes import EGO, street
 from tests.stages.motion.rigid_vectors import ious, load_parts, recorded_flow
 
 
@@ -77,6 +78,47 @@ def test_what_rises_is_left_out():
     flow, _ = street([(0.1, -0.4, 0)])
     assert not independent_motion(flow).labels.any()
     assert independent_motion(flow, replace(DEFAULT, largest_rise=1.0)).labels.any()
+
+
+def test_the_ground_below_an_object_is_no_part_of_it():
+    """The flow of a box reaches over the ground in front of it, as flow does where there is little texture."""
+    flow, bodies = street([(0.4, 0, 0)])
+    below = np.s_[75:85, 40:85]
+    flow.flow[0][below] += 200 * 0.4 / flow.points_t[below][..., 2]
+    flow.points_t1[below] += EGO[:3, :3].astype(np.float32) @ np.float32([0.4, 0, 0])
+    alike = replace(DEFAULT, disparity_step=0.3)
+    assert (independent_motion(flow, replace(alike, ground_m=0.0)).labels[below] > 0).mean() > 0.9
+    found = independent_motion(flow, alike)
+    assert not found.labels[below].any() and ious(found.labels, bodies)[0] > 0.9
+
+
+def test_what_the_images_do_not_confirm_is_left_out_with_a_reason(monkeypatch):
+    flow, bodies = street(BOXES)
+    images = StereoImages(*[np.zeros((*bodies.shape, 3), dtype=np.uint8)] * 4)
+    unconfirmed = independent_motion(flow, images=images)  # black images tell nothing
+    assert unconfirmed.reason == "the camera's motion explains the images of every moving part as well"
+    assert len(independent_motion(flow, replace(DEFAULT, least_gain=0.0), images=images).scores) == 2
+    asked = []
+
+    def gain(view, standing, moving, pixels, disparities):
+        columns, rows = pixels.astype(int)
+        (body,) = set(bodies[rows, columns].tolist())
+        np.testing.assert_allclose(disparities, 200 * 0.5 / {1: 10, 2: 14}[body], rtol=1e-4)
+        step = ((moving - standing) @ np.float32([0, 0, 10, 1]))[:3]
+        np.testing.assert_allclose(step, EGO[:3, :3] @ BOXES[body - 1], atol=0.02)
+        asked.append(body)
+        return 1.59 if body == 1 else 1.61
+
+    monkeypatch.setattr(StereoView, "gain", gain)
+    found = independent_motion(flow, images=images)
+    assert sorted(asked) == [1, 2] and len(found.scores) == 1
+    assert ((found.labels > 0) == (bodies == 2)).mean() > 0.99
+
+
+def test_images_of_another_size_are_refused():
+    images = StereoImages(*[np.zeros((60, 120, 3), dtype=np.uint8)] * 4)
+    with pytest.raises(ValueError, match=r"Expected images of the flow's size \(120, 240\), but got \(60, 120\)"):
+        independent_motion(street(BOXES)[0], images=images)
 
 
 def test_small_objects_are_left_out_with_a_reason():
