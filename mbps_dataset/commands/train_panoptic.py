@@ -304,12 +304,15 @@ def _evaluation(arguments: argparse.Namespace, labelled: TrainingSet) -> Evaluat
     from mbps_dataset.formats.training_set import open_training_set
     from mbps_dataset.scoring.while_training import AgainstLabels, AgainstTruth
 
-    split = ("validation",) if arguments.val == arguments.label_set else ()
-    measured = open_training_set(arguments.val, splits=split, data_dir=arguments.data_dir, source=arguments.source)
+    same = arguments.val == arguments.label_set
+    where = {"recipe": arguments.recipe, "revision": arguments.revision} if same else {}
+    measured = open_training_set(
+        arguments.val, data_dir=arguments.data_dir, source=arguments.source, usual="validation", **where
+    )
     labelled.require_same_classes(measured.class_names, measured.things, arguments.val)
     if not arguments.val_truth:
         return AgainstLabels(measured)
-    return AgainstTruth.of(measured, open_label_set(arguments.val).open_source(data_dir=arguments.data_dir))
+    return AgainstTruth.of(measured, open_label_set(arguments.val, **where).open_source(data_dir=arguments.data_dir))
 
 
 def _tell_cost(

@@ -145,42 +145,49 @@ def open_training_set(
     data_dir: Path | None = None,
     source: str | None = None,
     limit: int | None = None,
+    usual: str = "train",
 ) -> TrainingSet:
     """The label set at a path or of a Hub id, with its images.
 
-    `splits` chooses some (default: "train" where there is one, else all); `data_dir` and `source` say where the images of
+    `splits` chooses some (default: `usual` where there is one, else all); `data_dir` and `source` say where the images of
     a set without them lie; `limit` keeps the first images. Raises `InputError` saying what is missing or wrong,
     `PublishError` if the Hub cannot be reached.
     """
-    images = AttachedImages(data_dir, source)
+    images, wanted = AttachedImages(data_dir, source), _Wanted(tuple(splits), usual, limit)
     path = Path(reference).expanduser()
     if path.exists() and (exported := find_export(path)) is not None:
-        return _of_export(exported, tuple(splits), images, limit)
+        return _of_export(exported, wanted, images)
     if path.exists() and not (path / "labelset.json").is_file() and not any(path.glob("*/labelset.json")):
         if path.is_dir() and (path / "stages" / "build.json").is_file():
             LabelSetFolder(path)  # raises: unfinished
-        return _of_others(path, tuple(splits), images, limit)
-    return _of_own(
-        open_label_set(reference, recipe=recipe, revision=revision), reference, revision, tuple(splits), images, limit
-    )
+        return _of_others(path, wanted, images)
+    return _of_own(open_label_set(reference, recipe=recipe, revision=revision), reference, revision, wanted, images)
 
 
-def _chosen(splits: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
-    return tuple(splits) or (("train",) if "train" in there else tuple(there))
+@dataclass(frozen=True)
+class _Wanted:
+    """Which images of a set: of these splits, or of the usual one, and how many of them."""
+
+    splits: tuple[str, ...]
+    usual: str
+    limit: int | None
+
+    def of(self, there: Sequence[str]) -> tuple[str, ...]:
+        """The splits that are taken of those that there are."""
+        return self.splits or ((self.usual,) if self.usual in there else tuple(there))
 
 
 def _of_own(
     built: LabelSetFolder,
     reference: str,
     revision: str | None,
-    splits: tuple[str, ...],
+    wanted: _Wanted,
     images: AttachedImages,
-    limit: int | None,
 ) -> TrainingSet:
     document, calibration = built.document, built.calibration
-    chosen = _chosen(splits, built.splits)
+    chosen = wanted.of(built.splits)
     rows = [(split, path, k, row) for split in chosen for path in built.files(split)
-            for k, row in enumerate(read_rows(path, ["image_id", "segments_info"]))][:limit]  # fmt: skip
+            for k, row in enumerate(read_rows(path, ["image_id", "segments_info"]))][: wanted.limit]  # fmt: skip
     for split in chosen:
         built.row_count(split)  # raises: the training would be of a part of the set
     frames: Mapping[str, Frame] = {}
@@ -231,10 +238,10 @@ def _row_reader(path: Path, index: int, frame: Frame | None, void: int) -> Calla
     return read
 
 
-def _of_export(exported: Exported, splits: tuple[str, ...], images: AttachedImages, limit: int | None) -> TrainingSet:
+def _of_export(exported: Exported, wanted: _Wanted, images: AttachedImages) -> TrainingSet:
     described, name = exported.description, str(exported.root)
-    chosen = _chosen(splits, exported.splits)
-    readers = dict(list(exported.readers(chosen, None, None).items())[:limit])
+    chosen = wanted.of(exported.splits)
+    readers = dict(list(exported.readers(chosen, None, None).items())[: wanted.limit])
     origin, labels = described.origin.get("labelset", {}), label_digest(exported.root, described.format)
     truth = tuple(described.origin.get("ground_truth_used", (NOT_OURS,)))
 
@@ -264,10 +271,10 @@ def _of_export(exported: Exported, splits: tuple[str, ...], images: AttachedImag
     return TrainingSet(name, described.class_names, tuple(sorted(described.things)), LabelledImages(entries), made_by)
 
 
-def _of_others(path: Path, splits: tuple[str, ...], images: AttachedImages, limit: int | None) -> TrainingSet:
-    labels = open_labels(path, splits=splits)
-    image_ids = list(labels)[:limit]
-    frames = joined_frames(str(path), image_ids, images.frames(str(path), splits, None))
+def _of_others(path: Path, wanted: _Wanted, images: AttachedImages) -> TrainingSet:
+    labels = open_labels(path, splits=wanted.splits)
+    image_ids = list(labels)[: wanted.limit]
+    frames = joined_frames(str(path), image_ids, images.frames(str(path), wanted.splits, None))
     things = tuple(sorted(taxonomy.THINGS_19))
     entries = [
         _Entry(image_id, _labels_reader(partial(labels.__getitem__, image_id), frames[image_id], things, labels.void))
@@ -276,7 +283,7 @@ def _of_others(path: Path, splits: tuple[str, ...], images: AttachedImages, limi
     made_by = LearnedFrom(
         recipe="imported",
         source=path.name,
-        splits=splits or ("all",),
+        splits=wanted.splits or ("all",),
         images=len(entries),
         identity=_content_digest(path, image_ids),
         rows="",

@@ -45,6 +45,8 @@ def test_a_built_set_with_its_images(built) -> None:
     both = open_training_set(str(built.root), splits=("train", "validation"))
     assert len(both.samples) == 5 and len(open_training_set(str(built.root), limit=2).samples) == 2
     opened.require_trainable()
+    validation = open_training_set(str(built.root), usual="validation")
+    assert len(validation.samples) == 2 and len(open_training_set(str(built.root), usual="test").samples) == 5
 
 
 def test_memory_is_bounded(built) -> None:
