@@ -31,7 +31,8 @@ SUPERVISION: dict[str, str] = {
     "and COCO images; no human labels",
     "cutler": "self-supervised: a DINO ResNet-50, then MaskCut's masks of DINO on ImageNet images and its own in later rounds; no "
     "human labels",
-    "cuvler": "self-supervised: a DINO ResNet-50, then VoteCut's masks of DINO and DINOv2 on ImageNet images; no human labels",
+    "cuvler": "self-supervised: a DINO ResNet-50, then VoteCut's masks of DINO and DINOv2 on ImageNet images (self-trained "
+    "files: its own on other images, too); no human labels",
 }
 """What the published weights saw."""
 

@@ -57,9 +57,11 @@ def roi_align(features: Tensor, boxes: Tensor, images: Tensor, *, size: tuple[in
     """Means over the bins of each box: [N, C, *size].
 
     `features` [B, C, H, W]; `boxes` float32 [N, 4] in pixels of the image; `images` int64 [N]; `size` (rows, columns) of bins;
-    `scale` cells of the map per pixel. Gradients run to `features`, not to `boxes`.
+    `scale` cells of the map per pixel. Gradients run to `features`, not to `boxes`. Maps of half precision are averaged, and their
+    gradients summed, in single precision.
     """
-    return _RoIAlign.apply(features, boxes.detach(), images, size, scale)
+    with torch.autocast(features.device.type, enabled=False):
+        return _RoIAlign.apply(features, boxes.detach(), images, size, scale)
 
 
 def averaging_weights(starts: Tensor, ends: Tensor, *, length: int, bins: int, first: Tensor, window: int) -> Tensor:
@@ -97,9 +99,9 @@ class _RoIAlign(torch.autograd.Function):
         cells = features.permute(0, 2, 3, 1).reshape(-1, channels)
         pooled = features.new_zeros(len(boxes), *size, channels)
         for chosen, rows, columns, index in _windows(boxes, images, (height, width), channels, size, scale):
-            under = cells.index_select(0, index.flatten()).view(len(chosen), index.shape[1], -1)
+            under = _at_least_single(cells.index_select(0, index.flatten()).view(len(chosen), index.shape[1], -1))
             by_row = (rows.to(under.dtype) @ under).view(len(chosen), size[0], index.shape[2], channels)
-            pooled[chosen] = columns.to(under.dtype)[:, None] @ by_row
+            pooled[chosen] = (columns.to(under.dtype)[:, None] @ by_row).to(pooled.dtype)
         return pooled.permute(0, 3, 1, 2).contiguous()
 
     @staticmethod
@@ -107,13 +109,19 @@ class _RoIAlign(torch.autograd.Function):
         boxes, images = ctx.saved_tensors
         count, channels, height, width = ctx.shape
         size, scale = ctx.size, ctx.scale
-        gradient = gradients[0].permute(0, 2, 3, 1)
+        gradient = _at_least_single(gradients[0].permute(0, 2, 3, 1))
         cells = gradient.new_zeros(count * height * width, channels)
-        for chosen, rows, columns, index in _windows(boxes, images, (height, width), channels, size, scale):
-            by_row = columns.to(gradient.dtype).mT[:, None] @ gradient[chosen]
-            under = rows.to(gradient.dtype).mT @ by_row.flatten(2)
-            cells.index_add_(0, index.flatten(), under.view(-1, channels))
-        return cells.view(count, height, width, channels).permute(0, 3, 1, 2), None, None, None, None
+        with torch.autocast(gradient.device.type, enabled=False):
+            for chosen, rows, columns, index in _windows(boxes, images, (height, width), channels, size, scale):
+                by_row = columns.to(gradient.dtype).mT[:, None] @ gradient[chosen]
+                under = rows.to(gradient.dtype).mT @ by_row.flatten(2)
+                cells.index_add_(0, index.flatten(), under.view(-1, channels))
+        of_maps = cells.view(count, height, width, channels).permute(0, 3, 1, 2).to(gradients[0].dtype)
+        return of_maps, None, None, None, None
+
+
+def _at_least_single(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _windows(

@@ -187,6 +187,22 @@ def test_every_parameter_learns(drop_loss):
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
 
 
+@pytest.mark.parametrize("drop_loss", ["as-coded", "all-boxes"])
+def test_half_precision_has_the_same_losses_to_its_rounding(drop_loss):
+    network, (image, target) = tiny_network().train(), street()
+    network.configure(drop_loss=drop_loss)
+    proposals = [torch.tensor([[8.0, 28, 52, 61], [58, 18, 72, 60], [0, 0, 40, 20]])]
+    single = network.losses(image, [target], proposals=proposals, order=first_come)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = network.losses(image, [target], proposals=proposals, order=first_come)
+    for name, loss in single.items():
+        assert half[name].item() == pytest.approx(loss.item(), rel=0.1, abs=0.02), name
+    torch.stack([loss.float() for loss in half.values()]).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert network.predict(image)[0].semantic_probabilities.dtype == torch.float32
+
+
 def test_losses_fall():
     torch.manual_seed(0)
     network = tiny_network().train()

@@ -80,6 +80,16 @@ def test_gradients_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(pooled, features, atol=1e-4, rtol=1e-3)
 
 
+def test_half_precision_is_averaged_in_single_precision():
+    features, boxes, images = noise(6, (1, 2, 8, 8)), torch.tensor([[1.0, 1, 30, 25]]), torch.tensor([0])
+    half = features.bfloat16().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = roi_align(half, boxes, images, size=(2, 2), scale=0.25)
+        found.sum().backward()
+    wanted = roi_align(half.detach().float(), boxes, images, size=(2, 2), scale=0.25)
+    assert found.dtype == half.grad.dtype == torch.bfloat16 and torch.equal(found, wanted.bfloat16())
+
+
 def test_boxes_that_are_no_numbers_and_no_boxes_give_nothing():
     features = noise(5, (1, 2, 8, 8))
     boxes = torch.tensor([[math.nan, 0, 4, 4], [0, 0, math.inf, 4]])
