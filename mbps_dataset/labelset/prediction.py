@@ -41,7 +41,7 @@ from mbps_dataset.labelset.build import BuildResult, vouched_files
 from mbps_dataset.labelset.document import count_segments
 from mbps_dataset.labelset.document_file import write_document
 from mbps_dataset.labelset.shards import Shard, ShardNote, finished_note, rows_digest, write_shard
-from mbps_dataset.models.panoptic.network import VOID, PanopticNetwork, PanopticPrediction
+from mbps_dataset.models.panoptic.network import PanopticNetwork, PanopticPrediction
 from mbps_dataset.reading.json_documents import read_json
 from mbps_dataset.reading.names import fault_of_name
 from mbps_dataset.records import FORMAT_VERSION, LabelledImage, encode, features
@@ -229,21 +229,21 @@ def predicted_row(prediction: Prediction, frame: Frame) -> dict[str, Any]:
     """The coded row of one image. Raises `InputError` if it cannot be read."""
     image = torch.from_numpy(np.ascontiguousarray(frame.image().transpose(2, 0, 1)))
     found = prediction.network.predict(image[None].to(prediction.device).float() / 255)[0]
-    labelled = labelled_image(frame.image_id, found, frame.image_bytes() if prediction.with_images else None)
-    calibration = prediction.calibration
+    calibration, original = prediction.calibration, frame.image_bytes() if prediction.with_images else None
+    labelled = labelled_image(frame.image_id, found, original, void=calibration.void)
     palette = calibration.palette()
     row = encode(labelled, len(calibration.classes), palette, with_image=prediction.with_images)
     preview = encode_preview(labelled.panoptic, labelled.segments, labelled.depth, palette)
     return row | {"preview": {"bytes": preview, "path": None}}
 
 
-def labelled_image(image_id: str, found: PanopticPrediction, image: bytes | None) -> LabelledImage:
-    """What a network found in an image as a row's maps and segments; depth is unknown."""
+def labelled_image(image_id: str, found: PanopticPrediction, image: bytes | None, *, void: int) -> LabelledImage:
+    """What a network found in an image as a row's maps and segments, `void` the class map's; depth is unknown."""
     panoptic = found.panoptic
     return LabelledImage(
         image_id=image_id,
         image=image,
-        semantic=panoptic.semantic(VOID).astype(np.uint8),
+        semantic=panoptic.semantic(void),
         depth=np.zeros(panoptic.segment_map.shape, np.float32),
         instance=panoptic.instance(),
         panoptic=panoptic.segment_map,

@@ -82,9 +82,12 @@ class Panoptic:
         return cls(ids, segments)
 
     def semantic(self, void: int | None = None) -> NDArray[np.integer]:
-        """Class per pixel [H, W]: uint8 with void 255, or uint16 with void 65535 if a class id is above 254."""
+        """Class per pixel [H, W]: uint8 with void 255, or uint16 with void 65535 if a class id is above 254.
+
+        A given `void` takes their place; above 255 it makes the map uint16, whatever the classes of this image.
+        """
         highest = max((segment.class_id for segment in self.segments), default=0)
-        dtype = np.uint8 if highest < 255 else np.uint16
+        dtype = np.uint8 if highest < 255 and (void or 0) <= 255 else np.uint16
         blank = int(np.iinfo(dtype).max) if void is None else void
         return self._view(blank, [segment.class_id for segment in self.segments]).astype(dtype)
 

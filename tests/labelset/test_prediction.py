@@ -19,7 +19,7 @@ from mbps_dataset.models.panoptic.record import NO_RECORD
 from mbps_dataset.sources import FolderSource
 from tests.models.panoptic.test_record import RECORD
 from tests.tiny import write_photographs
-from tests.training.panoptic.tiny_network import TinyPanoptic
+from tests.training.panoptic.tiny_network import TinyConfig, TinyPanoptic
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,19 @@ def test_rows_hold_what_the_network_found(photographs, tmp_path) -> None:
     loaded = datasets.load_dataset(str(tmp_path / "p"), split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded.features["segments_info"].feature["category_id"].names == ["road", "car", "sky"]
     assert "preview" in loaded.column_names
+
+
+def test_class_maps_of_more_than_254_classes_have_16_bits(photographs, tmp_path) -> None:
+    torch.manual_seed(0)
+    names = tuple(f"class {number}" for number in range(600))
+    many = TinyPanoptic(TinyConfig(class_names=names, thing_ids=(599,))).eval()
+    with torch.no_grad():
+        many.classes.bias[256:] += 1.0
+    predict_label_set(predicted(photographs, network=many, limit=2), tmp_path / "p", progress=False)
+    for row in LabelSetFolder(tmp_path / "p").rows("train"):
+        class_of = np.full(row.panoptic.max() + 1, 65_535)
+        class_of[[s["id"] for s in row.segments]] = [s["category_id"] for s in row.segments]
+        assert class_of[1:].max() > 255 and np.array_equal(row.semantic, class_of[row.panoptic])
 
 
 def test_the_document_and_the_card_say_what_the_weights_learned_from(photographs, tmp_path) -> None:

@@ -107,6 +107,8 @@ def test_pseudo_classes_above_254_are_sixteen_bit() -> None:
     assert panoptic.semantic().dtype == np.uint16
     assert panoptic.semantic().tolist() == [[254, 300, 65535]]
     assert Panoptic.from_map(np.array([[1, 0]]), [254], [False], [1.0]).semantic().tolist() == [[254, 255]]
+    low = Panoptic.from_map(np.array([[1, 0]]), [3], [False], [1.0]).semantic(65_535)
+    assert low.dtype == np.uint16 and low.tolist() == [[3, 65_535]]
 
 
 def test_void_cannot_share_its_value_with_a_segment() -> None:
