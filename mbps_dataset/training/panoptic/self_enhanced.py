@@ -1,7 +1,7 @@
 """Self-enhanced copy-paste: once the network is warm, the objects it found by itself are copied (CUPS, stage 2).
 
-The sources are its own predictions of the previous batch, in evaluation mode, before any change of those images: things
-of the panoptic map, so already without overlaps, that it is sure of and that the pseudo-label does not hold.
+The sources are its own predictions in evaluation mode, of images before any change (`changes` says of which): things of the
+panoptic map, so already without overlaps, that it is sure of and that the pseudo-label does not hold.
 
 Decision made here: an object is known if a mask of the label overlaps it; ``reference=True`` compares boxes (which end at
 their last pixel), so that an object behind a known one may count as known, and gives every thing the semantic value 0.
@@ -22,9 +22,8 @@ from mbps_dataset.stages.panoptic import Panoptic
 
 @dataclass(frozen=True)
 class SelfEnhancedSettings(Settings, prefix="self_enhanced."):
-    """Which predictions are copied, and from when. Raises `RecipeError` for a value out of range."""
+    """Which predictions are copied. Raises `RecipeError` for a value out of range."""
 
-    warm_up_steps: int = setting(1000, "steps in which the pseudo-labels' own objects are copied", at_least=0)
     sure: float = setting(0.75, "score above which a prediction is copied", at_least=0, at_most=1)
     known: float = setting(0.5, "IoU with an object of the label from which it is nothing new", at_least=0, at_most=1)
 
