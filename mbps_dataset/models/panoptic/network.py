@@ -63,8 +63,8 @@ class PanopticTarget:
 class PanopticPrediction:
     """What a network says of one image, at the image's size.
 
-    `panoptic` segments with scores; `semantic_probabilities` float32 [K, H, W], K the network's classes in the order of
-    `PanopticNetwork.class_ids`; `instances` the things before overlaps are resolved, with scores in [0, 1].
+    `panoptic` segments with scores; `semantic_probabilities` float32 [K, H, W], one map a class, by class id;
+    `instances` the things before overlaps are resolved, with scores in [0, 1].
     """
 
     panoptic: Panoptic
@@ -92,19 +92,19 @@ class PanopticNetwork(HubNetwork):
         return model_card(name, self.class_names, self.thing_ids, self.supervision, self.record)
 
     @property
-    @abstractmethod
     def class_names(self) -> tuple[str, ...]:
         """Names of all classes; the place of a name is the class id in targets and predictions."""
+        return tuple(self.config.class_names)
 
     @property
-    @abstractmethod
     def thing_ids(self) -> frozenset[int]:
         """Class ids that are things."""
+        return frozenset(self.config.thing_ids)
 
     @property
-    @abstractmethod
     def supervision(self) -> str:
         """What the weights saw in training, for a label set's record."""
+        return str(self.config.supervision)
 
     @property
     def ground_truth_used(self) -> tuple[str, ...]:

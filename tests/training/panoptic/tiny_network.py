@@ -35,18 +35,6 @@ class TinyPanoptic(PanopticNetwork):
         self.classes = nn.Conv2d(8, len(config.class_names), 1)
         self.things = nn.Conv2d(8, 1, 1)
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(self.config.class_names)
-
-    @property
-    def thing_ids(self) -> frozenset[int]:
-        return frozenset(self.config.thing_ids)
-
-    @property
-    def supervision(self) -> str:
-        return self.config.supervision
-
     def losses(self, images: Tensor, targets: Sequence[PanopticTarget]) -> dict[str, Tensor]:
         features = self.stem(images)
         semantic = torch.stack([target.semantic for target in targets])

@@ -44,21 +44,6 @@ class DensePanoptic(PanopticNetwork, library_name="mbps-dataset", tags=["panopti
         for parameter in (*self.centre_head.parameters(), *self.offset_head.parameters()):
             nn.init.zeros_(parameter)  # begin with no centre anywhere: centres are rare
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of all classes, by class id."""
-        return self.config.class_names
-
-    @property
-    def thing_ids(self) -> frozenset[int]:
-        """Class ids that are things."""
-        return frozenset(self.config.thing_ids)
-
-    @property
-    def supervision(self) -> str:
-        """What the weights saw in training."""
-        return self.config.supervision
-
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B, 3, H, W] in [0, 1], sides multiples of 32 → class logits [B, K, h, w], centre heights [B, h, w] and offsets
         [B, 2, h, w] in pixels, in cells of 4 pixels."""

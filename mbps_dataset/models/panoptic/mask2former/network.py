@@ -76,21 +76,6 @@ class Mask2FormerPanoptic(PanopticNetwork, library_name="mbps-dataset", tags=["p
         """The part that looks at the image, so that a trainer can freeze it or slow it down."""
         return self.segmenter.model.pixel_level_module.encoder
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of all classes, by class id."""
-        return self.config.class_names
-
-    @property
-    def thing_ids(self) -> frozenset[int]:
-        """Class ids that are things."""
-        return frozenset(self.config.thing_ids)
-
-    @property
-    def supervision(self) -> str:
-        """What the weights saw in training."""
-        return self.config.supervision
-
     def forward(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
         """[B, 3, H, W] in [0, 1], sides multiples of `stride` → class logits [B, Q, K + 1] and mask logits [B, Q, h, w] of
         each layer, the last one's last."""
