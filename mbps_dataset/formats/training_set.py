@@ -32,12 +32,13 @@ from mbps_dataset.formats.segmentation_sets import open_labels
 from mbps_dataset.labelset import card
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.labelset.parquet_files import read_row, read_rows, read_schema
+from mbps_dataset.models.panoptic.classes import MOST_CLASSES
 from mbps_dataset.models.panoptic.record import LearnedFrom
 from mbps_dataset.records import decode
 from mbps_dataset.sources import Frame, Source, open_source
 from mbps_dataset.sources.images import DIGESTS
 from mbps_dataset.store import digest_of
-from mbps_dataset.training.panoptic.samples import MOST_CLASSES, PanopticSample, labelled_sample, sample_of_row
+from mbps_dataset.training.panoptic.samples import PanopticSample, labelled_sample, sample_of_row
 
 
 MEMORY_BYTES = 2_000_000_000

@@ -114,7 +114,7 @@ def test_what_no_network_can_learn_from(named, images, tmp_path) -> None:
     with pytest.raises(InputError, match="no class is a thing, and a panoptic network learns things; build it with"):
         stuff.require_trainable()
     many = open_training_set(str(random_label_set(tmp_path / "many", classes=300, named=False).root), data_dir=images)
-    with pytest.raises(InputError, match="has 300 classes; networks take at most 254"):
+    with pytest.raises(InputError, match="has 300 classes; networks take at most 255"):
         many.require_trainable()
     void = [replace(entry, segments=0, things=0) for entry in opened.samples._entries]
     with pytest.raises(InputError, match="every pixel of every image is void"):

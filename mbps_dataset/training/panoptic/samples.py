@@ -28,10 +28,6 @@ from mbps_dataset.records import DecodedRow
 from mbps_dataset.resizing import resize_nearest
 
 
-MOST_CLASSES = 254
-"""Of a set that can be trained on: class ids and `VOID` share 8 bits."""
-
-
 @dataclass(frozen=True, eq=False)
 class PanopticSample:
     """One labelled image.
