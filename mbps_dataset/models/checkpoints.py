@@ -182,6 +182,30 @@ def to_float32(state: Mapping[str, torch.Tensor]) -> StateDict:
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
+def part_of(state: Mapping[str, torch.Tensor], prefix: str) -> StateDict:
+    """The tensors whose names begin with `prefix`, under the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def joined_tensors(own: Mapping[str, torch.Tensor], names: Mapping[str, tuple[str, ...]]) -> StateDict:
+    """Tensors under published names: `names` maps one to the names in `own` of what it joins along the first axis.
+
+    Published files hold query, key and value of attention as one tensor, transformers as three.
+    """
+    return {
+        published: torch.cat([own[name] for name in parts]) if len(parts) > 1 else own[parts[0]]
+        for published, parts in names.items()
+    }
+
+
+def split_tensors(published: Mapping[str, torch.Tensor], names: Mapping[str, tuple[str, ...]]) -> StateDict:
+    """The inverse of `joined_tensors`, in equal parts."""
+    split: StateDict = {}
+    for name, parts in names.items():
+        split.update(zip(parts, published[name].chunk(len(parts))))
+    return split
+
+
 def _existing(path: PathLike) -> Path:
     path = Path(path)
     if not path.is_file():

@@ -19,7 +19,7 @@ from torch import nn
 from transformers import ViTConfig, ViTModel
 from transformers.models.vit.modeling_vit import ViTEmbeddings
 
-from mbps_dataset.models.checkpoints import StateDict, require_match, to_float32
+from mbps_dataset.models.checkpoints import StateDict, joined_tensors, require_match, split_tensors, to_float32
 from mbps_dataset.models.dinov2 import describe_backbone, resized_positions
 from mbps_dataset.models.transformers_loading import load_complete
 
@@ -113,10 +113,8 @@ class DinoBackbone(nn.Module):
         """
         expected = {name: tuple(tensor.shape) for name, tensor in self.reference_state().items()}
         require_match(state, expected, source=source, network="the backbone", fits=describe_backbone(state))
-        split: StateDict = {}
-        for reference, parts in _reference_names(self.model.state_dict()).items():
-            split.update(zip(parts, state[reference].chunk(len(parts))))
-        self.model.load_state_dict(to_float32(split))
+        names = _reference_names(self.model.state_dict())
+        self.model.load_state_dict(to_float32(split_tensors(state, names)))
 
 
 def dino_of_transformers(folder_or_hub_id: str | Path) -> StateDict:
@@ -134,10 +132,7 @@ class _DinoEmbeddings(ViTEmbeddings):
 
 
 def _reference_state(own: Mapping[str, torch.Tensor]) -> StateDict:
-    return {
-        reference: torch.cat([own[name] for name in parts]) if len(parts) > 1 else own[parts[0]]
-        for reference, parts in _reference_names(own).items()
-    }
+    return joined_tensors(own, _reference_names(own))
 
 
 def _reference_names(own: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:

@@ -36,7 +36,7 @@ from transformers import (
 from transformers.models.dinov2.modeling_dinov2 import Dinov2Embeddings
 
 from mbps_dataset.errors import WeightsError
-from mbps_dataset.models.checkpoints import StateDict, require_match, to_float32
+from mbps_dataset.models.checkpoints import StateDict, joined_tensors, require_match, split_tensors, to_float32
 from mbps_dataset.models.transformers_loading import load_complete
 
 
@@ -149,10 +149,8 @@ class Dinov2Backbone(nn.Module):
         if fits is None:
             fits = describe_backbone(state)
         require_match(state, expected, source=source, network="the backbone", fits=fits)
-        split: StateDict = {}
-        for reference, parts in _reference_names(self.model.state_dict()).items():
-            split.update(zip(parts, state[reference].chunk(len(parts))))
-        self.model.load_state_dict(to_float32(split))
+        names = _reference_names(self.model.state_dict())
+        self.model.load_state_dict(to_float32(split_tensors(state, names)))
 
 
 def backbone_configuration_of(state: Mapping[str, torch.Tensor]) -> dict[str, int] | None:
@@ -240,10 +238,7 @@ class _ReferenceEmbeddings(Dinov2Embeddings):
 
 def _reference_state(own: Mapping[str, torch.Tensor]) -> StateDict:
     """Tensors of a network of transformers under the published names."""
-    return {
-        reference: torch.cat([own[name] for name in parts]) if len(parts) > 1 else own[parts[0]]
-        for reference, parts in _reference_names(own).items()
-    }
+    return joined_tensors(own, _reference_names(own))
 
 
 def _reference_names(own: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:

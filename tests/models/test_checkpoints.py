@@ -13,11 +13,14 @@ from safetensors.torch import save_file
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.checkpoints import (
     compare,
+    joined_tensors,
+    part_of,
     read_array,
     read_state_dict,
     require_finite,
     require_match,
     shapes_of,
+    split_tensors,
     state_dict_digest,
     to_float32,
 )
@@ -202,3 +205,18 @@ def test_finite_weights_of_any_precision_and_counters_pass() -> None:
     large = torch.full((4, 4), 3e38)  # the sum overflows, the numbers do not
     for tensor in (large, -large, torch.ones(2).half(), torch.ones(2).double(), torch.zeros(0), torch.tensor(1.5)):
         require_finite({"weight": tensor, "num_batches_tracked": torch.tensor(7)}, source="mine.pth")
+
+
+def test_a_part_of_a_state_loses_its_prefix() -> None:
+    state = {"head.a": torch.ones(1), "header": torch.ones(2), "b.head.a": torch.ones(3)}
+    assert {name: len(tensor) for name, tensor in part_of(state, "head.").items()} == {"a": 1}
+
+
+def test_tensors_are_joined_and_split_along_the_first_axis() -> None:
+    names = {"qkv": ("query", "key", "value"), "norm": ("layernorm",)}
+    own = {name: torch.full((2, 3), float(k)) for k, name in enumerate(("query", "key", "value", "layernorm"))}
+    published = joined_tensors(own, names)
+    assert {name: tuple(tensor.shape) for name, tensor in published.items()} == {"qkv": (6, 3), "norm": (2, 3)}
+    assert published["qkv"][:, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    again = split_tensors(published, names)
+    assert again.keys() == own.keys() and all(torch.equal(again[name], own[name]) for name in own)

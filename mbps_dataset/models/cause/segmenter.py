@@ -25,7 +25,7 @@ from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.cause.head import SegmentTR, segment_configuration_of
 from mbps_dataset.models.cause.label_leak import LeakReport, label_leak_report
 from mbps_dataset.models.cause.probe import ClusterProbe
-from mbps_dataset.models.checkpoints import StateDict, read_array, read_state_dict, require_finite
+from mbps_dataset.models.checkpoints import StateDict, part_of, read_array, read_state_dict, require_finite
 from mbps_dataset.models.dinov2 import INTERPOLATIONS, Dinov2Backbone, backbone_configuration_of
 from mbps_dataset.models.saved_network import HubNetwork
 
@@ -221,9 +221,9 @@ class CauseSegmenter(
 
     def load_checkpoint_state(self, state: StateDict) -> None:
         """Take over tensors stored by `checkpoint_state`."""
-        self.backbone.load_reference_state(_part(state, "backbone."))
-        self.segment.load_state_dict(_part(state, "segment."))
-        self.probe.load_state_dict(_part(state, "probe."))
+        self.backbone.load_reference_state(part_of(state, "backbone."))
+        self.segment.load_state_dict(part_of(state, "segment."))
+        self.probe.load_state_dict(part_of(state, "probe."))
 
 
 def configuration_of(
@@ -290,7 +290,3 @@ def _codebook(source: ArraySource) -> torch.Tensor:
 
 def _name(source: Any, part: str) -> str:
     return os.fspath(source) if isinstance(source, str | os.PathLike) else f"The {part} given"
-
-
-def _part(state: StateDict, prefix: str) -> StateDict:
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from mbps_dataset.errors import RecipeError, WeightsError
-from mbps_dataset.models.checkpoints import StateDict, read_state_dict, require_match, to_float32
+from mbps_dataset.models.checkpoints import StateDict, part_of, read_state_dict, require_match, to_float32
 from mbps_dataset.models.depthg.head import DepthGHead, feature_map
 from mbps_dataset.models.depthg.probe import FACTOR, DepthGProbe
 from mbps_dataset.models.dino import DinoBackbone, dino_of_transformers
@@ -160,9 +160,9 @@ class DepthGSegmenter(
 
     def load_checkpoint_state(self, state: StateDict) -> None:
         """Take over tensors stored by `checkpoint_state`."""
-        self.backbone.load_reference_state(_part(state, "backbone."))
-        self.head.load_state_dict(to_float32(_part(state, "head.")))
-        self.probe.load_state_dict(to_float32(_part(state, "probe.")))
+        self.backbone.load_reference_state(part_of(state, "backbone."))
+        self.head.load_state_dict(to_float32(part_of(state, "head.")))
+        self.probe.load_state_dict(to_float32(part_of(state, "probe.")))
 
 
 def _tensors(checkpoint: StateSource) -> StateDict:
@@ -193,7 +193,7 @@ def _with_backbone(state: StateDict, backbone: StateSource | None, source: str) 
 
 def _configuration_of(state: Mapping[str, torch.Tensor], supervision: str, source: str) -> DepthGConfig:
     """The sizes that tensors under published names show. Raises `WeightsError` if they show none, or none that can be."""
-    sizes = backbone_configuration_of(_part(state, _PUBLISHED["backbone."]))
+    sizes = backbone_configuration_of(part_of(state, _PUBLISHED["backbone."]))
     head, clusters = state.get("net.cluster1.0.weight"), state.get("cluster_probe.clusters")
     if sizes is None or head is None or clusters is None or head.ndim != 4 or clusters.ndim != 2:
         some = ", ".join(sorted(state)[:3]) or "nothing"
@@ -212,7 +212,3 @@ def _configuration_of(state: Mapping[str, torch.Tensor], supervision: str, sourc
 def _published(name: str) -> str:
     part, _, rest = name.partition(".")
     return _PUBLISHED[f"{part}."] + rest
-
-
-def _part(state: Mapping[str, torch.Tensor], prefix: str) -> StateDict:
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
