@@ -146,20 +146,6 @@ def high_resolution_codes(
 
 
 @torch.no_grad()
-def high_resolution_log_probs(
-    model: CodeMapModel,
-    image: Tensor,
-    score: Score,
-    *,
-    window: tuple[int, int],
-    stride: tuple[int, int],
-    batch_size: int = 4,
-) -> Tensor:
-    """Mean log-probabilities of the windows of `high_resolution_codes`: normalised [3, H, W] → [K, H, W]."""
-    return high_resolution_codes(model, image, window=window, stride=stride, batch_size=batch_size).merged(score)
-
-
-@torch.no_grad()
 def low_resolution_codes(model: CodeMapModel, image: Tensor, *, scale: float = 0.5, flip: bool = True) -> CodeMaps:
     """Codes of a whole normalised image [3, H, W] at `scale` of its size, averaged with its mirror image's by `flip`.
 
@@ -169,12 +155,6 @@ def low_resolution_codes(model: CodeMapModel, image: Tensor, *, scale: float = 0
     size_hw = (int(height * scale), int(width * scale))
     small = functional.interpolate(image[None], size=size_hw, mode="bilinear", align_corners=False, antialias=False)
     return CodeMaps(_codes(model, small, flip), ((0, 0),), (height, width), (height, width))
-
-
-@torch.no_grad()
-def low_resolution_log_probs(model: CodeMapModel, image: Tensor, score: Score) -> Tensor:
-    """Log-probabilities of the whole image at half size, its mirror image included: normalised [3, H, W] → [K, H, W]."""
-    return low_resolution_codes(model, image).merged(score)
 
 
 def _codes(model: CodeMapModel, pixels: Tensor, flip: bool) -> Tensor:

@@ -23,9 +23,9 @@ from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import ScenesSource
 from mbps_dataset.stages.depth_guided_semantics import (
     fuse_resolutions,
-    high_resolution_log_probs,
+    high_resolution_codes,
     image_for_crf,
-    low_resolution_log_probs,
+    low_resolution_codes,
     sharpen,
 )
 from mbps_dataset.stages.network_pixels import network_pixels
@@ -66,13 +66,14 @@ def test_a_set_is_built_and_its_labels_are_those_of_the_equations(tmp_path, weig
     assert document["supervision"]["DepthG head and cluster probe"].startswith("self-supervised, as published")
     assert document["supervision"]["flow network"] == "none: random" and "CAUSE" not in str(document["supervision"])
     assert sum(document["motion"]["train"]["reasons"].values()) == 1  # this flow is noise
-    network = DepthGSegmenter.from_pretrained(label_set.recipe.semantics.weights)
+    network = DepthGSegmenter.from_pretrained(label_set.recipe.semantics.weights).requires_grad_(False)
     for frame, row in zip(label_set.frames("train"), rows):
         visit = label_set.calibrated_run().visit(frame)
         pixels, depth = network_pixels(visit.image), visit.result(DEPTH)["depth"]
         assert (depth == 0).any() and (depth > 0).any()
-        high = high_resolution_log_probs(network, pixels, network.probe.log_probs, window=(96, 96), stride=(48, 48))
-        low = low_resolution_log_probs(network, pixels, network.probe.log_probs)
+        windows = high_resolution_codes(network, pixels, window=(96, 96), stride=(48, 48))
+        codes = low_resolution_codes(network, pixels), windows
+        low, high = (each.merged(network.probe.log_probs) for each in codes)
         fused = fuse_resolutions(low, high, torch.from_numpy(depth))
         found = visit.result(PSEUDO_CLASSES)["labels"]
         expected = sharpen(fused, image_for_crf(pixels, truncate=True)).argmax(0).numpy()

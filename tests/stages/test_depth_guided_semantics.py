@@ -10,10 +10,8 @@ from mbps_dataset.stages.depth_guided_semantics import (
     alpha_of_depth,
     fuse_resolutions,
     high_resolution_codes,
-    high_resolution_log_probs,
     image_for_crf,
     low_resolution_codes,
-    low_resolution_log_probs,
     sharpen,
 )
 from mbps_dataset.stages.network_pixels import imagenet_normalised
@@ -48,7 +46,7 @@ def network(vectors):
 def score(vectors):
     probe = DepthGProbe(clusters=vectors["w/clusters"].shape[0], code_dim=vectors["w/clusters"].shape[1])
     probe.load_state_dict({"clusters": torch.from_numpy(vectors["w/clusters"])})
-    return probe.log_probs
+    return probe.requires_grad_(False).log_probs
 
 
 @pytest.mark.parametrize("case", ["even", "pad"])
@@ -57,8 +55,8 @@ def test_both_resolutions_and_their_fusion_are_those_of_the_vector(case, vectors
     disparity = torch.from_numpy(vectors[f"{case}/disparity_q64"].astype(np.float32)) / 64
     depth = float(vectors["fx_times_baseline"]) / (disparity + 1e-10) * disparity.sign()
     *stride, window_height, window_width, _, _ = vectors[f"{case}/stride_crop_pad"].tolist()
-    high = high_resolution_log_probs(network, image, score, window=(window_height, window_width), stride=tuple(stride))
-    low = low_resolution_log_probs(network, image, score)
+    windows = high_resolution_codes(network, image, window=(window_height, window_width), stride=tuple(stride))
+    high, low = windows.merged(score), low_resolution_codes(network, image).merged(score)
     fused = fuse_resolutions(low, high, depth)
     np.testing.assert_allclose(alpha_of_depth(depth)[::2, ::2], vectors[f"{case}/alpha_sub2"], atol=1e-6)
     assert (depth == 0).any() and (depth > 0).any()
@@ -70,7 +68,7 @@ def test_both_resolutions_and_their_fusion_are_those_of_the_vector(case, vectors
 def test_windows_make_no_difference_in_batches(network, score):
     image = torch.randn(3, 64, 112, generator=torch.Generator().manual_seed(0))
     one, many = (
-        high_resolution_log_probs(network, image, score, window=(32, 32), stride=(16, 16), batch_size=size)
+        high_resolution_codes(network, image, window=(32, 32), stride=(16, 16), batch_size=size).merged(score)
         for size in (1, 100)
     )
     torch.testing.assert_close(one, many)
@@ -138,9 +136,9 @@ def test_what_cannot_be_fused_is_refused(arguments, message):
         ((1, 64, 64), (32, 32), (16, 16), r"normalised \[3, H, W\], but got \(1, 64, 64\)"),
     ],
 )
-def test_windows_that_cannot_cover_the_image_are_refused(network, score, shape, window, stride, message):
+def test_windows_that_cannot_cover_the_image_are_refused(network, shape, window, stride, message):
     with pytest.raises(ValueError, match=message):
-        high_resolution_log_probs(network, torch.zeros(shape), score, window=window, stride=stride)
+        high_resolution_codes(network, torch.zeros(shape), window=window, stride=stride)
 
 
 def test_values_after_the_round_trip_are_those_of_the_vector():
