@@ -18,6 +18,7 @@ from mbps_dataset.formats.training_set import TrainingSet
 from mbps_dataset.labelling.calibration import evenly_spaced
 from mbps_dataset.metrics import PanopticQuality
 from mbps_dataset.models.panoptic.network import VOID, PanopticNetwork
+from mbps_dataset.scoring.label_set_labels import labels_of_truth
 from mbps_dataset.sources import Source
 from mbps_dataset.training.panoptic.samples import PanopticSample
 
@@ -55,17 +56,12 @@ class AgainstTruth:
     @classmethod
     def of(cls, labelled: TrainingSet, source: Source) -> AgainstTruth:
         """With the ground truth of the images' source. Raises `InputError` if it has none of them."""
-        from mbps_dataset.formats.class_tables import LABEL_ID_TABLES
-        from mbps_dataset.formats.image_segmentation import cityscapes_labels
-
         wanted = {sample.image_id for sample in _shown(labelled)}
         found = {}
         for split in source.splits() if source.has_truth else ():
             for frame in source.frames(split):
-                if frame.image_id in wanted and frame.image_id not in found and (truth := frame.truth()) is not None:
-                    found[frame.image_id] = cityscapes_labels(
-                        truth.label_ids, truth.instance_ids, LABEL_ID_TABLES[19], frame.image_id
-                    )
+                if frame.image_id in wanted and frame.image_id not in found and frame.has_truth:
+                    found[frame.image_id] = labels_of_truth(frame, 19)
         if missing := sorted(wanted - set(found)):
             raise InputError(
                 f"{labelled.name}: {len(missing)} of {len(wanted)} images have no ground truth in {source.name}, e.g. "
