@@ -20,7 +20,6 @@ from mbps_dataset.formats.description import Description, LabelRow, file_stem, s
 from mbps_dataset.formats.image_segmentation import Labels
 from mbps_dataset.formats.pictures import Picture
 from mbps_dataset.formats.target import CocoFile, save_segment_ids
-from mbps_dataset.stages.panoptic import Panoptic
 
 
 HELD = "images; segment ids, classes, things, areas, boxes, scores"
@@ -99,6 +98,8 @@ def at_size(row: LabelRow, height: int, width: int) -> LabelRow:
     """The row with segments of `height` × `width` pixels, nearest pixel; those that vanish are dropped, ids closed up."""
     if row.panoptic.shape == (height, width):
         return row
+    from mbps_dataset.stages.panoptic import Panoptic  # brings torch, which `mbps --help` does without
+
     listed = list(row.segments)
     numbered = row.painted({segment["id"]: k for k, segment in enumerate(listed, start=1)}, row.panoptic.dtype.type)
     whole = Panoptic.from_map(

@@ -15,6 +15,7 @@ from huggingface_hub.errors import RevisionNotFoundError
 from mbps_dataset.cli import main
 from mbps_dataset.errors import PublishError
 from mbps_dataset.hub.publish import DatasetRepository, RepositoryState
+from mbps_dataset.labelset.document_file import read_document, write_document
 from tests.hub.label_sets import make_label_set
 
 
@@ -75,6 +76,22 @@ def test_previews_go_with_a_release_unless_none_are_wanted(tmp_path, monkeypatch
     assert all(a != b for a, b in zip(with_previews, without))
 
 
+def test_a_licence_of_weights_that_restricts_their_use_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mbps_dataset.hub.publish.DatasetRepository.look", lambda *_, **__: RepositoryState())
+    built = make_label_set(tmp_path / "set")
+    push = ["push", str(built.root), "me/x", "--tag", "v1", "--dry-run"]
+    assert main(push) == 0 and "licence that restricts" not in capsys.readouterr().err
+    document = dict(read_document(built.root / "labelset.json"))
+    document.pop("checksum", None)
+    document["supervision"]["panoptic network"] = (
+        "noise; licence of the weights: CC BY-NC-SA 4.0: not for commercial use"
+    )
+    write_document(built.root / "labelset.json", document)
+    assert main(push) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "licence that restricts its use" in line]
+    assert len(told) == 1 and "panoptic network (CC BY-NC-SA 4.0: not for commercial use). See whether" in told[0]
+
+
 @pytest.fixture
 def no_token(monkeypatch, tmp_path):
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -103,7 +120,8 @@ def test_a_dry_run_without_the_hub_does_not_speak_of_uploads(no_token, tmp_path,
 
 
 PUSH_THAT_HANGS = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 from mbps_dataset.hub import publish
 def hang(*_, **__):
     print("sending", flush=True)
