@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mbps_dataset.models.panoptic.loading import load_panoptic, panoptic_digest
 from mbps_dataset.models.panoptic.record import NO_RECORD
 from mbps_dataset.training.panoptic.log import read_log
 from tests.formats.label_sets import IDS, random_label_set
+from tests.models.cascade.tiny_network import TINY, tiny_network
 
 
 SHORT = ["--steps", "3", "--batch-size", "2", "--set", "crop=32,64", "--device", "cpu", "--quiet"]
@@ -84,6 +86,19 @@ def test_ground_truth_that_the_first_weights_used_is_not_forgotten(place) -> Non
     (output / "training.json").unlink()
     unknown = load_panoptic(train(place, "unknown", "--start", str(output))).record.learned_from.ground_truth_used
     assert unknown == (NO_RECORD,)
+
+
+def test_published_weights_that_saw_no_labels_are_not_unknown(place) -> None:
+    """CUPS' are trained further in its own second and third stage."""
+    published = replace(TINY, stuff_area=1, label_free=True, licence="CC BY-NC-SA 4.0")
+    tiny_network(published).save_pretrained(place / "published")
+    output = train(place, "from-published", "--start", str(place / "published"), "--fresh-heads", "--steps", "1")
+    network = load_panoptic(output)
+    assert network.ground_truth_used == () == network.record.learned_from.ground_truth_used
+    before = network.record.learned_from.supervision["weights it started from"]
+    assert before.endswith("licence of the weights: CC BY-NC-SA 4.0")
+    (output / "training.json").unlink()
+    assert load_panoptic(output).ground_truth_used == (NO_RECORD,)
 
 
 def test_shuffled_or_removed_ground_truth_leaves_the_weights_bit_equal(place, monkeypatch, capsys) -> None:

@@ -231,6 +231,7 @@ class CascadeMaskRCNN(PanopticNetwork, library_name="mbps-dataset", tags=["panop
 
     def _take(self, config: CascadeConfig) -> None:
         self.config = self.roi_heads.config = self.proposal_generator.config = config
+        self._hub_mixin_config = config  # what `save_pretrained` writes
 
     @classmethod
     def from_reference(

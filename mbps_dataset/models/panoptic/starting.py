@@ -47,6 +47,8 @@ def continued_panoptic(
     """
     found = load_panoptic(start)
     changes: dict[str, Any] = {**(settings or {}), "supervision": supervision}
+    if hasattr(found.config, "label_free"):  # was said of the published weights; from now on the record says it
+        changes["label_free"] = False
     if classes is not None:
         changes |= {"class_names": tuple(classes[0]), "thing_ids": tuple(classes[1])}
     return changed_panoptic(found, changes, kept=(lambda _: True) if classes is None else kept)

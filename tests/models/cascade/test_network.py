@@ -166,6 +166,17 @@ def test_an_image_may_be_looked_at_in_another_size(tiny):
     assert not np.array_equal(prediction.semantic_probabilities, tiny.predict(image)[0].semantic_probabilities)
 
 
+def test_what_was_changed_is_saved(tmp_path):
+    network = tiny_network()
+    network.configure(box_score=0.25, short_side=96)
+    network.freeze_norms()
+    network.save_pretrained(tmp_path)
+    again = CascadeMaskRCNN.from_pretrained(tmp_path)
+    assert again.config == network.config and again.config.box_score == 0.25 and again.config.norm == "frozen"
+    image, _ = street()
+    assert np.array_equal(*(each.predict(image)[0].panoptic.segment_map for each in (network, again)))
+
+
 def test_predicting_leaves_a_training_network_in_training_and_its_statistics_alone():
     network = tiny_network().train()
     before = network.backbone.bottom_up.stem.conv1.norm.running_mean.clone()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.panoptic.dense import DensePanoptic
+from mbps_dataset.models.panoptic.record import NO_RECORD
 from mbps_dataset.models.panoptic.starting import (
     KINDS,
     changed_panoptic,
@@ -16,6 +17,7 @@ from mbps_dataset.models.panoptic.starting import (
     continued_panoptic,
     fresh_panoptic,
 )
+from tests.models.cascade.tiny_network import TINY, tiny_network
 
 
 NAMES, THINGS = ("road", "car", "sky"), (1,)
@@ -93,3 +95,10 @@ def test_what_cannot_be_started() -> None:
         WeightsError, match="dense network takes no backbone; give --network mask2former to start from x/y"
     ):
         fresh_panoptic("dense", NAMES, THINGS, "", backbone="x/y")
+
+
+def test_what_was_said_of_published_weights_is_not_said_of_those_trained_further(tmp_path) -> None:
+    """Their record says what they learned from; without it nobody knows."""
+    published = replace(TINY, label_free=True)
+    tiny_network(published).save_pretrained(tmp_path)
+    assert continued_panoptic(str(tmp_path), "x").ground_truth_used == (NO_RECORD,)
