@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from mbps_dataset.hub.publish import DatasetRepository, check_target, plan_commit
     from mbps_dataset.hub.release import prepare
+    from mbps_dataset.labelset.document import restricted_weights
     from mbps_dataset.labelset.folder import LabelSetFolder
     from mbps_dataset.reading.hub_errors import require_token
     from mbps_dataset.scoring.quality_table import QUALITY_FILE
@@ -57,7 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.quiet or not sys.stderr.isatty():
         disable_progress_bars()
     built = LabelSetFolder(arguments.label_set)
-    built.document  # noqa: B018 - a damaged set is reported before the Hub is asked
+    if said := restricted_weights(built.document):  # a damaged set is reported before the Hub is asked
+        print(said, file=sys.stderr)
     repository = DatasetRepository(arguments.repository, arguments.revision)
     if not arguments.dry_run:
         require_token()

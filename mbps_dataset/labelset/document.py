@@ -28,6 +28,7 @@ from mbps_dataset.named_recipes import BY_GEOMETRY, RECIPES
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import FORMAT_VERSION
 from mbps_dataset.sources.depth_files import KINDS
+from mbps_dataset.sources.detection_records import stated_origin
 
 
 COMPONENTS = {
@@ -59,7 +60,7 @@ def describe(label_set: Labelling, counts: Mapping[str, Any]) -> dict[str, Any]:
             "code": {"package": __version__, "stages": STAGE_VERSIONS},
         },
         "supervision": supervision(label_set.recipe),
-        "ground_truth_used": list(calibration.truth_used),
+        "ground_truth_used": list(dict.fromkeys((*calibration.truth_used, *_truth_of_detections(label_set.recipe)))),
         "calibration": calibration.to_json(),
         "counts": dict(counts),
         "depth_clipped": _clipped(label_set),
@@ -130,11 +131,35 @@ def rendered_only(document: Mapping[str, Any]) -> str:
     return f"{which} saw rendered scenes only in training: on photographs expect little of their labels."
 
 
+_RESTRICTED = re.compile(
+    r"\bNC\b|\bno[nt]\b[- ](for )?commercial|\bresearch (use )?only\b|\bnot be (passed on|redistributed)\b",
+    re.IGNORECASE,
+)
+
+
+def restricted_weights(document: Mapping[str, Any]) -> str:
+    """A sentence on weights whose recorded licence forbids commercial use or passing on; "" where none says so."""
+    said = dict(document["supervision"])
+    learned = (document.get("predicted") or {}).get("learned_from") or {}
+    said |= {f"what it learned from, {part}": text for part, text in (learned.get("supervision") or {}).items()}
+    found = []
+    for part, text in said.items():
+        licence = text.partition("licence of the weights: ")[2]
+        if _RESTRICTED.search(licence):
+            found.append(f"{part} ({licence})")
+    if not found:
+        return ""
+    return f"Weights of this set have a licence that restricts its use: {'; '.join(found)}. See whether you may publish it."
+
+
 def _supervision_of_objects(recipe: Recipe) -> dict[str, str]:
     """What made objects for instance methods that look at neither depth nor classes."""
     if recipe.instances.method == "detections":
-        files = ", ".join(Path(file).name for file in recipe.detections.files)
-        return {"imported detections": f"unknown: {files}; what their detector saw is not known here"}
+        origins = {Path(file).name: stated_origin(Path(file).expanduser()) for file in recipe.detections.files}
+        made = {f"detections of {name}": origin[0] for name, origin in origins.items() if origin is not None}
+        if files := ", ".join(name for name, origin in origins.items() if origin is None):
+            made["imported detections"] = f"unknown: {files}; what their detector saw is not known here"
+        return made
     builtin = {"builtin-semantics": "semantic backbone", "builtin-saliency": "saliency backbone"}
     shipped = dict(RECIPES["demo"].supervision)
     made = {}
@@ -143,6 +168,14 @@ def _supervision_of_objects(recipe: Recipe) -> dict[str, str]:
             stated = shipped[builtin[reference]] if reference in builtin else _stated_by_weights(network, reference)
             made[f"network {network[9:]} of the cuts"] = stated or f"unknown: the weights {reference} do not say"
     return made
+
+
+def _truth_of_detections(recipe: Recipe) -> tuple[str, ...]:
+    """Ground truth that went into networks of ours whose detections are imported."""
+    if recipe.instances.method != "detections":
+        return ()
+    origins = [stated_origin(Path(file).expanduser()) for file in recipe.detections.files]
+    return tuple(each for origin in origins if origin is not None for each in origin[1])
 
 
 def _supervision_of_flow(recipe: Recipe) -> dict[str, str]:

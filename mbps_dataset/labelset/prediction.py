@@ -101,7 +101,7 @@ class Prediction:
     @cached_property
     def input_digest(self) -> str:
         """Digest over ids and contents of all images."""
-        return digest_of({split: [(f.image_id, _content(f)) for f in self.frames(split)] for split in self.splits})
+        return digest_of({split: [(f.image_id, content_of(f)) for f in self.frames(split)] for split in self.splits})
 
     @cached_property
     def identity(self) -> str:
@@ -313,7 +313,7 @@ def _document(
     }
 
 
-def _content(frame: Frame) -> str:
+def content_of(frame: Frame) -> str:
     """Digest of an image, or "unreadable"."""
     try:
         return frame.digest()

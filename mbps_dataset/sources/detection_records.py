@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.reading.json_documents import read_json
+from mbps_dataset.reading.json_documents import parse_json, read_json
 from mbps_dataset.reading.names import shown
 from mbps_dataset.sources.mask_encoding import segmentation_pixels
 from mbps_dataset.stages.instances import Instances
@@ -31,6 +31,9 @@ Reader = Callable[[Shape, float], Instances]
 
 MOST_BYTES = 4_000_000_000
 """Of a JSON file; results of CutLER on ImageNet have some 2 GB."""
+
+MOST_OF_INFO = 100_000
+"""Bytes of a first line that says where a file comes from."""
 
 MOST_COVERED = 500
 """How often the masks of an image may cover it in all; what detectors and SAM give covers it some ten times (ours)."""
@@ -68,6 +71,23 @@ def readers_of_json(path: Path, names: Path | Mapping[Any, str] | None) -> dict[
             )
         by_name[_name_of(record, index, names, path)].append((index, record))
     return {name: _reader(found) for name, found in by_name.items()}
+
+
+def stated_origin(path: Path) -> tuple[str, tuple[str, ...]] | None:
+    """What the network saw that made a file, with the licence of its weights, and ground truth that went into it.
+
+    Only files of `mbps predict --detections` say so, in their first line; None for all others.
+    """
+    try:
+        with path.open("rb") as stream:
+            line = stream.readline(MOST_OF_INFO)
+        info = parse_json(line.rstrip().removesuffix(b",") + b"}")["info"]
+        supervision, truth = info["supervision"], info["ground_truth_used"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(supervision, str) or not isinstance(truth, list) or not all(isinstance(t, str) for t in truth):
+        return None
+    return supervision, tuple(truth)
 
 
 def reader_of_one_image(path: Path) -> Reader:

@@ -215,6 +215,40 @@ def _runs_of_polygons(polygons: Sequence[NDArray[np.float64]], shape: tuple[int,
     return _union(toggled[0::2], toggled[1::2], pixels)
 
 
+def encode_segmentation(pixels: NDArray[np.integer], shape: tuple[int, int]) -> dict[str, Any]:
+    """COCO's compressed `segmentation` of a mask of `shape` (H, W), from its flat indices y · W + x, ascending.
+
+    Character by character what pycocotools writes; `segmentation_pixels` gives the indices back.
+    """
+    height, width = shape
+    row, column = np.divmod(pixels, width)
+    ordered = np.sort(column * height + row)
+    breaks = np.flatnonzero(np.diff(ordered) != 1) + 1
+    bounds = np.zeros(2 * (len(breaks) + 1 if len(ordered) else 0), np.int64)
+    if len(ordered):
+        bounds[0::2] = ordered[np.append(0, breaks)]
+        bounds[1::2] = ordered[np.append(breaks - 1, -1)] + 1
+    counts = np.diff(bounds, prepend=0, append=height * width)
+    if len(counts) > 1 and counts[-1] == 0:  # no background behind the last pixel
+        counts = counts[:-1]
+    return {"size": [height, width], "counts": _compress(counts)}
+
+
+def _compress(counts: NDArray[np.int64]) -> str:
+    """The inverse of `_decompress`."""
+    left = counts.copy()
+    left[3:] -= counts[1:-2]
+    groups, unfinished = [], np.ones(len(counts), bool)
+    while unfinished.any():
+        digit = left & 31
+        left >>= 5
+        more = np.where(digit & 16, left != -1, left != 0)
+        groups.append(np.where(unfinished, digit + 32 * more + 48, 0))
+        unfinished &= more
+    characters = np.stack(groups, axis=1).ravel()
+    return characters[characters > 0].astype(np.uint8).tobytes().decode("ascii")
+
+
 def _union(begins: NDArray[np.int64], ends: NDArray[np.int64], pixels: int) -> NDArray[np.int64]:
     """Alternating run lengths, background first, of pixels in at least one interval [begin, end)."""
     order = np.argsort(begins, kind="stable")

@@ -73,6 +73,7 @@ def test_other_commands_take_it(scenes, capsys, tmp_path) -> None:
     (["--source", "scenes", "--set", "croq=1"], "Unknown setting 'croq'; write SETTING=VALUE with one of widths"),
     (["--source", "scenes", "--set", "widths=9,9,9,9,9"], "The weights do not fit these settings (widths):"),
     (["--source", "scenes", "--name", "a/b"], "--name names folders"),
+    (["--source", "scenes", "--short-side", "800"], "--short-side is about --detections; for a label set give --set short_side"),
 ])  # fmt: skip
 def test_what_cannot_be(weights, more, said, tmp_path, capsys) -> None:
     assert main(["predict", "--weights", str(weights), "--output", str(tmp_path / "p"), *more]) == 1
@@ -115,3 +116,39 @@ def test_thresholds_can_be_changed_and_are_part_of_the_set(weights, tmp_path) ->
     found = [sum(s["area"] for s in next(iter(each.rows("train"))).segments) for each in (plain, other)]
     assert found[1] < found[0]
     assert main([*command, "--output", str(tmp_path / "plain"), "--set", "min_stuff_area=7000"]) == 1
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    (["--name", "other"], "--name and --without-images are about a label set; leave them out"),
+    (["--without-images"], "--name and --without-images are about a label set; leave them out"),
+    ([], "is a DensePanoptic; --detections needs a Cascade Mask R-CNN"),
+])  # fmt: skip
+def test_detections_that_cannot_be(weights, more, said, tmp_path, capsys) -> None:
+    command = ["predict", "--weights", str(weights), "--source", "scenes", "--detections", str(tmp_path / "d.json")]
+    assert main([*command, *more]) == 1
+    assert said in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
+def test_images_that_no_detection_could_be_made_in_are_named(tmp_path, capsys) -> None:
+    from tests.models.cascade.tiny_network import tiny_network
+    from tests.tiny import write_photographs
+
+    write_photographs(tmp_path / "photos", 2)
+    (tmp_path / "photos/photo_001.png").write_bytes(b"cut off")
+    tiny_network().save_pretrained(tmp_path / "w")
+    command = [
+        "predict",
+        "--weights",
+        str(tmp_path / "w"),
+        "--data-dir",
+        str(tmp_path / "photos"),
+        "--device",
+        "cpu",
+        "--quiet",
+    ]
+    assert main([*command, "--detections", str(tmp_path / "d.json")]) == 3
+    said = capsys.readouterr()
+    assert (
+        "in 1 image, looked at in own size" in said.out
+        and "photo_001.png: not a PNG" in said.err.split("  left out: ")[1]
+    )

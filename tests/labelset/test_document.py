@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mbps_dataset.labelset.build import build
-from mbps_dataset.labelset.document import rendered_only, supervision
+from mbps_dataset.labelset.document import rendered_only, restricted_weights, supervision
 from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.named_recipes import RECIPES, get_recipe
 from tests.tiny import tiny_label_set, tiny_settings
@@ -119,3 +119,22 @@ def test_motion_states_what_found_flow_and_nothing_that_is_not_at_work(tmp_path)
         )
     )
     assert "depth network" in named and not {"depth", "flow and disparity"} & named.keys()
+
+
+@pytest.mark.parametrize(("licence", "restricted"), [
+    ("CC BY-NC-SA 4.0: not for commercial use", True),
+    ("MIT as published; begun from a DINO ResNet-50 under CC BY-NC-SA 4.0", True),
+    ("for research only", True),
+    ("Non-commercial", True),
+    ("they may not be passed on", True),
+    ("Apache-2.0", False),
+    ("unknown", False),
+])  # fmt: skip
+def test_weights_that_may_not_be_used_freely_are_named(licence, restricted):
+    said = f"images without labels; licence of the weights: {licence}"
+    for document in (
+        {"supervision": {"panoptic network": said}},
+        {"supervision": {}, "predicted": {"learned_from": {"supervision": {"weights it started from": said}}}},
+    ):
+        assert (f"({licence})" in restricted_weights(document)) == restricted == bool(restricted_weights(document))
+    assert restricted_weights({"supervision": {"x": licence}, "predicted": {"learned_from": None}}) == ""

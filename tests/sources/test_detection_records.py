@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.sources.detection_records import finite_score
+from mbps_dataset.sources.detection_records import finite_score, stated_origin
 from mbps_dataset.sources.detections import read_detections
 
 
@@ -196,3 +196,23 @@ def test_json_that_no_reader_gets_through_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_list_says_nothing(tmp_path: Path) -> None:
     assert read_detections(write(tmp_path / "r.json", []), ["p0"]).image_ids == ()
+
+
+@pytest.mark.parametrize(("first_line", "stated"), [
+    ('{"info": {"supervision": "noise", "ground_truth_used": ["boxes"]},', ("noise", ("boxes",))),
+    ('{"info": {"supervision": "noise", "ground_truth_used": []},', ("noise", ())),
+    ('{"info": {"supervision": "noise"},', None),
+    ('{"info": {"supervision": 3, "ground_truth_used": []},', None),
+    ('{"info": {"supervision": "x", "ground_truth_used": [1]},', None),
+    ('{"info": {"description": "COCO 2017 Dataset"}, "images": [],', None),
+    ('{"info": "x",', None),
+    ('[{"image_id": 1},', None),
+    ("", None),
+])  # fmt: skip
+def test_where_a_file_comes_from_is_read_from_its_first_line(first_line, stated, tmp_path) -> None:
+    (tmp_path / "d.json").write_text(f'{first_line}\n"annotations": []}}\n')
+    assert stated_origin(tmp_path / "d.json") == stated
+
+
+def test_a_folder_does_not_say_where_it_comes_from(tmp_path) -> None:
+    assert stated_origin(tmp_path) is stated_origin(tmp_path / "nothing.json") is None

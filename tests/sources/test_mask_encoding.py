@@ -13,6 +13,7 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.sources.mask_encoding import (
     decode_run_lengths,
     decode_segmentation,
+    encode_segmentation,
     fill_polygons,
     segmentation_pixels,
 )
@@ -177,3 +178,18 @@ CORNERS = "but must be an even number of coordinates"
 def test_says_what_is_wrong(segmentation: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         decode_segmentation(segmentation, (4, 7))
+
+
+@given(MASKS)
+@examples(100)
+def test_a_mask_is_written_as_cocos_tools_write_it(mask) -> None:
+    pixels = np.flatnonzero(mask)
+    written = encode_segmentation(pixels, mask.shape)
+    assert written["counts"] == coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"].decode()
+    assert segmentation_pixels(written, mask.shape).tolist() == pixels.tolist()
+
+
+@pytest.mark.parametrize("mask", [np.zeros((700, 900), bool), np.ones((700, 900), bool), np.eye(700, 900, 40, bool)])
+def test_long_runs_are_written_too(mask) -> None:
+    written = encode_segmentation(np.flatnonzero(mask), mask.shape)
+    assert written["counts"] == coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"].decode()
