@@ -54,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for network, units in ((cause, "windows per step; under `accelerate launch` processes share it"),
                            (stego, "windows per step, and as many neighbours"),
                            (spidepth, "triplets per step")):  # fmt: skip
-        network.add_argument("--source", choices=("scenes", "cityscapes", "folder"), default="scenes")
+        network.add_argument(
+            "--source", choices=("scenes", "cityscapes", "folder", "kitti", "stereo"), default="scenes"
+        )
         network.add_argument("--data-dir", metavar="DIR", help="folder of the source")
         network.add_argument("--split", default="train", help="split to learn from (default: train)")
         network.add_argument("--batch-size", type=int, help=units)

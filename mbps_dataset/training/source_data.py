@@ -55,8 +55,8 @@ class PredictedDepths:
 class SourceTriplets(Triplets):
     """Frames −1, 0, +1 and intrinsics of a split, resized to the network's input, one triplet in memory at a time.
 
-    Rendered scenes and Cityscapes with ``leftImg8bit_sequence`` and ``camera`` have them; images without both
-    neighbours or a camera are left out. Raises `InputError` saying what is missing if none is left.
+    Rendered scenes, KITTI, stereo folders and Cityscapes with ``leftImg8bit_sequence`` and ``camera`` have them; images
+    without both neighbours or a camera are left out. Raises `InputError` saying what is missing if none is left.
     """
 
     def __init__(self, source: Source, split: str, height: int, width: int) -> None:
@@ -65,7 +65,7 @@ class SourceTriplets(Triplets):
         if not self.frames:
             raise InputError(
                 f"{source.name} {split}: no image has both neighbours and a camera file; training depth needs "
-                "leftImg8bit_sequence and camera of Cityscapes beside leftImg8bit, or rendered scenes."
+                "leftImg8bit_sequence and camera of Cityscapes beside leftImg8bit, KITTI, a stereo folder or rendered scenes."
             )
 
     def __len__(self) -> int:

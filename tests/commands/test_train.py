@@ -9,6 +9,7 @@ import pytest
 
 from mbps_dataset.cli import main
 from mbps_dataset.models.networks import load
+from mbps_dataset.sources import SOURCES
 from mbps_dataset.sources.rendered import SceneFrame
 
 
@@ -39,6 +40,19 @@ def test_train_cause_keeps_the_backbone_and_trains_the_rest(tmp_path, monkeypatc
         assert np.array_equal(tensor.numpy(), after.backbone.state_dict()[name].numpy())
     assert not np.array_equal(before.probe.state_dict()["cluster_probe"], after.probe.state_dict()["cluster_probe"])
     assert "no labels" in after.config.supervision
+
+
+@pytest.mark.parametrize("source", list(SOURCES))
+def test_every_source_can_be_learned_from(source, tmp_path, monkeypatch):
+    class Opened(Exception):
+        pass
+
+    def opened(name, **_):
+        raise Opened(name)
+
+    monkeypatch.setattr("mbps_dataset.sources.open_source", opened)
+    with pytest.raises(Opened, match=source):
+        main(["train", "spidepth", "--source", source, "--output", str(tmp_path / "w")])
 
 
 def test_fresh_weights_are_for_spidepth(tmp_path, capsys):

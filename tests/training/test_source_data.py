@@ -13,8 +13,9 @@ from PIL import Image
 import mbps_dataset.training.source_data as training_data
 from mbps_dataset.errors import InputError
 from mbps_dataset.scenes import render_triplet
-from mbps_dataset.sources import CityscapesSource, FolderSource, ScenesSource
+from mbps_dataset.sources import CityscapesSource, FolderSource, ScenesSource, open_source
 from mbps_dataset.training.source_data import SourcePictures, SourceTriplets
+from tests.sources.trees import save
 
 
 def test_the_source_text_never_asks_for_truth():
@@ -37,20 +38,30 @@ def test_triplets_of_scenes():
     assert not np.array_equal(triplets[0].previous, triplets[0].next)
 
 
+def test_triplets_of_a_stereo_folder(tmp_path):
+    for number in range(3):
+        for eye in ("left", "right"):
+            save(tmp_path / eye / f"{number}.png", np.full((32, 64, 3), 10 * number, np.uint8))
+    numbers = {"fx": 100.0, "fy": 101.0, "cx": 32.0, "cy": 16.0, "baseline": 0.5}
+    (tmp_path / "calibration.json").write_text(json.dumps(numbers))
+    triplets = SourceTriplets(open_source("stereo", data_dir=tmp_path), "train", 32, 64)
+    assert len(triplets) == 1
+    assert [frame[0, 0, 0] for frame in (triplets[0].previous, triplets[0].current, triplets[0].next)] == [0, 10, 20]
+    assert triplets[0].intrinsics.tolist() == [[100, 0, 32], [0, 101, 16], [0, 0, 1]]
+
+
 CAMERA = {"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 100.0, "fy": 101.0, "u0": 32.0, "v0": 16.0}}
 
 
 def test_triplets_of_cityscapes_need_neighbours_and_camera(tmp_path):
-    def save(tree, name, value):
-        path = tmp_path / tree / "train/ulm" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((32, 64, 3), value, np.uint8)).save(path)
+    def grey(tree, name, value):
+        save(tmp_path / tree / "train/ulm" / name, np.full((32, 64, 3), value, np.uint8))
 
-    save("leftImg8bit", "ulm_000000_000019_leftImg8bit.png", 20)
+    grey("leftImg8bit", "ulm_000000_000019_leftImg8bit.png", 20)
     with pytest.raises(InputError, match="no image has both neighbours and a camera file"):
         SourceTriplets(CityscapesSource(tmp_path), "train", 32, 64)
     for number in (18, 20):
-        save("leftImg8bit_sequence", f"ulm_000000_0000{number}_leftImg8bit.png", number)
+        grey("leftImg8bit_sequence", f"ulm_000000_0000{number}_leftImg8bit.png", number)
     camera = tmp_path / "camera/train/ulm/ulm_000000_000019_camera.json"
     camera.parent.mkdir(parents=True)
     camera.write_text(json.dumps(CAMERA))
