@@ -122,7 +122,8 @@ def _convert_cascade(arguments: argparse.Namespace) -> str:
     config = done.network.config
     print(f"classes: {len(config.stuff_ids)} of stuff, {len(config.thing_ids)} of things")
     print(f"supervision: {config.supervision}\nlicence: {config.licence}")
-    return f"{program()} predict --weights {arguments.output} --data-dir … --output …"
+    written = "--output …" if config.stuff_ids else "--detections ….json"
+    return f"{program()} predict --weights {arguments.output} --data-dir … {written}"
 
 
 _CONVERTERS: dict[str, Callable[[argparse.Namespace], str]] = {

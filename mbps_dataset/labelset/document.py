@@ -155,11 +155,15 @@ def restricted_weights(document: Mapping[str, Any]) -> str:
 def _supervision_of_objects(recipe: Recipe) -> dict[str, str]:
     """What made objects for instance methods that look at neither depth nor classes."""
     if recipe.instances.method == "detections":
-        origins = {Path(file).name: stated_origin(Path(file).expanduser()) for file in recipe.detections.files}
-        made = {f"detections of {name}": origin[0] for name, origin in origins.items() if origin is not None}
-        if files := ", ".join(name for name, origin in origins.items() if origin is None):
-            made["imported detections"] = f"unknown: {files}; what their detector saw is not known here"
-        return made
+        said: dict[str, str] = {}
+        origins = [(Path(file).name, stated_origin(Path(file).expanduser())) for file in recipe.detections.files]
+        for name, origin in origins:
+            if origin is not None:
+                before = said.get(f"detections of {name}", origin[0])  # files of one name may lie in two folders
+                said[f"detections of {name}"] = before if origin[0] in before else f"{before}; and: {origin[0]}"
+        if files := ", ".join(name for name, origin in origins if origin is None):
+            said["imported detections"] = f"unknown: {files}; what their detector saw is not known here"
+        return said
     builtin = {"builtin-semantics": "semantic backbone", "builtin-saliency": "saliency backbone"}
     shipped = dict(RECIPES["demo"].supervision)
     made = {}

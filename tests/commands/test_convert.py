@@ -78,7 +78,9 @@ def test_detectron2s_files_are_converted(
 ) -> None:
     file, output = detectron2_file(tmp_path / "x.pth", stuff=stuff), tmp_path / "converted"
     assert main(["convert", system, "--checkpoint", str(file), "--output", str(output)]) == 0
-    assert f"classes: {stuff} of stuff, 1 of things" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"classes: {stuff} of stuff, 1 of things" in said
+    assert ("--output …" if stuff else "--detections ….json") in said  # a detector knows no stuff
     assert main(["convert", "cups", "--teacher", "--checkpoint", str(file), "--output", str(tmp_path / "t")]) == 1
     assert "x.pth holds no teacher" in capsys.readouterr().err and not (tmp_path / "t").exists()
 

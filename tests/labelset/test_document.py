@@ -121,6 +121,18 @@ def test_motion_states_what_found_flow_and_nothing_that_is_not_at_work(tmp_path)
     assert "depth network" in named and not {"depth", "flow and disparity"} & named.keys()
 
 
+def test_every_file_of_detections_is_named_with_what_is_known_of_it(tmp_path):
+    for folder, seen in (("a", "noise"), ("b", "photographs")):
+        (tmp_path / folder).mkdir()
+        info = json.dumps({"supervision": seen, "ground_truth_used": []})
+        (tmp_path / folder / "d.json").write_text(f'{{"info": {info},\n"images": [], "annotations": []}}\n')
+    (tmp_path / "foreign.json").write_text("[]")
+    files = ",".join(str(tmp_path / name) for name in ("a/d.json", "b/d.json", "foreign.json"))
+    said = supervision(get_recipe("demo").with_settings(["instances.method=detections", f"detections.files={files}"]))
+    assert said["detections of d.json"] == "noise; and: photographs"
+    assert said["imported detections"] == "unknown: foreign.json; what their detector saw is not known here"
+
+
 @pytest.mark.parametrize(("licence", "restricted"), [
     ("CC BY-NC-SA 4.0: not for commercial use", True),
     ("MIT as published; begun from a DINO ResNet-50 under CC BY-NC-SA 4.0", True),
