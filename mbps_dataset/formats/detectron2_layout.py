@@ -14,7 +14,7 @@ files by what they hold. A pixel of a thing class without an instance is void. T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats import coco_panoptic
 from mbps_dataset.formats.description import Description, LabelRow, split_folder
-from mbps_dataset.formats.image_segmentation import Labels
 from mbps_dataset.formats.target import CocoFile, save_png
 from mbps_dataset.formats.trainer_folder import HELD as HELD
 from mbps_dataset.formats.trainer_folder import NOT_HELD as NOT_HELD
-from mbps_dataset.formats.trainer_folder import Places, TrainerFolder, names_of, ordered_categories, trainer_readers
+from mbps_dataset.formats.trainer_folder import Places, TrainerFolder, names_of, ordered_categories
 
 
 LABEL_FILES = ("annotations/panoptic_*.json", "panoptic_*/*.png")
 PLACES = Places("images/{}", "panoptic_{}", "annotations/panoptic_{}.json")
+location, readers = PLACES.location, PLACES.readers
 VOID, MOST_STUFF = 255, 254
 
 _REGISTRATION = '''\
@@ -117,18 +117,6 @@ def run_lengths(mask: NDArray[np.bool_]) -> dict[str, list[int]]:
     changes = np.flatnonzero(np.diff(flat, prepend=False))
     counts = np.diff(np.concatenate([[0], changes, [flat.size]]))
     return {"size": list(mask.shape), "counts": counts.tolist()}
-
-
-def location(description: Description, split: str) -> str:
-    """The path below the target that stands for a split."""
-    return PLACES.of(split).json
-
-
-def readers(
-    folder: Path, description: Description, split: str, class_of: Mapping[int, int] | None, void: int
-) -> dict[str, Callable[[], Labels]]:
-    """Image id → reader of a split: the panoptic files."""
-    return trainer_readers(PLACES, folder, description, split, class_of, void)
 
 
 def finish(folder: Path, description: Description) -> tuple[str, ...]:

@@ -13,19 +13,18 @@ says so. Its files are all that is used of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mbps_dataset.formats.description import Description, split_folder
-from mbps_dataset.formats.image_segmentation import Labels
+from mbps_dataset.formats.description import Description
 from mbps_dataset.formats.trainer_folder import HELD as HELD
 from mbps_dataset.formats.trainer_folder import NOT_HELD as NOT_HELD
-from mbps_dataset.formats.trainer_folder import Places, TrainerFolder, trainer_readers
+from mbps_dataset.formats.trainer_folder import Places, TrainerFolder, train_and_val
 
 
 LABEL_FILES = ("annotations/*.json", "annotations/*/*.png")
 PLACES = Places("images/{}", "annotations/{}", "annotations/{}.json")
+location, readers = PLACES.location, PLACES.readers
 
 
 class Writer(TrainerFolder):
@@ -34,23 +33,10 @@ class Writer(TrainerFolder):
     places = PLACES
 
 
-def location(description: Description, split: str) -> str:
-    """The path below the target that stands for a split."""
-    return PLACES.of(split).json
-
-
-def readers(
-    folder: Path, description: Description, split: str, class_of: Mapping[int, int] | None, void: int
-) -> dict[str, Callable[[], Labels]]:
-    """Image id → reader of a split."""
-    return trainer_readers(PLACES, folder, description, split, class_of, void)
-
-
 def finish(folder: Path, description: Description) -> tuple[str, ...]:
     """Write ``data.yaml``, and return what a person should know."""
-    names = {split_folder(split): split for split in description.splits}
-    train = names.get("train") or next(iter(names.values()))
-    val = names.get("val") or train
+    train, held = train_and_val(description)
+    val = held or train
     lines = ["# Written by mbps export; paths are relative to this file."]
     for role, split in (("train", train), ("val", val)):
         here = PLACES.of(split)

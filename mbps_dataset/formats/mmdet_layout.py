@@ -12,18 +12,17 @@ of a map by replacing the one by the other. Without a validation split the confi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mbps_dataset.formats.description import Description, split_folder
-from mbps_dataset.formats.image_segmentation import Labels
+from mbps_dataset.formats.description import Description
 from mbps_dataset.formats.trainer_folder import HELD as HELD
 from mbps_dataset.formats.trainer_folder import NOT_HELD as NOT_HELD
-from mbps_dataset.formats.trainer_folder import Places, TrainerFolder, names_of, ordered_categories, trainer_readers
+from mbps_dataset.formats.trainer_folder import Places, TrainerFolder, names_of, ordered_categories, train_and_val
 
 
 LABEL_FILES = ("annotations/*.json", "annotations/panoptic_*/*.png")
 PLACES = Places("images/{}", "annotations/panoptic_{}", "annotations/panoptic_{}.json")
+location, readers = PLACES.location, PLACES.readers
 
 _CONFIGURATION = """\
 # Written by mbps export. Train: mim train mmdet mask2former.py
@@ -95,29 +94,15 @@ class Writer(TrainerFolder):
     places = PLACES
 
 
-def location(description: Description, split: str) -> str:
-    """The path below the target that stands for a split."""
-    return PLACES.of(split).json
-
-
-def readers(
-    folder: Path, description: Description, split: str, class_of: Mapping[int, int] | None, void: int
-) -> dict[str, Callable[[], Labels]]:
-    """Image id → reader of a split."""
-    return trainer_readers(PLACES, folder, description, split, class_of, void)
-
-
 def finish(folder: Path, description: Description) -> tuple[str, ...]:
     """Write ``mask2former.py``, and return what a person should know."""
-    names = {split_folder(split): split for split in description.splits}
-    train = names.get("train") or next(iter(names.values()))
+    train, held = train_and_val(description)
     text = _CONFIGURATION.format(
         things=tuple(names_of(description, isthing=True).values()),
         stuff=tuple(names_of(description, isthing=False).values()),
         palette=[tuple(category["color"]) for category in ordered_categories(description)],
         train=PLACES.of(train),
     )
-    held = names.get("val")
     validation = _NO_VALIDATION if held is None else _VALIDATION.format(val=PLACES.of(held))
     (folder / "mask2former.py").write_text(f"{text}\n{validation}\n{_NO_TEST}", encoding="utf-8")
     return () if held else ("there is no validation split, so mask2former.py validates nothing.",)

@@ -35,7 +35,7 @@ class PicturedRow(LabelRow):
 
 @dataclass(frozen=True)
 class Places:
-    """Where things of a split lie below the target; ``{}`` is the split."""
+    """Where things of a split lie below the target; ``{}`` is the split. `location` and `readers` are those of a format."""
 
     images: str
     pictures: str
@@ -45,6 +45,17 @@ class Places:
         """The places of one split."""
         name = split_folder(split)
         return Places(*(each.format(name) for each in (self.images, self.pictures, self.json)))
+
+    def location(self, description: Description, split: str) -> str:
+        """The path below the target that stands for a split."""
+        return self.of(split).json
+
+    def readers(
+        self, folder: Path, description: Description, split: str, class_of: Mapping[int, int] | None, void: int
+    ) -> dict[str, Callable[[], Labels]]:
+        """Image id → reader of a split: the segments, as `coco_panoptic` reads them."""
+        here, classes = self.of(split), len(description.class_names)
+        return coco_panoptic.coco_readers(folder / here.json, folder / here.pictures, classes, class_of, void)
 
 
 class TrainerFolder:
@@ -116,14 +127,7 @@ def at_size(row: LabelRow, height: int, width: int) -> LabelRow:
     return replace(row, panoptic=whole.segment_map, segments=segments)
 
 
-def trainer_readers(
-    places: Places,
-    folder: Path,
-    description: Description,
-    split: str,
-    class_of: Mapping[int, int] | None,
-    void: int,
-) -> dict[str, Callable[[], Labels]]:
-    """Image id → reader of a split: the segments, as `coco_panoptic` reads them."""
-    here, classes = places.of(split), len(description.class_names)
-    return coco_panoptic.coco_readers(folder / here.json, folder / here.pictures, classes, class_of, void)
+def train_and_val(description: Description) -> tuple[str, str | None]:
+    """The split to train on, whose folder is "train", or else the first, and that to validate on, "val", or None."""
+    names = {split_folder(split): split for split in description.splits}
+    return names.get("train") or next(iter(names.values())), names.get("val")
