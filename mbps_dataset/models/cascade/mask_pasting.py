@@ -29,15 +29,6 @@ def paste_masks(
     return Instances.from_pixels(size, pixels, class_ids.cpu().numpy(), scores.double().cpu().numpy())
 
 
-def paste_soft(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """The values before the threshold: float32 [N, height, width]."""
-    count, side = probabilities.shape[:2]
-    height, width = size
-    rows = _weights(boxes[:, 1], boxes[:, 3], 0, height, side)
-    columns = _weights(boxes[:, 0], boxes[:, 2], 0, width, side)
-    return rows @ probabilities.float() @ columns.mT
-
-
 def _pixels(mask: Tensor, box: list[float], size: tuple[int, int]) -> NDArray[np.int64]:
     """Flat indices of the pixels of one mask."""
     (height, width), side = size, mask.shape[-1]

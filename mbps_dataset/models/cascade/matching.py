@@ -28,11 +28,6 @@ def random_order(count: int, device: torch.device) -> Tensor:
     return torch.randperm(count, device=device)
 
 
-def first_come(count: int, device: torch.device) -> Tensor:
-    """The order as it is, int64 [count]: a draw that any machine can repeat."""
-    return torch.arange(count, device=device)
-
-
 @dataclass(frozen=True)
 class Matches:
     """For each of N boxes: `objects` int64 [N], the object of largest IoU (0 where there is none), `labels` int8 [N]."""

@@ -15,12 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mbps_dataset.errors import RecipeError
 from mbps_dataset.models.cascade.boxes import boxes_of_masks
 from mbps_dataset.models.cascade.config import CascadeConfig
-from mbps_dataset.models.cascade.conv_norm import ConvNorm, FrozenBatchNorm2d
 from mbps_dataset.models.cascade.detections import Detections, rescale_detections
 from mbps_dataset.models.cascade.feature_pyramid import FeaturePyramid
 from mbps_dataset.models.cascade.mask_pasting import paste_masks
@@ -104,16 +103,6 @@ class CascadeMaskRCNN(PanopticNetwork, library_name="mbps-dataset", tags=["panop
             self.sem_seg_head = SemanticHead(
                 config.pyramid_channels, config.semantic_channels, 1 + len(config.stuff_ids)
             )
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of all classes, by class id."""
-        return self.config.class_names
-
-    @property
-    def thing_ids(self) -> frozenset[int]:
-        """Class ids that are things."""
-        return frozenset(self.config.thing_ids)
 
     @property
     def supervision(self) -> str:
@@ -209,15 +198,6 @@ class CascadeMaskRCNN(PanopticNetwork, library_name="mbps-dataset", tags=["panop
             chosen = select_proposals(logits, codes, anchors, sizes, network.training_selection)
             proposals = [boxes for boxes, _ in chosen]
         return losses | self.roi_heads.losses(levels, proposals, sizes, objects, order=order)
-
-    def freeze_norms(self) -> None:
-        """Turn every batch norm into buffers that no training changes, with the same numbers (CUPS' stage 3)."""
-        for part in [part for part in self.modules() if isinstance(part, ConvNorm)]:
-            if isinstance(part.norm, nn.BatchNorm2d):
-                frozen = FrozenBatchNorm2d(part.norm.num_features).to(part.weight.device)
-                frozen.load_state_dict(part.norm.state_dict())
-                part.norm = frozen.train(part.training)
-        self._take(replace(self.config, norm="frozen"))
 
     def configure(self, **changes: Any) -> None:
         """Change thresholds, preprocessing, losses or what is recorded, by the names of `CascadeConfig`.

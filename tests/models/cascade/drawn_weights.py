@@ -45,6 +45,11 @@ def noise(seed: int, shape: tuple[int, ...] | list[int], scale: float = 1.0) -> 
     return torch.from_numpy((np.random.RandomState(seed).standard_normal(tuple(shape)) * scale).astype(np.float32))
 
 
+def first_come(count: int, device: torch.device) -> torch.Tensor:
+    """The order as it is, int64 [count]: the draw of the golden numbers, which any machine can repeat."""
+    return torch.arange(count, device=device)
+
+
 def levels(meta: Mapping[str, Any]) -> list[torch.Tensor]:
     """The pyramid that a file of golden numbers names by seeds."""
     return [noise(*meta["inputs"][name]) for name in sorted(meta["inputs"])]

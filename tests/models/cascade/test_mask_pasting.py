@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from mbps_dataset.models.cascade.detections import Detections, rescale_detections
-from mbps_dataset.models.cascade.mask_pasting import paste_masks, paste_soft
+from mbps_dataset.models.cascade.mask_pasting import paste_masks
 from tests.models.cascade.drawn_weights import cascade_vectors, masks, noise, tensor
 
 
@@ -21,10 +21,10 @@ def test_pasted_masks_are_those_of_the_vector():
     found = pasted(probabilities, boxes, size)
     assert found.areas.tolist() == vectors["paste/areas"].tolist()
     assert np.array_equal(found.masks(), masks(vectors["paste/masks_packed"], *size))
-    soft, wanted = paste_soft(probabilities, boxes, size)[:, ::3, ::3], vectors["paste/soft_sub3"]
-    width = boxes[:, 2] > boxes[:, 0]  # without one the reference divides 0 by 0; here nothing is painted
-    np.testing.assert_allclose(soft[width], wanted[width.numpy()], atol=1e-4)
-    assert not soft[~width].any() and np.isnan(wanted[~width.numpy()]).all()
+    width = (boxes[:, 2] > boxes[:, 0]).numpy()  # without one the reference divides 0 by 0; here nothing is painted
+    soft, painted = vectors["paste/soft_sub3"], found.masks()[:, ::3, ::3]
+    assert np.array_equal(painted[width], soft[width] >= 0.5)
+    assert not painted[~width].any() and np.isnan(soft[~width]).all()
 
 
 def test_masks_at_another_size_are_those_of_the_vector():
@@ -48,9 +48,9 @@ def test_it_is_bilinear_sampling_of_the_whole_image():
         v, u = torch.meshgrid((y - y0) / (y1 - y0) * 2 - 1, (x - x0) / (x1 - x0) * 2 - 1, indexing="ij")
         grids.append(torch.stack([u, v], dim=-1))
     wanted = functional.grid_sample(probabilities[:, None], torch.stack(grids), align_corners=False)[:, 0]
-    torch.testing.assert_close(paste_soft(probabilities, boxes, (40, 50)), wanted, atol=1e-4, rtol=1e-4)
     found = pasted(probabilities, boxes, (40, 50))
-    assert np.array_equal(found.masks(), (paste_soft(probabilities, boxes, (40, 50)) >= 0.5).numpy())
+    clear = ((wanted - 0.5).abs() > 1e-4).numpy()  # where rounding decides nothing
+    assert clear.mean() > 0.99 and np.array_equal(found.masks()[clear], (wanted >= 0.5).numpy()[clear])
     assert found.class_ids.tolist() == list(range(6)) and found.shape == (40, 50)
 
 

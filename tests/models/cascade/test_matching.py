@@ -8,11 +8,10 @@ from mbps_dataset.models.cascade.matching import (
     NEGATIVE,
     POSITIVE,
     draw,
-    first_come,
     match_boxes,
     random_order,
 )
-from tests.models.cascade.drawn_weights import cascade_vectors, tensor
+from tests.models.cascade.drawn_weights import cascade_vectors, first_come, tensor
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,16 @@ import torch
 
 from mbps_dataset.errors import RecipeError
 from mbps_dataset.models.cascade import CascadeConfig, CascadeMaskRCNN
-from mbps_dataset.models.cascade.matching import first_come
 from mbps_dataset.models.cascade.network import class_probabilities, objects_of, semantic_channels
 from mbps_dataset.models.panoptic.loading import load_panoptic
 from mbps_dataset.models.panoptic.network import PanopticTarget
+from mbps_dataset.models.panoptic.starting import changed_panoptic
 from tests.models.cascade.drawn_weights import (
     BASE_SEED,
     assert_gradient_norms,
     cascade_vectors,
     drawn,
+    first_come,
     masks,
     tensor,
 )
@@ -169,10 +170,9 @@ def test_an_image_may_be_looked_at_in_another_size(tiny):
 def test_what_was_changed_is_saved(tmp_path):
     network = tiny_network()
     network.configure(box_score=0.25, short_side=96)
-    network.freeze_norms()
     network.save_pretrained(tmp_path)
     again = CascadeMaskRCNN.from_pretrained(tmp_path)
-    assert again.config == network.config and again.config.box_score == 0.25 and again.config.norm == "frozen"
+    assert again.config == network.config and again.config.box_score == 0.25
     image, _ = street()
     assert np.array_equal(*(each.predict(image)[0].panoptic.segment_map for each in (network, again)))
 
@@ -293,9 +293,11 @@ def test_saving_and_loading_changes_nothing(tiny, tmp_path):
 
 
 def test_frozen_norms_predict_the_same_and_do_not_change():
-    network, image = tiny_network(), street()[0]
-    (wanted,) = network.find(image)
-    network.freeze_norms()
+    """As CUPS' stage 3 trains: `mbps train panoptic --start … --set network.norm=frozen`."""
+    image = street()[0]
+    (wanted,) = tiny_network().find(image)
+    network = changed_panoptic(tiny_network(), {"norm": "frozen"})
+    assert isinstance(network, CascadeMaskRCNN) and network.config.norm == "frozen"
     (found,) = network.find(image)
     torch.testing.assert_close(found.semantic, wanted.semantic, atol=1e-5, rtol=1e-4)
     before = {name: values.clone() for name, values in network.named_buffers()}
@@ -303,8 +305,6 @@ def test_frozen_norms_predict_the_same_and_do_not_change():
     losses = network.losses(image, [street()[1]])
     torch.stack(list(losses.values())).sum().backward()
     assert all(torch.equal(before[name], values) for name, values in network.named_buffers())
-    again = CascadeMaskRCNN(network.config)
-    again.load_state_dict(network.state_dict())
 
 
 def test_sizes_cannot_be_changed_afterwards(tiny):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mbps_dataset.models.cascade.config import CascadeConfig
-from mbps_dataset.models.cascade.matching import IGNORED, NEGATIVE, POSITIVE, first_come, match_boxes
+from mbps_dataset.models.cascade.matching import IGNORED, NEGATIVE, POSITIVE, match_boxes
 from mbps_dataset.models.cascade.proposals import (
     AnchorTargets,
     ProposalNetwork,
@@ -18,6 +18,7 @@ from mbps_dataset.models.cascade.proposals import (
 from tests.models.cascade.drawn_weights import (
     assert_gradient_norms,
     cascade_vectors,
+    first_come,
     levels,
     noise,
     tensor,

@@ -8,11 +8,11 @@ import torch
 
 from mbps_dataset.models.cascade.config import CascadeConfig
 from mbps_dataset.models.cascade.detections import select_detections
-from mbps_dataset.models.cascade.matching import first_come
 from mbps_dataset.models.cascade.roi_heads import Objects, RoiHeads, draw_proposals, image_of
 from tests.models.cascade.drawn_weights import (
     assert_gradient_norms,
     cascade_vectors,
+    first_come,
     levels,
     masks,
     tensor,
