@@ -46,7 +46,7 @@ def add_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone",
         metavar="WEIGHTS",
-        help="pretrained backbone: folder or Hub id (mask2former), or DINO's ResNet-50, .pth (cascade)",
+        help="pretrained backbone: folder or Hub id (mask2former), or DINO's ResNet-50, .pth or .pkl (cascade)",
     )
     parser.add_argument(
         "--start", metavar="WEIGHTS", help="train these panoptic weights further, in place of --network"
@@ -226,7 +226,7 @@ def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
     if arguments.start and (arguments.backbone or arguments.network != "dense"):
         raise InputError("--start goes on with the network that it names; leave out --network and --backbone.")
     if arguments.backbone and arguments.network == "dense":
-        raise InputError("--backbone is for --network mask2former; the dense network has none.")
+        raise InputError("--backbone is for --network mask2former or cascade; the dense network has none.")
     if arguments.fresh_heads and not arguments.start:
         raise InputError("--fresh-heads is about the weights of --start; give them too.")
     if arguments.few is not None and not arguments.val:

@@ -149,7 +149,7 @@ def test_a_dry_run_measures_and_writes_nothing(place, capsys) -> None:
     (["--few", "2", "--val", "SET"], "3 disjoint subsets of 2 images need 6, but the set has 3; take at most 1 a subset"),
     (["--set", "network.croq=3"], "Unknown setting 'network.croq'; write network.SETTING=VALUE with one of widths"),
     (["--set", "network.thing_threshold=3"], "thing_threshold must be between 0 and 1, but is 3.0"),
-    (["--backbone", "x/y"], "--backbone is for --network mask2former"),
+    (["--backbone", "x/y"], "--backbone is for --network mask2former or cascade; the dense network has none"),
     (["--start", "w", "--network", "mask2former"], "--start goes on with the network that it names"),
     (["--split", "test"], "no split 'test'; there is train, validation"),
 ])  # fmt: skip

@@ -90,7 +90,7 @@ def _dense(backbone: str | None, held: dict[str, Any]) -> PanopticNetwork:
 
     if backbone is not None:
         raise WeightsError(
-            f"The dense network takes no backbone; give --network mask2former to start from {backbone}."
+            f"The dense network takes no backbone; give --network mask2former or cascade to start from {backbone}."
         )
     return DensePanoptic(_dense_configuration()(**held))
 

@@ -92,7 +92,7 @@ def test_what_cannot_be_started() -> None:
     with pytest.raises(WeightsError, match="no panoptic network 'yolo'; networks are dense, mask2former, cascade"):
         fresh_panoptic("yolo", NAMES, THINGS, "")
     with pytest.raises(
-        WeightsError, match="dense network takes no backbone; give --network mask2former to start from x/y"
+        WeightsError, match="dense network takes no backbone; give --network mask2former or cascade to start from x/y"
     ):
         fresh_panoptic("dense", NAMES, THINGS, "", backbone="x/y")
 
