@@ -187,6 +187,11 @@ def part_of(state: Mapping[str, torch.Tensor], prefix: str) -> StateDict:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
+def joined_parts(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> StateDict:
+    """The inverse of `part_of`: the tensors of each part behind its name and a point."""
+    return {f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
+
+
 def joined_tensors(own: Mapping[str, torch.Tensor], names: Mapping[str, tuple[str, ...]]) -> StateDict:
     """Tensors under published names: `names` maps one to the names in `own` of what it joins along the first axis.
 

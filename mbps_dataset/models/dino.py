@@ -20,18 +20,10 @@ from transformers import ViTConfig, ViTModel
 from transformers.models.vit.modeling_vit import ViTEmbeddings
 
 from mbps_dataset.models.checkpoints import StateDict, joined_tensors, require_match, split_tensors, to_float32
-from mbps_dataset.models.dinov2 import describe_backbone, resized_positions
+from mbps_dataset.models.dinov2 import PLAIN_NAMES, describe_backbone, resized_positions
 from mbps_dataset.models.transformers_loading import load_complete
 
 
-_PLAIN_NAMES = {
-    "cls_token": "embeddings.cls_token",
-    "pos_embed": "embeddings.position_embeddings",
-    "patch_embed.proj.weight": "embeddings.patch_embeddings.projection.weight",
-    "patch_embed.proj.bias": "embeddings.patch_embeddings.projection.bias",
-    "norm.weight": "layernorm.weight",
-    "norm.bias": "layernorm.bias",
-}
 # Blocks as named by transformers 5, and before; the four of attention are query, key, value and projection.
 _BLOCK_NAMES = {
     "layers": (
@@ -137,7 +129,7 @@ def _reference_state(own: Mapping[str, torch.Tensor]) -> StateDict:
 
 def _reference_names(own: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:
     """Published name → names in the `ViTModel` at hand, three where query, key and value are apart."""
-    names: dict[str, tuple[str, ...]] = {reference: (name,) for reference, name in _PLAIN_NAMES.items()}
+    names: dict[str, tuple[str, ...]] = {reference: (name,) for reference, name in PLAIN_NAMES.items()}
     place = next(prefix for prefix in _BLOCK_NAMES if any(name.startswith(f"{prefix}.0.") for name in own))
     attention, others = _BLOCK_NAMES[place]
     layers = sum(name.startswith(f"{place}.") and name.endswith("layernorm_before.weight") for name in own)

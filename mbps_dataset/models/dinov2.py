@@ -43,15 +43,25 @@ from mbps_dataset.models.transformers_loading import load_complete
 INTERPOLATIONS = ("reference", "huggingface")
 """Ways of resizing the position table."""
 
-_PLAIN_NAMES = {
+LABEL_FREE = "facebook/dinov2-"
+"""Hub ids that begin so were trained without labels (DINOv2, also with registers)."""
+
+DINOV2_SUPERVISION = "self-supervised (DINOv2, LVD-142M); licence of the weights: Apache-2.0"
+"""What these networks saw, and their licence, as their authors state."""
+
+BACKBONE_SIZES = ("hidden_size", "layers", "heads", "mlp_ratio", "patch_size", "position_grid")
+"""Sizes of a DINO or DINOv2 backbone: arguments of both, and fields of the configurations of networks around them."""
+
+PLAIN_NAMES = {
     "cls_token": "embeddings.cls_token",
-    "mask_token": "embeddings.mask_token",
     "pos_embed": "embeddings.position_embeddings",
     "patch_embed.proj.weight": "embeddings.patch_embeddings.projection.weight",
     "patch_embed.proj.bias": "embeddings.patch_embeddings.projection.bias",
     "norm.weight": "layernorm.weight",
     "norm.bias": "layernorm.bias",
 }
+"""Published names of what is outside the blocks, of DINO and DINOv2 alike, and those of transformers."""
+
 _BLOCK_NAMES = {
     "norm1": "norm1",
     "norm2": "norm2",
@@ -153,7 +163,7 @@ class Dinov2Backbone(nn.Module):
         self.model.load_state_dict(to_float32(split_tensors(state, names)))
 
 
-def backbone_configuration_of(state: Mapping[str, torch.Tensor]) -> dict[str, int] | None:
+def backbone_configuration_of(state: Mapping[str, torch.Tensor]) -> dict[str, Any] | None:
     """Constructor arguments of `Dinov2Backbone` that fit a published state dict; None if its shapes do not tell."""
     try:
         hidden, _, patch, _ = state["patch_embed.proj.weight"].shape
@@ -193,6 +203,11 @@ def dinov2_of_transformers(folder_or_hub_id: str | Path) -> tuple[StateDict, dic
     sizes = backbone_configuration_of(state)
     assert sizes is not None
     return state, {**sizes, "heads": network.config.num_attention_heads}
+
+
+def sizes_of(configuration: object) -> dict[str, Any]:
+    """The `BACKBONE_SIZES` of the configuration of a network around a backbone, by name."""
+    return {name: getattr(configuration, name) for name in BACKBONE_SIZES}
 
 
 def describe_backbone(state: Mapping[str, torch.Tensor]) -> str:
@@ -243,7 +258,8 @@ def _reference_state(own: Mapping[str, torch.Tensor]) -> StateDict:
 
 def _reference_names(own: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:
     """Published name -> names in the `Dinov2Model` at hand, several where query, key and value are apart."""
-    names: dict[str, tuple[str, ...]] = {reference: (name,) for reference, name in _PLAIN_NAMES.items()}
+    names: dict[str, tuple[str, ...]] = {reference: (name,) for reference, name in PLAIN_NAMES.items()}
+    names["mask_token"] = ("embeddings.mask_token",)
     if "embeddings.register_tokens" in own:
         names["register_tokens"] = ("embeddings.register_tokens",)
     attention = next(group for group in _ATTENTION_NAMES if f"encoder.layer.0.{group[0]}.weight" in own)

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.checkpoints import (
     compare,
+    joined_parts,
     joined_tensors,
     part_of,
     read_array,
@@ -210,6 +211,8 @@ def test_finite_weights_of_any_precision_and_counters_pass() -> None:
 def test_a_part_of_a_state_loses_its_prefix() -> None:
     state = {"head.a": torch.ones(1), "header": torch.ones(2), "b.head.a": torch.ones(3)}
     assert {name: len(tensor) for name, tensor in part_of(state, "head.").items()} == {"a": 1}
+    parts = {"head": part_of(state, "head."), "other": {"b": torch.ones(3)}}
+    assert {name: len(tensor) for name, tensor in joined_parts(parts).items()} == {"head.a": 1, "other.b": 3}
 
 
 def test_tensors_are_joined_and_split_along_the_first_axis() -> None:

@@ -25,8 +25,15 @@ from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.cause.head import SegmentTR, segment_configuration_of
 from mbps_dataset.models.cause.label_leak import LeakReport, label_leak_report
 from mbps_dataset.models.cause.probe import ClusterProbe
-from mbps_dataset.models.checkpoints import StateDict, part_of, read_array, read_state_dict, require_finite
-from mbps_dataset.models.dinov2 import INTERPOLATIONS, Dinov2Backbone, backbone_configuration_of
+from mbps_dataset.models.checkpoints import (
+    StateDict,
+    joined_parts,
+    part_of,
+    read_array,
+    read_state_dict,
+    require_finite,
+)
+from mbps_dataset.models.dinov2 import INTERPOLATIONS, Dinov2Backbone, backbone_configuration_of, sizes_of
 from mbps_dataset.models.saved_network import HubNetwork
 
 
@@ -135,14 +142,7 @@ class CauseSegmenter(
         super().__init__()
         self.config = config
         self.backbone = Dinov2Backbone(
-            hidden_size=config.hidden_size,
-            layers=config.layers,
-            heads=config.heads,
-            mlp_ratio=config.mlp_ratio,
-            patch_size=config.patch_size,
-            position_grid=config.position_grid,
-            interpolation=config.interpolation,
-            registers=config.registers,
+            **sizes_of(config), interpolation=config.interpolation, registers=config.registers
         )
         self.segment = SegmentTR(
             dim=config.hidden_size,
@@ -212,12 +212,11 @@ class CauseSegmenter(
 
     def checkpoint_state(self) -> StateDict:
         """Tensors as they are stored: names of the published files behind ``backbone.``, ``segment.``, ``probe.``."""
-        parts = {
+        return joined_parts({
             "backbone": self.backbone.reference_state(),
             "segment": self.segment.state_dict(),
             "probe": self.probe.state_dict(),
-        }
-        return {f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
+        })  # fmt: skip
 
     def load_checkpoint_state(self, state: StateDict) -> None:
         """Take over tensors stored by `checkpoint_state`."""
@@ -249,13 +248,7 @@ def configuration_of(
     if side**2 != head["tokens"]:
         raise WeightsError(f"The head was made for {head['tokens']} tokens per window, which is no square number.")
     return CauseConfig(
-        hidden_size=body["hidden_size"],
-        layers=body["layers"],
-        heads=body["heads"],
-        mlp_ratio=body["mlp_ratio"],
-        patch_size=body["patch_size"],
-        position_grid=body["position_grid"],
-        registers=body.get("registers", 0),
+        **body,
         crop=side * body["patch_size"],
         code_dim=head["code_dim"],
         projection_dim=head["projection_dim"],

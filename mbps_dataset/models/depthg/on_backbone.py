@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mbps_dataset.errors import RecipeError, WeightsError
 from mbps_dataset.models.depthg.segmenter import DepthGConfig, DepthGSegmenter
@@ -23,7 +21,7 @@ def depthg_on_backbone(folder_or_hub_id: str | Path, *, code_dim: int = 100, clu
     Raises `WeightsError` if it is no ViT that can be read, `RecipeError` if a size cannot be.
     """
     state = dino_of_transformers(folder_or_hub_id)
-    sizes: Mapping[str, Any] | None = backbone_configuration_of(state)
+    sizes = backbone_configuration_of(state)
     if sizes is None:
         raise WeightsError(f"{folder_or_hub_id} is no DINO ViT; give a folder or Hub id such as facebook/dino-vitb8.")
     try:

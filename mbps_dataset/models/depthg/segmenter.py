@@ -19,11 +19,18 @@ from pathlib import Path
 import torch
 
 from mbps_dataset.errors import RecipeError, WeightsError
-from mbps_dataset.models.checkpoints import StateDict, part_of, read_state_dict, require_match, to_float32
+from mbps_dataset.models.checkpoints import (
+    StateDict,
+    joined_parts,
+    part_of,
+    read_state_dict,
+    require_match,
+    to_float32,
+)
 from mbps_dataset.models.depthg.head import DepthGHead, feature_map
 from mbps_dataset.models.depthg.probe import FACTOR, DepthGProbe
 from mbps_dataset.models.dino import DinoBackbone, dino_of_transformers
-from mbps_dataset.models.dinov2 import backbone_configuration_of
+from mbps_dataset.models.dinov2 import backbone_configuration_of, sizes_of
 from mbps_dataset.models.saved_network import HubNetwork
 from mbps_dataset.settings import validate
 
@@ -103,14 +110,7 @@ class DepthGSegmenter(
     def __init__(self, config: DepthGConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = DinoBackbone(
-            hidden_size=config.hidden_size,
-            layers=config.layers,
-            heads=config.heads,
-            mlp_ratio=config.mlp_ratio,
-            patch_size=config.patch_size,
-            position_grid=config.position_grid,
-        )
+        self.backbone = DinoBackbone(**sizes_of(config))
         self.head = DepthGHead(feature_dim=config.hidden_size, code_dim=config.code_dim)
         self.probe = DepthGProbe(clusters=config.clusters, code_dim=config.code_dim)
 
@@ -151,12 +151,11 @@ class DepthGSegmenter(
 
     def checkpoint_state(self) -> StateDict:
         """Tensors as they are stored: published names behind ``backbone.``, ``head.``, ``probe.``."""
-        parts = {
+        return joined_parts({
             "backbone": self.backbone.reference_state(),
             "head": self.head.state_dict(),
             "probe": self.probe.state_dict(),
-        }
-        return {f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
+        })  # fmt: skip
 
     def load_checkpoint_state(self, state: StateDict) -> None:
         """Take over tensors stored by `checkpoint_state`."""
