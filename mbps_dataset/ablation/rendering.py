@@ -84,6 +84,8 @@ COLUMNS: dict[str, tuple[str, Cell]] = {
     "split": ("Right side", _split),
     "void": ("Void", _percent("predicted_void_share")),
     "things": ("Things", lambda row, first: f"{row.values['things']:.3g}"),
+    "found": ("Things found", _percent("found")),
+    "false_things": ("False things/img", lambda row, first: f"{row.values['false_things']:.1f}"),
 }
 """Title and cell of the columns that a table may have; `column` knows two more kinds."""
 

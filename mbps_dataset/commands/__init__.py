@@ -16,6 +16,7 @@ from mbps_dataset.commands import (
     preview,
     push,
     resume,
+    table,
     train,
 )
 
@@ -33,4 +34,5 @@ COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "predict": predict,
     "ablate": ablate,
+    "table": table,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from mbps_dataset import taxonomy
@@ -47,16 +48,25 @@ class AgainstLabels:
 
 
 @dataclass(frozen=True)
+class TruthfulScores:
+    """Of one network: `quality` over the 19 classes, and `alone`, of its things as one class, whatever class it gave them."""
+
+    quality: PanopticQuality
+    alone: PanopticQuality
+
+
+@dataclass(frozen=True)
 class AgainstTruth:
-    """Panoptic quality over the 19 classes of Cityscapes against ground truth by image id."""
+    """Panoptic quality over the 19 classes of Cityscapes against ground truth by image id, of at most `most` images."""
 
     labelled: TrainingSet
     truth: Mapping[str, Labels]
+    most: int = MOST_IMAGES
 
     @classmethod
-    def of(cls, labelled: TrainingSet, source: Source) -> AgainstTruth:
+    def of(cls, labelled: TrainingSet, source: Source, most: int = MOST_IMAGES) -> AgainstTruth:
         """With the ground truth of the images' source. Raises `InputError` if it has none of them."""
-        wanted = {sample.image_id for sample in _shown(labelled)}
+        wanted = {sample.image_id for sample in _shown(labelled, most)}
         found = {}
         for split in source.splits() if source.has_truth else ():
             for frame in source.frames(split):
@@ -67,10 +77,14 @@ class AgainstTruth:
                 f"{labelled.name}: {len(missing)} of {len(wanted)} images have no ground truth in {source.name}, e.g. "
                 f"{missing[0]}; leave out --val-truth to measure against the set's labels."
             )
-        return cls(labelled, found)
+        return cls(labelled, found, most)
 
     def __call__(self, network: PanopticNetwork) -> dict[str, float]:
         """Measure the network."""
+        return _told(self.scores(network).quality)
+
+    def scores(self, network: PanopticNetwork) -> TruthfulScores:
+        """The metrics, which hold every image."""
         things, named = self.labelled.things, self.labelled.made_by.named
         stuff = [k for k in range(len(self.labelled.class_names)) if k not in things]
         metric = PanopticQuality(
@@ -80,13 +94,28 @@ class AgainstTruth:
             pseudo_things=None if named else things,
             pseudo_stuff=None if named else stuff,
         )
-        for sample, predicted in _predictions(network, _shown(self.labelled)):
-            metric.update(**predicted.as_prediction(), **self.truth[sample.image_id].as_truth())
-        return _told(metric)
+        alone = PanopticQuality([_THING], [_NO_THING])
+        for sample, predicted in _predictions(network, _shown(self.labelled, self.most)):
+            true = self.truth[sample.image_id]
+            metric.update(**predicted.as_prediction(), **true.as_truth())
+            alone.update(**_things_alone(predicted).as_prediction(), **_things_alone(true).as_truth())
+        return TruthfulScores(metric, alone)
 
 
-def _shown(labelled: TrainingSet) -> Sequence[PanopticSample]:
-    return [labelled.samples[k] for k in evenly_spaced(len(labelled.samples), MOST_IMAGES)]
+_THING, _NO_THING = 0, 1
+
+
+def _things_alone(labels: Labels) -> Labels:
+    """The same things as one class, and all else but void and crowds as another."""
+    assert labels.instance is not None
+    semantic = np.where(labels.instance > 0, _THING, np.where(labels.semantic == VOID, VOID, _NO_THING))
+    if labels.crowd is not None:
+        semantic[labels.crowd > 0] = VOID
+    return Labels(labels.image_id, semantic.astype(np.uint8), labels.instance)
+
+
+def _shown(labelled: TrainingSet, most: int = MOST_IMAGES) -> Sequence[PanopticSample]:
+    return [labelled.samples[k] for k in evenly_spaced(len(labelled.samples), most)]
 
 
 def _predictions(

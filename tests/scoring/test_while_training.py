@@ -87,3 +87,20 @@ def test_against_ground_truth_clusters_are_matched() -> None:
         InputError, match="1 of 1 images have no ground truth in scenes, e.g. elsewhere; leave out --val-truth"
     ):
         AgainstTruth.of(stranger, source)
+
+
+def test_things_are_found_whatever_their_class() -> None:
+    source = ScenesSource(train=0, validation=1, height=64, width=128)
+    frame = source.frames("validation")[0]
+    truth = frame.truth()
+    ids = np.where(truth.instance_ids >= 1000, truth.instance_ids, 0)
+    numbers = [n for n in np.unique(ids) if n]
+    instance = sum((k + 1) * (ids == n) for k, n in enumerate(numbers)) + np.zeros_like(ids)
+    semantic = np.where(ids > 0, 1, 0)  # every thing is called a car, and all else road
+    given = [labelled_sample(frame.image_id, frame.image(), semantic, instance, [1] * len(numbers))]
+    scores = AgainstTruth.of(held(given), source).scores(Knowing(given, {1}))
+    alone = scores.alone.compute().per_class[0]
+    assert (alone["tp"], alone["fp"], alone["fn"]) == (len(numbers), 0, 0)
+    assert scores.quality.compute().pq < 1
+    nothing = AgainstTruth.of(held(given), source).scores(Knowing(given, {1}, blind=True)).alone.compute()
+    assert nothing.per_class[0]["tp"] == 0 and nothing.per_class[0]["fn"] == len(numbers)

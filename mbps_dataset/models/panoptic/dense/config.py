@@ -40,6 +40,10 @@ class DenseConfig(Settings):
         6.0, "deviation of the Gaussian around a centre", unit="pixels", source="ours (4 and 9 find fewer); the paper's is 8",
         at_least=0.1, at_most=1000,
     )  # fmt: skip
+    unknown_is_empty: bool = setting(
+        False, "where no thing is labelled, teach that there is no centre, also in void and in thing classes of unknown objects",
+        source="ours; the paper's labels have no such places",
+    )  # fmt: skip
     hardest_share: float = setting(
         1.0, "share of the pixels, of largest loss, that teach classes", source="ours; the paper's is 0.15",
         at_least=0.001, at_most=1,

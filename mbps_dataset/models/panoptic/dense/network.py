@@ -63,7 +63,7 @@ class DensePanoptic(PanopticNetwork, library_name="mbps-dataset", tags=["panopti
         )
         losses = {
             "class": class_loss(logits, wanted.semantic, hardest_share=config.hardest_share),
-            "centre": centre_loss(heights, wanted.centres, wanted.centre_known),
+            "centre": centre_loss(heights, wanted.centres, wanted.centre_known | config.unknown_is_empty),
             "offset": offset_loss(offsets, wanted.offsets, wanted.offset_known),
         }
         weights = {"class": config.class_weight, "centre": config.centre_weight, "offset": config.offset_weight}

@@ -1,0 +1,137 @@
+"""`mbps table`: a table of a paper that takes trainings to fill, with the paper's numbers beside ours."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mbps_dataset.commands.build import positive
+from mbps_dataset.commands.train_panoptic import add_images_arguments, settings_of
+from mbps_dataset.errors import InputError
+
+
+if TYPE_CHECKING:
+    from mbps_dataset.formats.training_set import TrainingSet
+    from mbps_dataset.scoring.while_training import AgainstTruth
+
+HELP = "train a network for each row of a paper's table, and measure them on images with ground truth"
+EXAMPLE = "mbps table 7 build/demo-motion --val build/demo-motion --steps 400 --output build/table-7"
+RESAMPLES = 1000
+"""Times that the images are drawn again for the intervals."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("table", choices=("7",), metavar="TABLE", help="7: what each component of CUPS' training adds")
+    parser.add_argument("label_set", metavar="SET", help="label set to learn from, as for mbps train panoptic")
+    parser.add_argument(
+        "--val", required=True, metavar="SET", help="set whose images are measured on; their source has ground truth"
+    )
+    parser.add_argument("--val-limit", type=positive, metavar="N", help="only N of those images, evenly spaced")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR",
+                        help="folder for tables, weights and logs of each row; the same command continues")  # fmt: skip
+    add_images_arguments(parser)
+    parser.add_argument("--network", choices=("dense", "mask2former", "cascade"), default="dense",
+                        help="which network is trained (default: dense)")  # fmt: skip
+    parser.add_argument("--backbone", metavar="WEIGHTS", help="pretrained backbone, as for mbps train panoptic")
+    parser.add_argument("--steps", type=int, help="optimiser steps of a row")
+    parser.add_argument("--batch-size", type=int, help="images per step")
+    parser.add_argument("--learning-rate", type=float, help="default: 0.001 (dense), 0.0001 (others)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", dest="training_settings",
+                        help="another setting of the training, in every row; rows set their own components after it")  # fmt: skip
+    parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, measure, print and save."""
+    from mbps_dataset.ablation.rendering import as_document, as_markdown
+    from mbps_dataset.ablation.training_rows import training_rows
+    from mbps_dataset.ablation.training_run import run_training_table
+    from mbps_dataset.formats.training_set import open_training_set
+    from mbps_dataset.hub.builder import default_device
+    from mbps_dataset.store import write_atomically
+
+    if arguments.backbone and arguments.network == "dense":
+        raise InputError("--backbone is for --network mask2former or cascade; the dense network has none.")
+    if network := [each for each in arguments.training_settings if each.startswith("network.")]:
+        raise InputError(f"--set {network[0]}: rows decide about the network; leave it out.")
+    arguments.start = None
+    settings = settings_of(arguments)
+    labelled = open_training_set(
+        arguments.label_set, recipe=arguments.recipe, revision=arguments.revision, splits=arguments.split,
+        data_dir=arguments.data_dir, source=arguments.source, limit=arguments.limit,
+    )  # fmt: skip
+    labelled.require_trainable()
+    truth = _truth(arguments, labelled)
+    rows = training_rows(arguments.network, settings)
+    table, results = run_training_table(
+        labelled, truth, arguments.network, rows, arguments.output, backbone=arguments.backbone,
+        device=arguments.device or default_device(), resamples=RESAMPLES, show_progress=not arguments.quiet,
+        tell=lambda text: None if arguments.quiet else print(text),
+    )  # fmt: skip
+    tables, about = [(table, results)], _about(arguments, labelled, truth, [asdict(row.settings) for row in rows])
+    text = as_markdown(_head(arguments, labelled, truth, settings.steps, settings.batch_size), tables)
+    written = arguments.output / "table.md", arguments.output / "table.json"
+    write_atomically(written[0], text.encode())
+    write_atomically(written[1], (json.dumps(as_document(about, tables), indent=2) + "\n").encode())
+    print(text)
+    print(f"written: {written[0]}, {written[1]}")
+    return 0
+
+
+def _truth(arguments: argparse.Namespace, labelled: TrainingSet) -> AgainstTruth:
+    """Ground truth of the images of --val. Raises `InputError` if an image has none, or the classes are others."""
+    from mbps_dataset.formats.opening import open_label_set
+    from mbps_dataset.formats.training_set import open_training_set
+    from mbps_dataset.scoring.while_training import AgainstTruth
+
+    where = (
+        {"recipe": arguments.recipe, "revision": arguments.revision} if arguments.val == arguments.label_set else {}
+    )
+    measured = open_training_set(
+        arguments.val, data_dir=arguments.data_dir, source=arguments.source, usual="validation", **where
+    )
+    labelled.require_same_classes(measured.class_names, measured.things, arguments.val)
+    source = open_label_set(arguments.val, **where).open_source(data_dir=arguments.data_dir)
+    return AgainstTruth.of(measured, source, arguments.val_limit or len(measured.samples))
+
+
+def _about(
+    arguments: argparse.Namespace, labelled: TrainingSet, truth: AgainstTruth, settings: list[dict[str, Any]]
+) -> dict[str, Any]:
+    from mbps_dataset import __version__
+
+    return {
+        "package": __version__,
+        "set": labelled.name,
+        "rows": labelled.made_by.rows,
+        "measured_on": truth.labelled.name,
+        "images": len(truth.truth),
+        "network": arguments.network,
+        "resamples": RESAMPLES,
+        "settings": settings,
+    }
+
+
+def _head(
+    arguments: argparse.Namespace, labelled: TrainingSet, truth: AgainstTruth, steps: int, batch_size: int
+) -> tuple[str, ...]:
+    named = (
+        "classes have names"
+        if labelled.made_by.named
+        else "unnamed clusters named by the Hungarian method, in every row anew"
+    )
+    return (
+        f"Network `{arguments.network}`, {steps} steps of {batch_size} images from {len(labelled.samples)} of "
+        f"`{labelled.name}`, seed {arguments.seed}; measured on {len(truth.truth)} images of `{truth.labelled.name}`.",
+        f"Percentages over the 19 Cityscapes classes, convention `coco`; {named}, for scoring only.",
+        "Things found: share of true things that one predicted thing, of whatever class, meets with IoU above 0.5; false: all "
+        "others that were predicted.",
+        f"In brackets: 95 % of the changes against the first row, of {RESAMPLES} draws of as many images among these, the same "
+        "for both rows. Chance of the training (its seed) is not in them.",
+        "“In the paper”: CUPS (Hahn et al., CVPR 2025), Table 7c, Cityscapes val; compare how rows differ, not their level.",
+    )
