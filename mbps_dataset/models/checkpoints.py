@@ -22,6 +22,7 @@ import hashlib
 import os
 import pickle
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -48,6 +49,10 @@ WRAPPERS = ("state_dict", "model", "model_state_dict")
 PathLike = str | os.PathLike[str]
 
 _SHOWN = 6
+_DAMAGED_PICKLE = re.compile(r"Unsupported operand \d|was truncated|exhausted before")
+"""In messages of torch's reader about bytes that no pickle has."""
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+"""What files of torch begin with, since 1.6 and before."""
 
 
 def read_state_dict(path: PathLike, *, leave_out_objects: bool = False) -> StateDict:
@@ -249,11 +254,34 @@ def _without_objects(path: Path) -> Iterator[None]:
         yield
 
 
+def _require_whole(path: Path) -> None:
+    """Raises `WeightsError` for a file that torch did not write, or whose end is missing."""
+    with path.open("rb") as file:
+        begins = file.read(16)
+    if begins.startswith(_ZIP):
+        if not zipfile.is_zipfile(path):
+            raise WeightsError(
+                f"{path} is cut off after {path.stat().st_size:,} bytes, before the table of contents at its end; download it "
+                "again."
+            )
+    elif not begins.startswith(_PICKLE):
+        found = f"it begins with {shown(begins.decode('latin1'))}" if begins else "it is empty"
+        raise WeightsError(
+            f"{path} is no PyTorch checkpoint: {found}. Where a page or a picture was saved in its place, download the file "
+            "itself."
+        )
+
+
 def _read_torch(path: Path, *, leave_out_objects: bool = False) -> Any:
     try:
+        _require_whole(path)
         with _without_objects(path) if leave_out_objects else nullcontext():
             return torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except pickle.UnpicklingError as error:
+        if _DAMAGED_PICKLE.search(str(error)):
+            raise WeightsError(f"{path} is damaged inside its list of tensors; download it again.") from error
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"It wants to load {wanted.group(1)}. " if wanted else ""
         raise WeightsError(

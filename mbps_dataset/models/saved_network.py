@@ -89,7 +89,11 @@ class HubNetwork(torch.nn.Module, PyTorchModelHubMixin):
         state = read_state_dict(path)
         with torch.device("meta"):  # so that sizes which do not fit the file take no memory
             expected = {name: tuple(tensor.shape) for name, tensor in cls(config).checkpoint_state().items()}
-        require_match(state, expected, source=str(path), network=f"{cls.__name__} as its config.json describes it")
+        described, own = (
+            f"{cls.__name__} as its {CONFIG_FILE} describes it",
+            f"the {CONFIG_FILE} written with this file",
+        )
+        require_match(state, expected, source=str(path), network=described, fits=own)
         network = cls(config)
         network.load_checkpoint_state(state)
         return network.to(map_location).eval()

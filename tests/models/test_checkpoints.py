@@ -112,9 +112,34 @@ def test_pickled_array_is_refused_and_not_run(tmp_path: Path) -> None:
 def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     save_file(STATE, path) if name.endswith("tensors") else torch.save(STATE, path)
-    path.write_bytes(path.read_bytes()[:-40])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
     with pytest.raises(WeightsError, match=rf"{name} is .*download it again"):
         read_state_dict(path)
+    changed = bytearray(whole)
+    changed[10:200] = bytes(190)
+    path.write_bytes(changed)
+    with pytest.raises(WeightsError, match=rf"{name} is .*download it again"):
+        read_state_dict(path)
+
+
+def test_files_of_torch_that_are_cut_off_say_so_and_others_what_they_begin_with(tmp_path: Path) -> None:
+    for name, new in (("new.pth", True), ("old.pth", False)):
+        torch.save(STATE, tmp_path / name, _use_new_zipfile_serialization=new)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) - 12])
+    with pytest.raises(WeightsError, match=r"new.pth is cut off after [\d,]+ bytes, before .*; download it again"):
+        read_state_dict(tmp_path / "new.pth")
+    with pytest.raises(WeightsError, match=r"old.pth is damaged or no PyTorch checkpoint .*; download it again"):
+        read_state_dict(tmp_path / "old.pth")
+    (tmp_path / "photo.pth").write_bytes(b"\xff\xd8\xff\xe0" + bytes(30))
+    with pytest.raises(
+        WeightsError, match="photo.pth is no PyTorch checkpoint: it begins with .* download the file itself"
+    ):
+        read_state_dict(tmp_path / "photo.pth")
+    (tmp_path / "photo.pth").write_bytes(b"")
+    with pytest.raises(WeightsError, match="photo.pth is no PyTorch checkpoint: it is empty"):
+        read_state_dict(tmp_path / "photo.pth")
 
 
 def test_other_bad_files(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mbps_dataset.models.cascade.network import CascadeMaskRCNN
-from mbps_dataset.models.cascade.reference import Published
+from mbps_dataset.models.cascade.reference import Published, require_own_name
 from mbps_dataset.models.checkpoints import read_state_dict
 from mbps_dataset.models.conversion import Conversion, PathLike, write_conversion
 
@@ -19,8 +21,10 @@ def convert_cascade(
     """Read a published file and write what `CascadeMaskRCNN.from_pretrained` reads.
 
     `system`, `class_names` and `supervision` are those of `CascadeMaskRCNN.from_reference`, which also says which errors are raised.
-    Only tensors are read: of what else a file holds (the configuration in cups.ckpt, states of trainers) no code is even imported.
+    A file named as another system's are is refused too (`require_own_name`). Only tensors are read: of what else a file holds (the
+    configuration in cups.ckpt, states of trainers) no code is even imported.
     """
+    require_own_name(Path(checkpoint).name, system)
     network = CascadeMaskRCNN.from_reference(
         read_state_dict(checkpoint, leave_out_objects=True),
         system=system,

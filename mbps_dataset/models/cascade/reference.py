@@ -53,7 +53,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 """What differs from `CascadeConfig`'s defaults; a detection of CutLER is shown from the score of its demo on, 0.35."""
 
+FILES: dict[str, str] = {
+    "cups": "cups.ckpt",
+    "u2seg": "cocotrain_800_0089999.pth or that of 300 clusters",
+    "cutler": "cutler_cascade_final.pth, _r1 or _r2",
+    "cuvler": "model_cuvler_zero_shot.pth or one of its self-training",
+}
+"""What the published files are called."""
+
 _DETECTORS = ("cutler", "cuvler")
+_NAMED = {"cups": ("cups",), "u2seg": ("u2seg", "cocotrain"), "cutler": ("cutler",), "cuvler": ("cuvler",)}
+_CLUSTERS_OF_U2SEG = (300, 800)
 _STUDENT, _TEACHER = "model.", "teacher_model.model."
 _OLD = re.compile(r"^(pixel_mean|pixel_std|proposal_generator\.anchor_generator\.cell_anchors\.\d+)$")
 _SIZES = {
@@ -81,8 +91,9 @@ def reference_state(
     `expected` gives names and shapes of the tensors of a network of that configuration. Raises `WeightsError`.
     """
     tensors = _network_tensors(state_dict, system, source)
-    name = "cups" if system == "cups-teacher" else system
-    _require_system(tensors, name, source)
+    name = system.removesuffix("-teacher")
+    _require_cascade(tensors, source)
+    _require_system(tensors, name, source, by_lightning=any(key.startswith(_STUDENT) for key in state_dict))
     things = tensors[_THINGS].shape[0]
     stuff = tensors[_SEMANTIC].shape[0] - 1 if _SEMANTIC in tensors else 0
     names = class_names or _numbered(name, stuff, things)
@@ -109,8 +120,25 @@ def reference_state(
     for key in shapes:
         if key.endswith("num_batches_tracked"):  # a counter of training that plays no part afterwards
             tensors.setdefault(key, torch.zeros((), dtype=torch.int64))
-    require_match(tensors, shapes, source=source, network=f"CascadeMaskRCNN as {system} publishes it")
+    require_match(
+        tensors, shapes, source=source, network=f"CascadeMaskRCNN as {system} publishes it",
+        fits=f"that of the published file, {FILES[name]}",
+    )  # fmt: skip
     return to_float32(tensors), config
+
+
+def require_own_name(file: str, system: Published) -> None:
+    """Raises `WeightsError` for a file that is named as those of another system are.
+
+    CutLER's and CuVLER's hold tensors of the same names and shapes, and differ in what they saw and in their licence.
+    """
+    name, own = file.lower(), system.removesuffix("-teacher")
+    others = [each for each, parts in _NAMED.items() if any(part in name for part in parts)]
+    if others and own not in others:
+        raise WeightsError(
+            f"{file} is called as files of {others[0]} are, which saw other data under another licence; convert it as "
+            f"`{others[0]}`. A file of {own}, such as {FILES[own]}, is to be renamed."
+        )
 
 
 def _network_tensors(state_dict: Mapping[str, Tensor], system: Published, source: str) -> StateDict:
@@ -125,8 +153,8 @@ def _network_tensors(state_dict: Mapping[str, Tensor], system: Published, source
     return {key: one for key, one in tensors.items() if not _OLD.match(key)}
 
 
-def _require_system(tensors: StateDict, name: str, source: str) -> None:
-    """Raises `WeightsError` saying what a file is if it is not of the system that was named."""
+def _require_cascade(tensors: StateDict, source: str) -> None:
+    """Raises `WeightsError` saying what a file is if it is no Cascade Mask R-CNN."""
     if "roi_heads.box_head.fc1.weight" in tensors:
         raise WeightsError(
             f"{source} is a Mask R-CNN of one stage (cutler_mrcnn_final.pth is); the cascades can be read, for instance "
@@ -138,21 +166,30 @@ def _require_system(tensors: StateDict, name: str, source: str) -> None:
             f"{source} is no Cascade Mask R-CNN: it lacks {_THINGS}, and its tensors are {some}, …. Expected are cups.ckpt, "
             "cocotrain_800_0089999.pth of U2Seg, cutler_cascade_final.pth or model_cuvler_zero_shot.pth, whole."
         )
+
+
+def _require_system(tensors: StateDict, name: str, source: str, *, by_lightning: bool) -> None:
+    """Raises `WeightsError` saying whose file it is if it is not of the system that was named."""
     things = tensors[_THINGS].shape[0]
-    if name in _DETECTORS and _SEMANTIC in tensors:
-        raise WeightsError(
-            f"{source} has a semantic head, which {name} has not; convert it as `u2seg` or, a .ckpt file, as `cups`."
+    fitting: tuple[str, ...]
+    if _SEMANTIC not in tensors:
+        if things != 1:
+            raise WeightsError(
+                f"{source} tells {things} classes apart and has no semantic head; CutLER's files of 80 classes (cutler_semi_…, "
+                f"cutler_fully_…) are trained with human labels and not read. Take {FILES[name]}."
+            )
+        fitting, what = _DETECTORS, "is a detector: one class of things and no semantic head"
+    elif by_lightning:
+        fitting, what = ("cups",), "has a semantic head and tensors named model.…, as CUPS' files have"
+    elif things in _CLUSTERS_OF_U2SEG:
+        fitting, what = (
+            ("u2seg",),
+            f"has a semantic head and tells {things} clusters of things apart, as U2Seg's files do",
         )
-    if name in _DETECTORS and things != 1:
-        raise WeightsError(
-            f"{source} tells {things} classes apart, but {name} is class-agnostic; CutLER's files of 80 classes "
-            "(cutler_semi_…, cutler_fully_…) are trained with human labels. Take cutler_cascade_final.pth."
-        )
-    if name not in _DETECTORS and _SEMANTIC not in tensors:
-        raise WeightsError(
-            f"{source} has no semantic head, which {name} has; with one class of things it is a detector: convert it as "
-            "`cutler` or `cuvler`."
-        )
+    else:
+        fitting, what = ("cups", "u2seg"), "has a semantic head"
+    if name not in fitting:
+        raise WeightsError(f"{source} {what}: convert it as `{'` or `'.join(fitting)}`, not as `{name}`.")
 
 
 def _numbered(name: str, stuff: int, things: int) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def load_panoptic(folder_or_hub_id: str | os.PathLike[str]) -> PanopticNetwork:
         found = f"names the network {shown(kind)}" if kind is not None else "does not name its network"
         raise WeightsError(
             f"{folder_or_hub_id}: config.json {found}, which is no panoptic network that can be opened here; give a "
-            f"folder or Hub id that `mbps train panoptic` wrote ({', '.join(LOADERS)})."
+            f"folder or Hub id that `mbps train panoptic` or `mbps convert` wrote ({', '.join(LOADERS)})."
         )
     try:
         network = LOADERS[kind](folder)
@@ -48,9 +48,14 @@ def panoptic_digest(folder_or_hub_id: str | os.PathLike[str]) -> str:
 def _folder_of(reference: str) -> Path:
     if os.path.isdir(reference):
         return Path(reference)
+    if os.path.isfile(reference):
+        raise WeightsError(
+            f"{reference} is a file. Make a folder of a published one, once, with `mbps convert cups` (u2seg, cutler, cuvler) "
+            f"--checkpoint {reference} --output FOLDER, and give that folder."
+        )
     if not hub_weights.is_hub_id(reference):
         raise WeightsError(
-            f"{reference} is neither a folder nor a Hub id (org/name); give what `mbps train panoptic` wrote."
+            f"{reference} is neither a folder nor a Hub id (org/name); give what `mbps train panoptic` or `mbps convert` wrote."
         )
     try:
         return hub_weights.cached(reference) or hub_weights.download(reference)

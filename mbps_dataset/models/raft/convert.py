@@ -13,7 +13,9 @@ def convert_raft(*, checkpoint: PathLike, output: PathLike, **settings: Any) -> 
     """Read a published file (SMURF's ``raft_smurf.pt`` or torchvision's) and write what `RaftFlow.from_pretrained` reads.
 
     `settings` (`layout`, `levels`, `updates`, `supervision`) are those of `RaftFlow.from_reference`, which also says which
-    errors are raised; only tensors are ever read.
+    errors are raised; only tensors are ever read, and other objects of a file left out, so that one of another network is told
+    what it is.
     """
-    network = RaftFlow.from_reference(read_state_dict(checkpoint), source=str(checkpoint), **settings)
+    state = read_state_dict(checkpoint, leave_out_objects=True)
+    network = RaftFlow.from_reference(state, source=str(checkpoint), **settings)
     return write_conversion(network, output, {"checkpoint": checkpoint}, {"supervision": network.supervision})

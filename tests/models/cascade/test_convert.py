@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -44,10 +45,64 @@ def test_names_may_be_given(tmp_path):
     assert network.class_names == ("road", "car") and network.config.supervision == "ours"
 
 
-def test_truncated_and_missing_files_are_told_before_anything_is_written(tmp_path):
-    file = lightning_file(tmp_path / "cups.ckpt")
-    file.write_bytes(file.read_bytes()[:5000])
-    for checkpoint, message in ((file, "cups.ckpt is damaged"), (tmp_path / "none.ckpt", "There is no checkpoint at")):
-        with pytest.raises(WeightsError, match=message):
-            convert_cascade(system="cups", checkpoint=checkpoint, output=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+FILES = {
+    "cups": lightning_file,
+    "u2seg": partial(detectron2_file, stuff=27, things=300),
+    "cutler": detectron2_file,
+    "cutler_semi": partial(detectron2_file, things=80),
+}
+"""Files as published, by what they hold."""
+
+A_DETECTOR = "is a detector: one class of things and no semantic head: convert it as `cutler` or `cuvler`, not as"
+WITH_LABELS = (
+    "tells 80 classes apart and has no semantic head; CutLER's files of 80 classes .* human labels and not read. Take"
+)
+
+
+@pytest.mark.parametrize(("file", "system", "said"), [
+    ("u2seg", "cups", "tells 300 clusters of things apart, as U2Seg's files do: convert it as `u2seg`, not as `cups`"),
+    ("cutler", "cups", f"{A_DETECTOR} `cups`"),
+    ("cups", "u2seg", "tensors named model.…, as CUPS' files have: convert it as `cups`, not as `u2seg`"),
+    ("cutler", "u2seg", f"{A_DETECTOR} `u2seg`"),
+    ("cups", "cutler", "as CUPS' files have: convert it as `cups`, not as `cutler`"),
+    ("u2seg", "cutler", "as U2Seg's files do: convert it as `u2seg`, not as `cutler`"),
+    ("cups", "cuvler", "as CUPS' files have: convert it as `cups`, not as `cuvler`"),
+    ("u2seg", "cuvler", "as U2Seg's files do: convert it as `u2seg`, not as `cuvler`"),
+    ("cutler_semi", "cups", f"{WITH_LABELS} cups.ckpt"),
+    ("cutler_semi", "u2seg", f"{WITH_LABELS} cocotrain_800_0089999.pth or that of 300 clusters"),
+    ("cutler_semi", "cutler", f"{WITH_LABELS} cutler_cascade_final.pth, _r1 or _r2"),
+    ("cutler_semi", "cuvler", f"{WITH_LABELS} model_cuvler_zero_shot.pth or one of its self-training"),
+])  # fmt: skip
+def test_a_file_of_another_system_or_class_count_is_told_what_fits(file, system, said, tmp_path):
+    checkpoint = FILES[file](tmp_path / "file")
+    with pytest.raises(WeightsError, match=f"{checkpoint} .*{said}") as caught:
+        convert_cascade(system=system, checkpoint=checkpoint, output=tmp_path / "out")
+    assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("system", "file", "other"), [
+    ("cuvler", "cutler_cascade_final.pth", "cutler"), ("cutler", "model_cuvler_zero_shot.pth", "cuvler"),
+    ("cups", "cocotrain_800_0089999.pth", "u2seg"), ("u2seg", "cups.ckpt", "cups"), ("cups-teacher", "u2seg.pth", "u2seg"),
+])  # fmt: skip
+def test_a_file_that_is_named_as_anothers_is_refused_unopened(system, file, other, tmp_path):
+    """CutLER's and CuVLER's hold the same names and shapes; their licences differ."""
+    with pytest.raises(WeightsError, match=f"^{file} is called as files of {other} are, .* as `{other}`"):
+        convert_cascade(system=system, checkpoint=tmp_path / file, output=tmp_path / "out")
+
+
+@pytest.mark.parametrize("system", ["cups", "cups-teacher", "u2seg", "cutler", "cuvler"])
+def test_files_that_are_cut_off_missing_or_something_else_are_told_in_a_line(system, tmp_path):
+    whole, cut = FILES["cups"](tmp_path / "whole.ckpt"), tmp_path / "cut.ckpt"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html><p>Sign in</p>")
+    (tmp_path / "empty.pth").touch()
+    for checkpoint, said in (
+        (cut, r"cut.ckpt is cut off after [\d,]+ bytes, .*; download it again"),
+        (tmp_path / "page.pth", "page.pth is no PyTorch checkpoint: it begins with '<!DOCTYPE html><'.* download the file"),
+        (tmp_path / "empty.pth", "empty.pth is no PyTorch checkpoint: it is empty"),
+        (tmp_path / "none.ckpt", "There is no checkpoint at"),
+        (tmp_path, "There is no checkpoint at"),
+    ):  # fmt: skip
+        with pytest.raises(WeightsError, match=said) as caught:
+            convert_cascade(system=system, checkpoint=checkpoint, output=tmp_path / "out")
+        assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()

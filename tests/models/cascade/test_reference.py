@@ -82,12 +82,11 @@ def refused(state, system, message, **more):
 
 def test_a_file_of_another_system_is_told_what_it_is():
     cups, cutler = (without_values(published_shapes(system)) for system in ("cups", "cutler"))
-    refused(
-        cups,
-        "cutler",
-        "x.pth has a semantic head, which cutler has not; convert it as `u2seg` or, a .ckpt file, as `cups`",
-    )
-    refused(cutler, "u2seg", "x.pth has no semantic head, which u2seg has; .* convert it as `cutler` or `cuvler`")
+    refused(cups, "cutler", "x.pth has a semantic head and tensors named model.…, .* as `cups`, not as `cutler`")
+    refused(cutler, "u2seg", "x.pth is a detector: .* convert it as `cutler` or `cuvler`, not as `u2seg`")
+    bare = {name.removeprefix("model."): values for name, values in cups.items()}
+    assert read(bare, "cups").config.licence == LICENCES["cups"]
+    refused(bare, "cuvler", "x.pth has a semantic head: convert it as `cups` or `u2seg`, not as `cuvler`")
     one_stage = {"roi_heads.box_head.fc1.weight": torch.zeros(1)}
     refused(one_stage, "cutler", "x.pth is a Mask R-CNN of one stage .* cutler_cascade_final.pth")
     refused(
@@ -100,7 +99,9 @@ def test_a_file_of_another_system_is_told_what_it_is():
 
 def test_wrong_class_counts_are_told():
     state = {name: v for name, v in tiny_network().state_dict().items() if not name.startswith("sem_seg_head")}
-    refused(state, "cuvler", "x.pth tells 2 classes apart, but cuvler is class-agnostic; .* trained with human labels")
+    refused(
+        state, "cuvler", "x.pth tells 2 classes apart .* human labels and not read. Take model_cuvler_zero_shot.pth"
+    )
     message = "x.pth has 2 classes of stuff and 2 of things, but 3 names are given; give 4, stuff first"
     refused(tiny_network().state_dict(), "cups", message, class_names=("a", "b", "c"))
 
@@ -115,6 +116,7 @@ def test_what_is_missing_or_misshapen_is_listed():
     assert said.startswith("x.pth does not fit CascadeMaskRCNN as cups publishes it:")
     assert "missing (1): roi_heads.box_head.2.fc2.bias" in said
     assert "backbone.fpn_output3.weight is [1, 2, 3, 3], expected [16, 16, 3, 3]" in said
+    assert said.endswith("that would fit: that of the published file, cups.ckpt.")
 
 
 def test_numbers_that_make_no_network_are_told():

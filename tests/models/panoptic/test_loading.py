@@ -6,10 +6,12 @@ import pytest
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models import networks
+from mbps_dataset.models.cascade.convert import convert_cascade
 from mbps_dataset.models.panoptic import loading
 from mbps_dataset.models.panoptic.dense import DenseConfig, DensePanoptic
 from mbps_dataset.models.panoptic.loading import load_panoptic
 from mbps_dataset.models.panoptic.mask2former import Mask2FormerPanopticConfig
+from tests.models.cascade.published_files import detectron2_file, lightning_file
 
 
 DENSE = DensePanoptic(
@@ -48,8 +50,45 @@ def test_other_networks_are_refused(tmp_path):
 def test_what_is_no_network_is_refused(tmp_path):
     with pytest.raises(WeightsError, match="has no config.json"):
         load_panoptic(tmp_path)
-    with pytest.raises(WeightsError, match=r"is neither a folder nor a Hub id \(org/name\)"):
+    with pytest.raises(WeightsError, match=r"is neither a folder nor a Hub id \(org/name\); .* `mbps convert` wrote"):
         load_panoptic(tmp_path / "nowhere")
+
+
+def test_a_published_file_is_told_how_it_becomes_a_folder(tmp_path):
+    file = lightning_file(tmp_path / "cups.ckpt")
+    with pytest.raises(
+        WeightsError, match=rf"{file} is a file. .*`mbps convert cups` .*--checkpoint {file} --output FOLDER"
+    ):
+        load_panoptic(file)
+
+
+@pytest.mark.parametrize("system", ["cups", "u2seg", "cutler", "cuvler"])
+def test_converted_weights_that_are_cut_off_or_of_other_classes_are_refused(system, tmp_path):
+    """The weights of one network beside the configuration of another are no network of either."""
+    detector = system in ("cutler", "cuvler")
+    file = (
+        lightning_file(tmp_path / "x")
+        if system == "cups"
+        else detectron2_file(tmp_path / "x", stuff=2 * (not detector))
+    )
+    convert_cascade(system=system, checkpoint=file, output=tmp_path / "own")
+    convert_cascade(
+        system="u2seg", checkpoint=detectron2_file(tmp_path / "y", stuff=3, things=4), output=tmp_path / "other"
+    )
+    weights = tmp_path / "own/model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes((tmp_path / "other/model.safetensors").read_bytes())
+    with pytest.raises(WeightsError) as caught:
+        load_panoptic(tmp_path / "own")
+    said = str(caught.value)
+    assert said.startswith(f"{weights} does not fit CascadeMaskRCNN as its config.json describes it:")
+    assert "roi_heads.box_predictor.0.cls_score.weight is [5, 24], expected" in said
+    assert said.endswith("A configuration that would fit: the config.json written with this file.")
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        WeightsError, match="model.safetensors is not a readable safetensors file .*; download it again"
+    ):
+        load_panoptic(tmp_path / "own")
 
 
 def test_sizes_that_make_no_network_are_a_fault_of_the_folder(tmp_path):

@@ -38,7 +38,7 @@ def test_a_file_that_does_not_fit_writes_nothing(published, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_runs_code_is_refused(tmp_path):
-    torch.save({"raft.x": hashlib.sha256}, tmp_path / "raft.pt")
-    with pytest.raises(WeightsError, match="needs pickle"):
+def test_a_file_of_another_network_is_told_what_it_is(tmp_path):
+    torch.save({"state_dict": {"model.x": torch.zeros(1)}, "made_by": hashlib.sha256}, tmp_path / "raft.pt")
+    with pytest.raises(WeightsError, match=r"raft.pt is neither as SMURF publishes its weights .*; it has model.x"):
         convert_raft(checkpoint=tmp_path / "raft.pt", output=tmp_path / "out")
