@@ -12,10 +12,10 @@ from mbps_dataset.ablation.results import Measurement, RowResult, row_result
 from mbps_dataset.ablation.rows import Row, Table
 from mbps_dataset.ablation.training_rows import TrainingRow
 from mbps_dataset.formats.training_set import TrainingSet
+from mbps_dataset.metrics import PanopticQuality
 from mbps_dataset.models.panoptic.loading import load_panoptic
 from mbps_dataset.models.panoptic.network import PanopticNetwork
 from mbps_dataset.models.panoptic.starting import changed_panoptic, fresh_panoptic
-from mbps_dataset.scoring.while_training import AgainstTruth, TruthfulScores
 from mbps_dataset.training.checkpointing import seeded
 from mbps_dataset.training.panoptic.trainer import Records, train_panoptic
 
@@ -24,10 +24,13 @@ COLUMNS = ("pq", "paper_pq", "change_pq", "pq_stuff", "pq_things", "found", "fal
 
 TABLE = "cups-7c"
 
+Scores = Callable[[PanopticNetwork], tuple[PanopticQuality, PanopticQuality]]
+"""What a network finds: panoptic quality over the 19 classes, and that of its things as one class, 0, whatever theirs are."""
+
 
 def run_training_table(
     labelled: TrainingSet,
-    truth: AgainstTruth,
+    score: Scores,
     kind: str,
     rows: Sequence[TrainingRow],
     folder: Path,
@@ -40,7 +43,7 @@ def run_training_table(
 ) -> tuple[Table, tuple[RowResult, ...]]:
     """The table and its rows, each with 95 % of what its PQ changes against the first, over `resamples` of the images.
 
-    `folder` keeps weights, log and checkpoint of each row, from where the same call goes on. `tell` hears what begins.
+    `score` measures all networks on the same images. `folder` keeps weights, log and checkpoint of each row, from where the same call goes on. `tell` hears what begins.
     Raises what `train_panoptic` raises, and `WeightsError` or `RecipeError` for a network that cannot be made.
     """
     networks: dict[str, Path] = {}
@@ -50,12 +53,12 @@ def run_training_table(
         tell(f"{row.name} ({number + 1} of {len(rows)})")
         start = None if row.goes_on is None else networks[row.goes_on]
         network = _trained(labelled, kind, row, networks[row.name], start, backbone, device, show_progress)
-        scores.append(truth.scores(network))
+        scores.append(score(network))
     plain = [Row(row.name, published={} if row.published is None else {"pq": row.published}) for row in rows]
-    measured = [_measurement(each, resamples) for each in scores]
+    measured = [_measurement(*each, resamples) for each in scores]
     results = tuple(
-        _with_things(row_result(row, [own], measured[:1]), each)
-        for row, own, each in zip(plain, measured, scores, strict=True)
+        _with_things(row_result(row, [own], measured[:1]), alone)
+        for row, own, (_, alone) in zip(plain, measured, scores, strict=True)
     )
     return Table(TABLE, "Training components, one more in each row", COLUMNS, tuple(plain)), results
 
@@ -87,23 +90,22 @@ def _trained(
     return network
 
 
-def _measurement(scores: TruthfulScores, resamples: int) -> Measurement:
-    result = scores.quality.compute()
-    things = scores.alone.compute().per_class[0]
+def _measurement(quality: PanopticQuality, alone: PanopticQuality, resamples: int) -> Measurement:
+    result, things = quality.compute(), alone.compute().per_class[0]
     return Measurement(
         result=result,
-        resampled=scores.quality.resampled(resamples),
+        resampled=quality.resampled(resamples),
         miou=result.miou,
-        instances=(things["tp"] + things["fp"]) / len(scores.alone),
+        instances=(things["tp"] + things["fp"]) / len(alone),
         things=0,
         right_side=0,
         classes=0,
     )
 
 
-def _with_things(result: RowResult, scores: TruthfulScores) -> RowResult:
+def _with_things(result: RowResult, alone: PanopticQuality) -> RowResult:
     """With ``found``, the share of true things, and ``false_things`` an image, whatever their classes."""
-    counts, images = scores.alone.compute().per_class[0], len(scores.alone)
+    counts = alone.compute().per_class[0]
     result.values["found"] = counts["tp"] / max(counts["tp"] + counts["fn"], 1)
-    result.values["false_things"] = counts["fp"] / images
+    result.values["false_things"] = counts["fp"] / len(alone)
     return result

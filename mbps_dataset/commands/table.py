@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     truth = _truth(arguments, labelled)
     rows = training_rows(arguments.network, settings)
     table, results = run_training_table(
-        labelled, truth, arguments.network, rows, arguments.output, backbone=arguments.backbone,
+        labelled, truth.scores, arguments.network, rows, arguments.output, backbone=arguments.backbone,
         device=arguments.device or default_device(), resamples=RESAMPLES, show_progress=not arguments.quiet,
         tell=lambda text: None if arguments.quiet else print(text),
     )  # fmt: skip
@@ -103,7 +103,7 @@ def _truth(arguments: argparse.Namespace, labelled: TrainingSet) -> AgainstTruth
 def _about(
     arguments: argparse.Namespace, labelled: TrainingSet, truth: AgainstTruth, settings: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    from mbps_dataset import __version__
+    from mbps_dataset._version import __version__
 
     return {
         "package": __version__,

@@ -48,14 +48,6 @@ class AgainstLabels:
 
 
 @dataclass(frozen=True)
-class TruthfulScores:
-    """Of one network: `quality` over the 19 classes, and `alone`, of its things as one class, whatever class it gave them."""
-
-    quality: PanopticQuality
-    alone: PanopticQuality
-
-
-@dataclass(frozen=True)
 class AgainstTruth:
     """Panoptic quality over the 19 classes of Cityscapes against ground truth by image id, of at most `most` images."""
 
@@ -81,10 +73,10 @@ class AgainstTruth:
 
     def __call__(self, network: PanopticNetwork) -> dict[str, float]:
         """Measure the network."""
-        return _told(self.scores(network).quality)
+        return _told(self.scores(network)[0])
 
-    def scores(self, network: PanopticNetwork) -> TruthfulScores:
-        """The metrics, which hold every image."""
+    def scores(self, network: PanopticNetwork) -> tuple[PanopticQuality, PanopticQuality]:
+        """Metrics that hold every image: over the 19 classes, and of things as one class, 0, whatever class they were given."""
         things, named = self.labelled.things, self.labelled.made_by.named
         stuff = [k for k in range(len(self.labelled.class_names)) if k not in things]
         metric = PanopticQuality(
@@ -99,7 +91,7 @@ class AgainstTruth:
             true = self.truth[sample.image_id]
             metric.update(**predicted.as_prediction(), **true.as_truth())
             alone.update(**_things_alone(predicted).as_prediction(), **_things_alone(true).as_truth())
-        return TruthfulScores(metric, alone)
+        return metric, alone
 
 
 _THING, _NO_THING = 0, 1

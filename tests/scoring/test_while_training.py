@@ -98,9 +98,10 @@ def test_things_are_found_whatever_their_class() -> None:
     instance = sum((k + 1) * (ids == n) for k, n in enumerate(numbers)) + np.zeros_like(ids)
     semantic = np.where(ids > 0, 1, 0)  # every thing is called a car, and all else road
     given = [labelled_sample(frame.image_id, frame.image(), semantic, instance, [1] * len(numbers))]
-    scores = AgainstTruth.of(held(given), source).scores(Knowing(given, {1}))
-    alone = scores.alone.compute().per_class[0]
+    quality, things = AgainstTruth.of(held(given), source).scores(Knowing(given, {1}))
+    alone = things.compute().per_class[0]
     assert (alone["tp"], alone["fp"], alone["fn"]) == (len(numbers), 0, 0)
-    assert scores.quality.compute().pq < 1
-    nothing = AgainstTruth.of(held(given), source).scores(Knowing(given, {1}, blind=True)).alone.compute()
-    assert nothing.per_class[0]["tp"] == 0 and nothing.per_class[0]["fn"] == len(numbers)
+    assert quality.compute().pq < 1
+    nothing = AgainstTruth.of(held(given), source).scores(Knowing(given, {1}, blind=True))[1]
+    missed = nothing.compute().per_class[0]
+    assert missed["tp"] == 0 and missed["fn"] == len(numbers)
