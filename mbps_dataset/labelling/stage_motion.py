@@ -97,7 +97,7 @@ def _runs(recipe: Recipe) -> bool:
     return recipe.needs_motion
 
 
-MOTION = Stage("motion", "moving objects", 2, never, _key, _compute, FLOW.inputs, _runs)
+MOTION = Stage("motion", "moving objects", 3, never, _key, _compute, FLOW.inputs, _runs)
 
 
 def moving_objects(visit: Visit, height: int, width: int) -> Instances:

@@ -49,9 +49,15 @@ class IndependentMotionSettings(Settings, prefix="independent_motion."):
     largest_turn: float = setting(0.03, "rad an object may turn in a frame, at most", at_least=0)
     largest_rise: float = setting(0.25, "share of a step that may be up or down", at_least=0, at_most=1)
     least_height_m: float = setting(0.25, "metres a part must extend up and down; roads do not", at_least=0)
-    joined_within_m: float = setting(2.0, "metres between parts of one object", at_least=0)
+    joined_within_m: float = setting(4.0, "metres between parts of one object", at_least=0)
+    alike_motion: float = setting(
+        0.25, "share of a part's motion by which that of a larger part of its object may lead elsewhere", at_least=0
+    )
+    seen_through: float = setting(
+        0.2, "share of the way between two parts of one object that may lie behind them", at_least=0, at_most=1
+    )
     motion_growth_px: int = setting(80, "pixels around an object in which its motion is looked for", at_least=0)
-    growth_px: int = setting(4, "pixels by which objects grow into unknown motion", at_least=0, at_most=100)
+    growth_px: int = setting(2, "pixels by which objects grow into unknown motion", at_least=0, at_most=100)
     least_object_px: int = setting(400, "pixels of an object", at_least=1)
 
 

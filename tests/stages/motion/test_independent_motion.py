@@ -137,10 +137,9 @@ def test_objects_grow_over_pixels_of_unknown_motion_and_over_no_still_ones():
     assert not (found.labels > 0)[reliable & (bodies == 0)].any()
 
 
-def test_parts_of_one_motion_that_are_near_are_one_object_and_far_ones_are_two():
+def test_bodies_of_one_motion_are_two_objects_and_a_pole_in_front_parts_none():
     flow, bodies = street([(0.4, 0, 0), (0.4, 0, 0)])
     assert len(independent_motion(flow).scores) == 2
-    assert len(independent_motion(flow, replace(DEFAULT, joined_within_m=20.0)).scores) == 1
     gap = (bodies == 1) & (np.arange(bodies.shape[1]) // 3 == 20)
     points = flow.points_t.copy()
     points[gap] = 0
@@ -149,13 +148,20 @@ def test_parts_of_one_motion_that_are_near_are_one_object_and_far_ones_are_two()
     assert len(found.scores) == 2 and ious(found.labels, bodies)[0] > 0.9
 
 
+def test_a_body_of_which_both_ends_have_texture_is_found_whole():
+    flow, bodies = street([(0.4, 0, 0)])
+    smooth = (bodies == 1) & (np.arange(bodies.shape[1]) >= 55) & (np.arange(bodies.shape[1]) < 70)
+    found = independent_motion(replace(flow, reliable=flow.reliable & ~smooth))
+    assert len(found.scores) == 1 and ious(found.labels, bodies)[0] > 0.95
+
+
 def test_labels_grow_within_a_depth_and_not_over_still_pixels():
     labels = np.zeros((1, 9), dtype=np.int32)
     labels[0, 4] = 2
     depth = np.float32([[5, 5, 5, 5, 5, 5, 5, 9, 9]])
     still = np.zeros((1, 9), dtype=bool)
     still[0, 2] = True
-    assert grow_labels(labels, depth, still, DEFAULT).tolist() == [[0, 0, 0, 2, 2, 2, 2, 0, 0]]
+    assert grow_labels(labels, depth, still, replace(DEFAULT, growth_px=4)).tolist() == [[0, 0, 0, 2, 2, 2, 2, 0, 0]]
     assert grow_labels(labels, depth, still, replace(DEFAULT, growth_px=1)).tolist() == [[0, 0, 0, 2, 2, 2, 0, 0, 0]]
 
 
