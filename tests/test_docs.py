@@ -21,9 +21,12 @@ import numpy as np
 import pytest
 
 from builder_scripts import write_reference
+from mbps_dataset import source_names
 from mbps_dataset.cli import parser as command_line
 from mbps_dataset.named_recipes import RECIPES, get_recipe
 from mbps_dataset.recipe import stage_names
+from mbps_dataset.sources import open_source
+from tests.sources.trees import save
 from tests.tiny import write_photographs
 
 
@@ -182,7 +185,23 @@ def check_crf(names, built):
     assert (names["probs"].argmax(0) == truth).mean() < 0.85 and (names["labels"] == truth).all()
 
 
+def check_data_sets(names, built):
+    """The example reads its own tree, and is forgotten again, since other tests list all sources."""
+    try:
+        for name, code in (("a", 100), ("b", 301)):
+            save(Path("streets/pictures/train") / f"{name}.png", np.zeros((32, 64, 3), np.uint8))
+            save(Path("streets/classes/train") / f"{name}.png", np.full((32, 64), code, np.uint16))
+        frames = open_source("my-streets", data_dir="streets").frames("train")
+        assert [int(frame.truth().instance_ids[0, 0]) for frame in frames] == [7, 26001]
+        assert "my-streets" in command_line().parse_args(["build", "--source", "my-streets"]).source
+    finally:
+        source_names.REGISTERED.clear()
+    (example,) = [block.text for block in PYTHON if block.name == "docs/data-sets.md#one-of-your-own"]
+    assert len(example.splitlines()) < 80
+
+
 CHECKS: dict[str, Callable] = {
+    "docs/data-sets.md#one-of-your-own": check_data_sets,
     "README.md#in-python": check_readme,
     "docs/columns.md#columns": check_columns,
     "docs/crf.md#densecrf-that-installs-everywhere": check_crf,

@@ -26,7 +26,7 @@ ROOT = Path(mbps_dataset.__file__).parent
 WORDS = ("_version", "arrays", "errors", "forked")
 """What reading needs of the vocabulary."""
 
-VOCABULARY = ("resizing", "taxonomy", "settings", "stage_settings", "recipe", "named_recipes", "records")
+VOCABULARY = ("resizing", "taxonomy", "settings", "stage_settings", "recipe", "named_recipes", "records", "source_names")
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     WORDS,

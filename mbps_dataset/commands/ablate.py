@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbps_dataset.commands.evaluate import distances
+from mbps_dataset.commands.source_arguments import add_source_arguments, source_options
 from mbps_dataset.errors import InputError
 from mbps_dataset.named_recipes import RECIPES, get_recipe
 
@@ -38,13 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="4 components, 5 tau and A_min, 6 instance methods, 7 stuff and things, 8 CRF, true-maps, "
                              "merging, hybrid (default: all these); cups: CUPS' tables cups-5 components, cups-6 psi, "
                              "cups-10a resolutions, cups-10b mIoU by distance")  # fmt: skip
-    parser.add_argument(
-        "--source",
-        choices=("scenes", "cityscapes", "folder", "kitti", "stereo"),
-        help="default: guessed from --data-dir",
-    )
-    parser.add_argument("--data-dir", metavar="DIR", help="Cityscapes tree, or folder of photographs")
-    parser.add_argument("--truth-dir", metavar="DIR", help="folder source only: label maps")
+    add_source_arguments(parser)
     parser.add_argument("--split", metavar="NAME", help="split to measure on (default: validation where there is one)")
     parser.add_argument(
         "--limit", type=int, metavar="N", help=f"only the first N images (default: all; {SCENES} rendered scenes)"
@@ -128,11 +123,10 @@ def _open_source(arguments: argparse.Namespace, recipe: str) -> Source:
     """The source as `mbps build` opens it; rendered scenes are validation scenes, as many as are measured."""
     from mbps_dataset.hub.builder import MBPSConfig
 
-    options = {"truth_dir": arguments.truth_dir} if arguments.truth_dir else {}
     name = arguments.source
     if name is None and arguments.data_dir is None and recipe in ("demo", "demo-motion"):
         name = "scenes"
-    if name == "scenes":
-        options |= {"train": 0, "validation": arguments.limit or SCENES}
-    config = MBPSConfig.for_recipe(recipe, data_dir=arguments.data_dir, source=name, source_options=options or None)
+    config = MBPSConfig.for_recipe(recipe, data_dir=arguments.data_dir, source=name)
+    measured = {"train": 0, "validation": arguments.limit or SCENES} if name == "scenes" else {}
+    config.source_options = measured | source_options(arguments, config.source_name())
     return config.open_source()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbps_dataset.commands.calling import program
+from mbps_dataset.commands.source_arguments import add_source_arguments, source_options
 from mbps_dataset.errors import InputError
 from mbps_dataset.named_recipes import RECIPES, get_recipe
 from mbps_dataset.recipe import Recipe
@@ -34,16 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_label_set_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that say what is labelled and how; `mbps calibrate` has them too."""
     parser.add_argument("--recipe", default="demo", help=f"{', '.join(RECIPES)}, or a recipe .json (default: demo)")
-    parser.add_argument(
-        "--source",
-        choices=("scenes", "cityscapes", "folder", "kitti", "stereo"),
-        help="default: guessed from --data-dir",
-    )
-    parser.add_argument("--data-dir", metavar="DIR", help="Cityscapes tree, folder of photographs, or one image")
-    parser.add_argument("--truth-dir", metavar="DIR", help="folder source only: label maps for scoring")
-    parser.add_argument("--source-option", action="append", default=[], metavar="NAME=VALUE", dest="source_options",
-                        help="sequence=true of cityscapes: all frames of leftImg8bit_sequence; train, validation, height, "
-                             "width of scenes; may be repeated")  # fmt: skip
+    add_source_arguments(parser)
     parser.add_argument(
         "--split", action="append", metavar="NAME", help="split to build; may be repeated (default: all)"
     )
@@ -103,7 +95,6 @@ def run(arguments: argparse.Namespace) -> int:
 def open_label_set(arguments: argparse.Namespace) -> tuple[Labelling, Path]:
     """The label set that `add_label_set_arguments` and ``--device`` describe, and its folder."""
     from mbps_dataset.hub.builder import MBPSConfig
-    from mbps_dataset.sources import read_source_options
 
     output = arguments.output or Path("build") / get_recipe(arguments.recipe).name
     config = MBPSConfig.for_recipe(
@@ -116,8 +107,7 @@ def open_label_set(arguments: argparse.Namespace) -> tuple[Labelling, Path]:
         store=str(output / "stages"),
         device=arguments.device,
     )
-    config.source_options = read_source_options(config.source_name(), arguments.source_options)
-    config.source_options |= {"truth_dir": arguments.truth_dir} if arguments.truth_dir else {}
+    config.source_options = source_options(arguments, config.source_name())
     return config.open_label_set(), output
 
 

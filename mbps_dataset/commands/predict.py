@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mbps_dataset.commands.build import positive, report
 from mbps_dataset.commands.calling import program
+from mbps_dataset.commands.source_arguments import add_source_arguments, source_options
 from mbps_dataset.commands.train_panoptic import assigned
 from mbps_dataset.errors import InputError
 
@@ -27,11 +28,8 @@ DEFAULT_NAME = "predicted"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--weights", required=True, metavar="WEIGHTS",
-                        help="folder or Hub id of a panoptic network, as `mbps train panoptic` writes it")  # fmt: skip
-    parser.add_argument("--source", choices=("scenes", "cityscapes", "folder", "kitti", "stereo"),
-                        help="default: guessed from --data-dir")  # fmt: skip
-    parser.add_argument("--data-dir", metavar="DIR", help="Cityscapes tree, folder of photographs, or one image")
-    parser.add_argument("--truth-dir", metavar="DIR", help="folder source only: label maps for scoring")
+                        help="folder or Hub id of a panoptic network, as `mbps train panoptic` or `mbps convert` writes it")  # fmt: skip
+    add_source_arguments(parser)
     parser.add_argument(
         "--split", action="append", metavar="NAME", help="split to label; may be repeated (default: all)"
     )
@@ -95,11 +93,8 @@ def _prediction(arguments: argparse.Namespace) -> Prediction:
 
     if arguments.source is None and arguments.data_dir is None:
         raise InputError("Give the images to label: --data-dir FOLDER, or --source scenes for rendered ones.")
-    source = open_source(
-        arguments.source or source_of_folder(arguments.data_dir),
-        data_dir=arguments.data_dir,
-        truth_dir=arguments.truth_dir,
-    )
+    name = arguments.source or source_of_folder(arguments.data_dir)
+    source = open_source(name, data_dir=arguments.data_dir, **source_options(arguments, name))
     network = load_panoptic(arguments.weights)
     changed = assigned(arguments.network_settings, configuration_of(network.config.network), "")
     network = (changed_panoptic(network, changed) if changed else network).to(arguments.device or default_device())

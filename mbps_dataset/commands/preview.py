@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _may_have_truth(source: Mapping[str, Any]) -> bool:
     """Whether images of a remembered source could have ground truth; photographs without a folder of it never had."""
-    return source["name"] not in ("folder", "kitti", "stereo") or bool(source.get("truth_dir"))
+    return source["name"] not in ("folder", "stereo") or bool(source.get("truth_dir"))
 
 
 def _next_step(document: Mapping[str, Any], root: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mbps_dataset.commands.calling import program
+from mbps_dataset.commands.source_arguments import add_source_arguments, source_options
 from mbps_dataset.commands.train_panoptic import add_panoptic_arguments, run_panoptic
 from mbps_dataset.errors import InputError
 
@@ -54,10 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for network, units in ((cause, "windows per step; under `accelerate launch` processes share it"),
                            (stego, "windows per step, and as many neighbours"),
                            (spidepth, "triplets per step")):  # fmt: skip
-        network.add_argument(
-            "--source", choices=("scenes", "cityscapes", "folder", "kitti", "stereo"), default="scenes"
-        )
-        network.add_argument("--data-dir", metavar="DIR", help="folder of the source")
+        add_source_arguments(network, default="scenes", truth=False)
         network.add_argument("--split", default="train", help="split to learn from (default: train)")
         network.add_argument("--batch-size", type=int, help=units)
         network.add_argument("--learning-rate", type=float)
@@ -103,7 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.sources import open_source
     from mbps_dataset.training.processes import Processes
 
-    source = open_source(arguments.source, data_dir=arguments.data_dir)
+    options = source_options(arguments, arguments.source)
+    source = open_source(arguments.source, data_dir=arguments.data_dir, **options)
     processes = Processes.started()
     device = processes.device or arguments.device or default_device()
     checkpoints = arguments.output / "checkpoints"

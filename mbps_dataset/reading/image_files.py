@@ -107,6 +107,13 @@ def _read(path: str, name: str) -> bytes:
         ) from None
 
 
+def image_hw(data: bytes, name: str) -> tuple[int, int]:
+    """Height and width of the upright picture in an image file, read from its header. Raises `InputError`."""
+    with opened_image(data, name, *_PHOTOGRAPH) as image:
+        turned = "exif" in image.info and image.getexif().get(_ORIENTATION, 1) >= 5
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def is_photograph(head: bytes) -> bool:
     """Whether a file that begins with these `HEAD_BYTES` is a PNG, JPEG or WebP file."""
     return head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")

@@ -1,16 +1,21 @@
-"""Where images come from: a Cityscapes tree, KITTI, any folder of photographs or of stereo video, or rendered scenes."""
+"""Where images come from: data sets in their own layouts, any folder of photographs or stereo video, or rendered scenes.
+
+`SOURCES` has every source by name, its module imported when it is asked for; `mbps_dataset.source_names` lists them.
+"""
 
 from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.reading.names import shown
 from mbps_dataset.settings import parse_setting
+from mbps_dataset.source_names import REGISTERED, SOURCE_CLASSES, source_names
 from mbps_dataset.sources.camera import Camera
 from mbps_dataset.sources.cityscapes import CityscapesSource
 from mbps_dataset.sources.folder import FolderSource
@@ -33,12 +38,44 @@ __all__ = [
     "Truth",
     "open_source",
     "read_source_options",
+    "register",
     "source_of_folder",
 ]
 
-SOURCES: dict[str, type[Source]] = {
-    cls.name: cls for cls in (ScenesSource, CityscapesSource, FolderSource, KittiSource, StereoFolderSource)
-}
+AnySource = typing.TypeVar("AnySource", bound=Source)
+
+
+class _Sources(Mapping[str, type[Source]]):
+    """Source classes by name."""
+
+    def __getitem__(self, name: str) -> type[Source]:
+        if name in REGISTERED:
+            return REGISTERED[name]
+        module, _, cls = SOURCE_CLASSES[name].partition(":")
+        found: type[Source] = getattr(import_module(f"{__name__}.{module}"), cls)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(source_names())
+
+    def __len__(self) -> int:
+        return len(source_names())
+
+
+SOURCES = _Sources()
+
+
+def register(cls: type[AnySource]) -> type[AnySource]:
+    """Make a source of yours known under its `name`, to Python and to every command; for use as a decorator.
+
+    Raises `InputError` if another source has the name.
+    """
+    known = REGISTERED.get(cls.name)
+    if cls.name in SOURCE_CLASSES or (known is not None and known.__qualname__ != cls.__qualname__):
+        raise InputError(f"A source {cls.name!r} exists already; give yours another name.")
+    REGISTERED[cls.name] = cls
+    return cls
+
 
 _MARKS = {
     "cityscapes": ({"leftImg8bit"}, {"leftImg8bit_sequence"}),

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.errors import InputError
-from mbps_dataset.reading.image_files import MAX_FILE_BYTES, decode_image, decode_map
+from mbps_dataset.reading.image_files import MAX_FILE_BYTES, decode_image, decode_map, image_hw
 from mbps_dataset.sources.camera import Camera
 from mbps_dataset.sources.frame import Frame, FrameHas, Truth
 from mbps_dataset.sources.images import DIGESTS, read_bytes
@@ -50,13 +51,7 @@ class FileFrame(Frame):
     def truth(self) -> Truth | None:
         if self.label_path is None:
             return None
-        label_ids = read_map(self.label_path)
-        if label_ids.max() >= len(taxonomy.CITYSCAPES) and not (label_ids[label_ids >= 34] == taxonomy.VOID).all():
-            raise InputError(
-                f"{self.label_path}: label {int(label_ids.max())} is not a Cityscapes label id (0-33); "
-                "give label ids, not train ids or colours."
-            )
-        labels = np.where(label_ids == taxonomy.VOID, 0, label_ids).astype(np.uint8)
+        labels = read_label_ids(self.label_path)
         instances = labels.astype(np.int32)
         if self.instance_path is not None:
             instances = read_map(self.instance_path).astype(np.int32)
@@ -65,7 +60,7 @@ class FileFrame(Frame):
                 f"{self.instance_path}: {_size(instances)}, but {self.label_path.name} is {_size(labels)}; "
                 "both must have the size of the image."
             )
-        height, width = self.image().shape[:2]
+        height, width = image_hw(self.image_bytes(), str(self.path))
         if labels.shape != (height, width):
             raise InputError(
                 f"{self.label_path}: {_size(labels)}, but the image {self.image_id} is {width}x{height}; "
@@ -122,6 +117,17 @@ def sorted_by_id(frames: Sequence[AnyFrame], advice: str) -> tuple[AnyFrame, ...
 def read_map(path: Path) -> np.ndarray:
     """An 8- or 16-bit single-channel PNG as an integer array [H, W]. Raises `InputError`."""
     return decode_map(read_bytes(path, str(path)), str(path))
+
+
+def read_label_ids(path: Path) -> NDArray[np.uint8]:
+    """A map of Cityscapes' label ids, uint8 [H, W] of 0-33; 255 is read as 0. Raises `InputError` for other ids."""
+    label_ids = read_map(path)
+    if label_ids.max() >= len(taxonomy.CITYSCAPES) and not (label_ids[label_ids >= 34] == taxonomy.VOID).all():
+        raise InputError(
+            f"{path}: label {int(label_ids.max())} is not a Cityscapes label id (0-33); "
+            "give label ids, not train ids or colours."
+        )
+    return np.where(label_ids == taxonomy.VOID, 0, label_ids).astype(np.uint8)
 
 
 def _size(array: np.ndarray) -> str:

@@ -5,7 +5,9 @@ Raw: ``{date}/{date}_drive_{number}_sync/image_02/data/{frame}.png`` with ``imag
 frame is ``{drive}_{frame}``, as CUPS names its files.
 
 KITTI 2015: ``training`` and ``testing`` with ``image_2/{scene}_10.png`` and ``_11``, ``image_3``, ``calib_cam_to_cam/
-{scene}.txt``; the splits are "train" and "test", the frames those of ``_10``, whose next frame is ``_11``.
+{scene}.txt``; the splits are "train" and "test", the frames those of ``_10``, whose next frame is ``_11``. Where ``training``
+holds ``semantic`` and ``instance`` of KITTI's semantic benchmark, they are the truth: Cityscapes' label ids, and 16 bits of
+which the lower 8 number the object, 0 being none.
 
 Decisions: both are rectified, and the left colour camera (02, 2) is the eye that is labelled. The camera is its projection
 matrix P_rect_02; the baseline is the distance of both projection centres, (P_rect_02[0, 3] - P_rect_03[0, 3]) / fx, about
@@ -23,8 +25,9 @@ from typing import Any
 
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources.camera import Camera
-from mbps_dataset.sources.files import MAX_CAMERA_BYTES, FileFrame, sorted_by_id
-from mbps_dataset.sources.frame import Source
+from mbps_dataset.sources.class_table import truth_of
+from mbps_dataset.sources.files import MAX_CAMERA_BYTES, FileFrame, read_map, sorted_by_id
+from mbps_dataset.sources.frame import Source, Truth
 from mbps_dataset.sources.images import read_bytes
 from mbps_dataset.sources.membership import find_files, readable
 
@@ -41,6 +44,13 @@ class KittiFrame(FileFrame):
 
     right: Path = Path()
     calibration: Path = Path()
+    objects: Path | None = None
+
+    def truth(self) -> Truth | None:
+        found = super().truth()
+        if found is None or self.objects is None:
+            return found
+        return truth_of(found.label_ids, read_map(self.objects) & 255, str(self.objects))
 
     def right_path(self) -> Path | None:
         return self.right if self.right.is_file() else None
@@ -75,6 +85,7 @@ class KittiSource(Source):
         found = {split: _pairs(self.root / folder) for split, folder in _SPLITS_2015.items()}
         found["train"] = found["train"] or _drives(self.root)
         self._splits = {split: sorted_by_id(frames, "keep one of them") for split, frames in found.items() if frames}
+        self.has_truth = any(frame.label_path for frames in self._splits.values() for frame in frames)
         if not self._splits:
             raise InputError(
                 f"{self.root} holds no KITTI images; looked for drives with image_02/data/*.png (raw) and for "
@@ -95,7 +106,7 @@ class KittiSource(Source):
 
 def _pairs(folder: Path) -> list[KittiFrame]:
     """The first images of KITTI 2015's pairs in ``training`` or ``testing``."""
-    images = folder / "image_2"
+    images, semantic, instance = (folder / name for name in ("image_2", "semantic", "instance"))
     if not images.is_dir():
         return []
     frames, found = [], find_files(images, _SUFFIXES)
@@ -104,7 +115,14 @@ def _pairs(folder: Path) -> list[KittiFrame]:
         if path.parent == images and pair and pair[2] == "10":
             calibration = folder / _CALIBRATION / f"{pair[1]}.txt"
             frames.append(
-                KittiFrame(readable(path.stem), path, right=folder / "image_3" / path.name, calibration=calibration)
+                KittiFrame(
+                    readable(path.stem),
+                    path,
+                    semantic / path.name if semantic.is_dir() else None,
+                    right=folder / "image_3" / path.name,
+                    calibration=calibration,
+                    objects=instance / path.name if instance.is_dir() else None,
+                )
             )
     return frames
 

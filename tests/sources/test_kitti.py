@@ -11,6 +11,7 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.sources import KittiSource, open_source
 from mbps_dataset.sources.frame import FrameHas
 from mbps_dataset.sources.stereo_video import missing_for_stereo_video, read_stereo_video
+from tests.sources import streets
 from tests.sources.trees import PHOTO, save
 
 
@@ -124,3 +125,17 @@ def test_what_is_no_kitti_is_refused(tmp_path):
     save(tmp_path / "copy" / DRIVE / "image_02/data/0000000000.png", PHOTO)
     with pytest.raises(InputError, match=f"{DRIVE}_0000000000: 2 images have this name"):
         KittiSource(tmp_path)
+
+
+def test_labels_of_the_semantic_benchmark_are_the_truth(tmp_path):
+    for name, labels, objects in (("busy", streets.BUSY, streets.OBJECTS), ("quiet", streets.QUIET, 0 * streets.OBJECTS)):
+        save(tmp_path / f"training/image_2/{name}_10.png", PHOTO)
+        save(tmp_path / f"training/semantic/{name}_10.png", labels)
+        save(tmp_path / f"training/instance/{name}_10.png", (256 * labels.astype(np.uint16) + objects).astype(np.uint16))
+    source = open_source("kitti", data_dir=tmp_path)
+    assert source.has_truth and [frame.image_id for frame in source.frames("train")] == ["busy_10", "quiet_10"]
+    busy, quiet = (frame.truth() for frame in source.frames("train"))
+    assert np.array_equal(busy.label_ids, streets.BUSY) and np.array_equal(busy.instance_ids, streets.BUSY_INSTANCES)
+    assert np.array_equal(quiet.instance_ids, streets.QUIET)
+    streets.check_missing(source, tmp_path / "training/instance/quiet_10.png")
+    assert not KittiSource(tree_2015(tmp_path / "flow")).has_truth

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from mbps_dataset import source_names
 from mbps_dataset.errors import InputError
-from mbps_dataset.sources import SOURCES, open_source, read_source_options, source_of_folder
+from mbps_dataset.sources import SOURCES, FolderSource, open_source, read_source_options, register, source_of_folder
 
 
 @pytest.mark.parametrize(
@@ -73,3 +76,28 @@ def test_options_of_the_command_line_become_arguments():
 def test_options_that_a_source_does_not_have_are_refused(name, option, message):
     with pytest.raises(InputError, match=message):
         read_source_options(name, [option])
+
+
+def test_every_file_of_a_source_is_listed_under_its_name():
+    folder = Path(source_names.__file__).parent / "sources"
+    listed = {path.stem for path in folder.glob("*.py") if "(LabelledSource)" in path.read_text() or "(Source)" in path.read_text()}
+    assert listed - {"labelled", "frame", "__init__"} <= {place.split(":")[0] for place in source_names.SOURCE_CLASSES.values()}
+    assert {name: cls.name for name, cls in SOURCES.items()} == {name: name for name in SOURCES}
+
+
+def test_a_source_of_ones_own_is_known_everywhere(tmp_path):
+
+    class Mine(FolderSource):
+        name = "mine"
+
+    try:
+        assert register(Mine) is Mine and register(Mine) is Mine
+        assert "mine" in source_names.source_names() and SOURCES["mine"] is Mine
+        with pytest.raises(InputError, match="holds no image"):
+            open_source("mine", data_dir=tmp_path)
+        with pytest.raises(InputError, match="A source 'folder' exists already; give yours another name."):
+            register(FolderSource)
+    finally:
+        source_names.REGISTERED.pop("mine")
+    with pytest.raises(InputError, match="Unknown source 'mine'"):
+        open_source("mine")
