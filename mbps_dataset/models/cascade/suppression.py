@@ -1,9 +1,9 @@
 """Non-maximum suppression in plain torch, exact, on any device.
 
 Greedy suppression keeps a box if no better kept box overlaps it. As a formula over boxes by falling score,
-k_i = not any_{j < i} (k_j and IoU_ij > t), which has one solution. It is reached by repeating the formula on all boxes at
-once, at most as often as the longest chain of boxes that decide about each other, in practice some ten times: no step
-per box and no compiled operator.
+k_i = not any_{j < i} (k_j and IoU_ij > t), which has one solution. For a block of the best boxes it is reached by repeating the
+formula on all of them at once, at most as often as the longest chain of boxes that decide about each other, in practice some ten
+times. What the block keeps then ends what it overlaps, and the next block follows: no step per box and no compiled operator.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from mbps_dataset.models.cascade.boxes import box_iou
 
 
 _MOST_PAIRS = 2**22
-"""Pairs of boxes that are compared at once: 16 MB a float."""
+"""Pairs of boxes of the groups that are handled together: 16 MB a float."""
+_BLOCK = 128
+"""Boxes that are decided at once: few, so that what they end is compared no more; many, so that there are few steps."""
 
 
 def suppress_boxes(boxes: Tensor, scores: Tensor, *, max_iou: float, groups: Tensor | None = None) -> Tensor:
@@ -57,10 +59,23 @@ def _chunks(sizes: list[int]) -> list[tuple[int, int]]:
 
 def _kept(boxes: Tensor, max_iou: float) -> Tensor:
     """Which of `boxes` [G, n, 4], each group by falling score, greedy suppression keeps: bool [G, n]."""
-    suppresses = (box_iou(boxes, boxes) > max_iou).triu(diagonal=1).to(boxes.dtype)
     kept = torch.ones(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
+    for start in range(0, boxes.shape[1], _BLOCK):
+        end = start + _BLOCK
+        block = boxes[:, start:end]
+        stays = _decided((box_iou(block, block) > max_iou).triu(diagonal=1), kept[:, start:end])
+        kept[:, start:end] = stays
+        rows, columns = (each.any(dim=0).nonzero()[:, 0] for each in (stays, kept[:, end:]))
+        near = box_iou(block[:, rows], boxes[:, end + columns]) > max_iou
+        kept[:, end + columns] &= ~(near & stays[:, rows, None]).any(dim=1)
+    return kept
+
+
+def _decided(overlaps: Tensor, alive: Tensor) -> Tensor:
+    """Which of n boxes stay: bool [G, n]; `overlaps` bool [G, n, n] with worse boxes only, `alive` [G, n] not yet ended."""
+    kept, factors = alive, overlaps.float()
     while True:
-        found = (kept.to(boxes.dtype)[:, None] @ suppresses)[:, 0] == 0
+        found = alive & ((kept.float()[:, None] @ factors)[:, 0] == 0)
         if torch.equal(found, kept):
             return kept
         kept = found

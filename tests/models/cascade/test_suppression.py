@@ -36,6 +36,15 @@ def test_it_is_greedy_suppression_also_of_equal_scores_and_in_groups(seed, max_i
     assert suppress_boxes(boxes, scores, max_iou=max_iou).tolist() == greedy(boxes, scores, max_iou, [0] * 150)
 
 
+def test_blocks_of_any_size_decide_the_same(monkeypatch):
+    boxes, scores, groups = drawn_boxes(300, 5, side=30.0)
+    wanted = [greedy(boxes, scores, 0.4, each) for each in ([0] * 300, groups.tolist())]
+    for block in (1, 7, 299, 300, 1000):
+        monkeypatch.setattr(suppression, "_BLOCK", block)
+        found = [suppress_boxes(boxes, scores, max_iou=0.4, groups=each).tolist() for each in (None, groups)]
+        assert found == wanted
+
+
 def test_many_groups_in_parts_are_the_same(monkeypatch):
     boxes, scores, _ = drawn_boxes(200, 9)
     groups = torch.arange(200) % 37
