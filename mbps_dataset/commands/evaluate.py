@@ -24,6 +24,7 @@ _BENCHMARK = "mbps-pseudo"
 HELP = "score labels against ground truth, or check published rows"
 EXAMPLE = (
     "mbps eval build/demo --split validation --json build/demo/quality.json\n"
+    "  mbps eval build/demo build/demo-predicted --split validation\n"
     "  mbps eval predictions.json --truth cityscapes/gtFine/val --convention cups\n"
     "  mbps eval build/demo --split validation --masks --by-distance 0,15,30,60\n"
     "  mbps eval semantic_maps --truth cityscapes/gtFine/val --detections cuvler.json --masks --protocol maskcut\n"
@@ -33,9 +34,9 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("predictions", nargs="?", type=Path, metavar="PREDICTIONS",
+    parser.add_argument("predictions", nargs="*", type=Path, metavar="PREDICTIONS",
                         help="folder written by `mbps build` or `mbps export`, COCO panoptic .json, Cityscapes tree, "
-                             "or folder of maps")  # fmt: skip
+                             "or folder of maps; of several, each a row of one table")  # fmt: skip
     parser.add_argument("--truth", type=Path, help="likewise (default: the truth of the label set's own source)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR",
                         help="where the images and the truth of a label set lie now, if they moved")  # fmt: skip
@@ -160,14 +161,39 @@ def run(arguments: argparse.Namespace) -> int:
     _require_that_all_is_used(arguments)
     if arguments.lint:
         return _lint(arguments.lint)
+    if len(arguments.predictions) > 1:
+        return _beside(arguments)
     from mbps_dataset import taxonomy
     from mbps_dataset.formats.class_tables import class_names
     from mbps_dataset.metrics import bar_chart_svg, format_bars
-    from mbps_dataset.scoring.score import score
     from mbps_dataset.store import write_atomically
 
-    scored = score(
-        arguments.predictions,
+    scored = _scored(arguments, arguments.predictions[0])
+    names = class_names(arguments.classes)
+    print(scored.table())
+    if arguments.bars:
+        print("\n" + format_bars(scored.result, class_names=names))
+    _tell_what_is_missing(scored)
+    written = {}
+    if arguments.json:
+        written[arguments.json] = json.dumps(scored.to_dict(), indent=2) + "\n"
+    if arguments.chart:
+        colours = {c.train_id: c.colour for c in taxonomy.CLASSES_19} if arguments.classes == 19 else None
+        written[arguments.chart] = bar_chart_svg(scored.result, class_names=names, colours=colours)
+    if arguments.eval_results:
+        written[arguments.eval_results] = _hub_entries(scored, arguments.dataset_id or _BENCHMARK)
+    for path, text in written.items():
+        write_atomically(path, text.encode())
+        print(f"written: {path}")
+    return 0
+
+
+def _scored(arguments: argparse.Namespace, predictions: Path) -> Score:
+    """One side against the truth, as the arguments say."""
+    from mbps_dataset.scoring.score import score
+
+    return score(
+        predictions,
         arguments.truth,
         splits=arguments.split or (),
         convention=arguments.convention,
@@ -184,24 +210,30 @@ def run(arguments: argparse.Namespace) -> int:
         source=_moved_source(arguments),
         progress=not arguments.quiet,
     )
-    names = class_names(arguments.classes)
-    print(scored.table())
-    if arguments.bars:
-        print("\n" + format_bars(scored.result, class_names=names))
+
+
+def _tell_what_is_missing(scored: Score) -> None:
     for title, reasons in (("not scored", scored.skipped), ("counted as missed", scored.missed)):
         for reason in reasons:
             print(f"  {title}: {reason}", file=sys.stderr)
-    written = {}
-    if arguments.json:
-        written[arguments.json] = json.dumps(scored.to_dict(), indent=2) + "\n"
-    if arguments.chart:
-        colours = {c.train_id: c.colour for c in taxonomy.CLASSES_19} if arguments.classes == 19 else None
-        written[arguments.chart] = bar_chart_svg(scored.result, class_names=names, colours=colours)
-    if arguments.eval_results:
-        written[arguments.eval_results] = _hub_entries(scored, arguments.dataset_id or _BENCHMARK)
-    for path, text in written.items():
-        write_atomically(path, text.encode())
-        print(f"written: {path}")
+
+
+def _beside(arguments: argparse.Namespace) -> int:
+    """Several sides against the same truth, a row each."""
+    rows = [("labels", "images", "PQ", "things", "stuff", "SQ", "RQ", "mIoU")]
+    said = set()
+    for predictions in arguments.predictions:
+        scored = _scored(arguments, predictions)
+        _tell_what_is_missing(scored)
+        result = scored.result
+        values = (result.pq, result.pq_things, result.pq_stuff, result.sq, result.rq, result.miou)
+        numbers = ("–" if value != value else f"{100 * value:.2f}" for value in values)
+        rows.append((str(predictions), str(scored.images), *numbers))
+        said.add(f"convention {result.convention}, matching {result.matching}, {scored.classes} classes, in percent")
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for name, *numbers in rows:
+        print("  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(numbers, widths[1:]))]))
+    print("\n".join(sorted(said)))
     return 0
 
 
@@ -214,8 +246,22 @@ def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
         if unused := [name for name, value in plain.items() if getattr(arguments, name) != value]:
             shown = ["PREDICTIONS" if name == "predictions" else f"--{name.replace('_', '-')}" for name in unused]
             raise InputError(f"--lint checks published rows and scores nothing; leave out {', '.join(shown)}.")
-    elif arguments.predictions is None:
+    elif not arguments.predictions:
         raise InputError("Give PREDICTIONS to score, or --lint FILE to check published rows.")
+    elif len(arguments.predictions) > 1:
+        of_one = (
+            "bars",
+            "json",
+            "chart",
+            "eval_results",
+            "detections",
+            "data_dir",
+            "masks",
+            "by_distance",
+            "protocol",
+        )
+        if used := [f"--{name.replace('_', '-')}" for name in of_one if getattr(arguments, name)]:
+            raise InputError(f"{', '.join(used)}: for one PREDICTIONS; of several only panoptic quality is printed.")
     if arguments.detections and not (arguments.masks or arguments.protocol):
         raise InputError("--detections is scored by --masks and --protocol only; add one of them.")
     if arguments.data_dir and arguments.truth:
@@ -230,7 +276,7 @@ def _moved_source(arguments: argparse.Namespace) -> Source | None:
         return None
     from mbps_dataset.labelset.folder import LabelSetFolder
 
-    return LabelSetFolder(arguments.predictions).open_source(data_dir=arguments.data_dir)
+    return LabelSetFolder(arguments.predictions[0]).open_source(data_dir=arguments.data_dir)
 
 
 def _hub_entries(scored: Score, dataset_id: str) -> str:

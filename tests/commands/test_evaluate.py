@@ -7,7 +7,7 @@ import pytest
 from mbps_dataset.cli import main, parser
 from mbps_dataset.commands.evaluate import count, distances, ids
 from mbps_dataset.labelset.document_file import write_document
-from tests.formats.label_sets import random_label_set
+from tests.formats.label_sets import IDS, random_label_set
 from tests.tiny import write_photographs
 
 
@@ -81,3 +81,19 @@ def test_rows_that_are_none_are_one_line(text, tmp_path, capsys):
     assert main(["eval", "--lint", str(tmp_path / "rows.json")]) == 1
     told = capsys.readouterr()
     assert "rows.json: " in told.err and told.err.count("\n") == 1
+
+
+def test_several_labels_are_rows_of_one_table(tmp_path, capsys):
+    one, other = (random_label_set(tmp_path / name, seed=seed) for name, seed in (("one", 0), ("other", 1)))
+    given = [str(one.root), str(other.root), "--truth", str(one.root), "--split", "train", "--quiet"]
+    assert main(["eval", *given]) == 0
+    head, first, second, rules = capsys.readouterr().out.splitlines()
+    assert head.split() == ["labels", "images", "PQ", "things", "stuff", "SQ", "RQ", "mIoU"]
+    assert first.split()[:3] == [str(one.root), str(len(IDS["train"])), "100.00"]
+    assert second.split()[0] == str(other.root) and float(second.split()[2]) < 100
+    assert rules.startswith("convention coco, matching ") and rules.endswith("19 classes, in percent")
+
+
+def test_what_is_printed_of_one_alone_is_refused_for_several(tmp_path, capsys):
+    assert main(["eval", "one", "other", "--masks", "--json", str(tmp_path / "q.json")]) == 1
+    assert "--json, --masks: for one PREDICTIONS; of several only panoptic quality" in capsys.readouterr().err
