@@ -17,19 +17,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from mbps_dataset.formats.training_set import open_training_set
 from mbps_dataset.hub.builder import default_device
 from mbps_dataset.labelling.labelling import Labelling
 from mbps_dataset.labelset.build import build
-from mbps_dataset.labelset.folder import LabelSetFolder
 from mbps_dataset.models.networks import WEIGHTS_ROOT
 from mbps_dataset.models.panoptic.dense.config import DenseConfig
 from mbps_dataset.models.panoptic.dense.network import DensePanoptic
+from mbps_dataset.models.panoptic.record import TrainingRecord
 from mbps_dataset.named_recipes import RECIPES
 from mbps_dataset.records import DecodedRow, decode
 from mbps_dataset.sources.rendered import SceneFrame, ScenesSource
@@ -73,7 +74,7 @@ def with_true_motion(row: DecodedRow, frame: SceneFrame, things: Sequence[int]) 
 def main() -> None:
     """Label, train, and save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=300, help="training scenes")
+    parser.add_argument("--scenes", type=int, default=400, help="training scenes")
     parser.add_argument("--steps", type=int, default=SETTINGS.steps)
     parser.add_argument("--work", type=Path, default=Path("build/demo_panoptic"), help="labels and checkpoints")
     parser.add_argument("--output", type=Path, default=WEIGHTS_ROOT / "panoptic")
@@ -84,25 +85,26 @@ def main() -> None:
         parser.error("--true-motion uses labels and is never shipped; give another --output.")
     torch.set_num_threads(arguments.threads)
     label_set, rows = labelled(arguments.scenes, arguments.work)
-    classes = label_set.calibration().classes
-    things = [place for place, each in enumerate(classes) if each.isthing]
-    saw = "true masks of what moves (labels!)" if arguments.true_motion else "no label"
+    learned = open_training_set(str(arguments.work / "labels"))
+    settings = replace(SETTINGS, steps=arguments.steps)
+    made_by = learned.made_by
+    if arguments.true_motion:
+        made_by = replace(made_by, ground_truth_used=("true masks of what moves", *made_by.ground_truth_used))
+    record = TrainingRecord(made_by, asdict(settings))
     config = DenseConfig(
-        class_names=label_set.class_names,
-        thing_ids=tuple(things),
-        supervision=f"recipe demo-motion on {len(rows)} rendered stereo pairs, digest "
-        f"{LabelSetFolder(arguments.work / 'labels').document['digests']['rows'][:16]}, {saw}; "
-        f"python builder_scripts/train_demo_panoptic.py --scenes {arguments.scenes} --steps {arguments.steps}",
+        class_names=learned.class_names,
+        thing_ids=learned.things,
+        supervision=f"{made_by.in_words()}; python builder_scripts/train_demo_panoptic.py --scenes {arguments.scenes} "
+        f"--steps {arguments.steps}",
     )
-    frames = label_set.frames("train")
     samples = [
-        with_true_motion(row, frame, things) if arguments.true_motion else sample_of_row(row)
-        for row, frame in zip(rows, frames, strict=True)
+        with_true_motion(row, frame, learned.things) if arguments.true_motion else sample_of_row(row)
+        for row, frame in zip(rows, label_set.frames("train"), strict=True)
         if isinstance(frame, SceneFrame)
     ]
-    settings = replace(SETTINGS, steps=arguments.steps)
     with seeded(settings.seed):
         network = DensePanoptic(config)
+    network.record = record
     kind = "true_motion" if arguments.true_motion else "network"
     train_panoptic(network.to(default_device()), samples, settings, records=Records(arguments.work / kind))
     network.cpu().half().save_pretrained(arguments.output)
