@@ -16,9 +16,16 @@ SOURCE_CLASSES: dict[str, str] = {
     "acdc": "acdc:AcdcSource",
     "bdd100k": "bdd100k:Bdd100kSource",
     "camvid": "camvid:CamVidSource",
+    "coco": "coco:CocoSource",
+    "hub": "hub:HubSource",
+    "idd": "idd:IddSource",
     "kitti-panoptic": "kitti_panoptic:KittiPanopticSource",
     "kitti-step": "step:KittiStepSource",
     "motchallenge-step": "step:MotChallengeStepSource",
+    "mots": "mots:MotsSource",
+    "muses": "muses:MusesSource",
+    "vistas": "vistas:VistasSource",
+    "waymo": "waymo:WaymoSource",
 }
 """Module below `mbps_dataset.sources`, and class, of each source."""
 

@@ -33,8 +33,8 @@ def add_source_arguments(parser: argparse.ArgumentParser, *, default: str | None
         default=[],
         metavar="NAME=VALUE",
         dest="source_options",
-        help="sequence=true of cityscapes: all frames of leftImg8bit_sequence; train, validation, height, width of "
-        "scenes; may be repeated",
+        help="sequence=true of cityscapes: all frames of leftImg8bit_sequence; coarse=true: labels of gtCoarse; train, validation, height, width of "
+        "scenes; image, label, … of hub: names of columns; may be repeated",
     )
 
 

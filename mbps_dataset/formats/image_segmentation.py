@@ -36,7 +36,7 @@ from PIL import Image
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
 from mbps_dataset.errors import InputError
-from mbps_dataset.formats.segments_info import Segment, listed_segments
+from mbps_dataset.reading.segments_info import Segment, listed_segments
 from mbps_dataset.metrics.overlap import run_starts, unique_values
 from mbps_dataset.reading.formatted_rows import as_row, is_table
 from mbps_dataset.reading.image_files import MAX_FILE_BYTES, opened_image

@@ -3,7 +3,8 @@
 ``leftImg8bit/{split}/{city}/{city}_{sequence}_{frame}_leftImg8bit.png`` with, beside it and all optional, ``gtFine``,
 ``rightImg8bit``, ``camera``, ``leftImg8bit_sequence`` and ``rightImg8bit_sequence``. The split folder ``val`` is called
 ``validation`` here, as the Hugging Face tools do; both names are accepted. Images without ``gtFine`` are labelled all the
-same: ground truth is needed for scoring and naming only. With ``sequence`` all frames of ``leftImg8bit_sequence`` are
+same: ground truth is needed for scoring and naming only. With ``coarse`` it is ``gtCoarse``, and the images of
+``train_extra``, which have no other, are a split of that name. With ``sequence`` all frames of ``leftImg8bit_sequence`` are
 listed in place of every thirtieth (CUPS labels all of the training split).
 
 A frame's camera file is its own, or the nearest of the same sequence up to 20 frames away (CUPS' code). It is of the
@@ -27,7 +28,7 @@ from mbps_dataset.sources.frame import Source
 from mbps_dataset.sources.membership import find_files, readable
 
 
-_FOLDERS = {"train": "train", "validation": "val", "test": "test"}
+_FOLDERS = {"train": "train", "validation": "val", "test": "test", "train_extra": "train_extra"}
 _IMAGE_SUFFIX = "_leftImg8bit.png"
 _CAMERA_SUFFIX = "_camera.json"
 
@@ -106,15 +107,15 @@ def read_camera(path: Path, image_hw: tuple[int, int]) -> Camera:
 
 
 class CityscapesSource(Source):
-    """Images of a Cityscapes tree at `data_dir`; with `sequence` all those of ``leftImg8bit_sequence``.
+    """Images of a Cityscapes tree at `data_dir`; with `sequence` all those of ``leftImg8bit_sequence``, with `coarse` labels.
 
     Raises `InputError` naming the folder that was looked for if there are no images.
     """
 
     name = "cityscapes"
 
-    def __init__(self, data_dir: str | Path, sequence: bool = False) -> None:
-        self.root, self.sequence = Path(data_dir).expanduser(), sequence
+    def __init__(self, data_dir: str | Path, sequence: bool = False, coarse: bool = False) -> None:
+        self.root, self.sequence, self.coarse = Path(data_dir).expanduser(), sequence, coarse
         self._images = images = self.root / ("leftImg8bit_sequence" if sequence else "leftImg8bit")
         if not images.is_dir():
             raise InputError(
@@ -144,8 +145,9 @@ class CityscapesSource(Source):
             if path.parent.parent != image_folder:
                 continue
             image_id, city = readable(path.name[: -len(_IMAGE_SUFFIX)]), path.parent.name
-            truth = self.root / "gtFine" / folder / city / f"{image_id}_gtFine_labelIds.png"
-            instance = truth.with_name(f"{image_id}_gtFine_instanceIds.png")
+            kind = "gtCoarse" if self.coarse else "gtFine"
+            truth = self.root / kind / folder / city / f"{image_id}_{kind}_labelIds.png"
+            instance = truth.with_name(f"{image_id}_{kind}_instanceIds.png")
             frames.append(
                 CityscapesFrame(
                     image_id=image_id,
@@ -170,5 +172,5 @@ class CityscapesSource(Source):
         return self._splits[split]
 
     def describe(self) -> dict[str, Any]:
-        chosen = {"sequence": True} if self.sequence else {}
+        chosen = {name: True for name in ("sequence", "coarse") if getattr(self, name)}
         return {"name": self.name, "data_dir": os.path.abspath(self.root), **chosen}

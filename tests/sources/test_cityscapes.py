@@ -151,3 +151,19 @@ def test_a_camera_that_does_not_fit_names_its_file(tmp_path, document, message):
     with pytest.raises(InputError) as caught:
         frame.camera()
     assert str(caught.value).startswith(f"{frame.camera_path()}: ") and message in str(caught.value)
+
+
+def test_coarse_labels_and_the_images_that_have_no_others(tmp_path):
+    cityscapes_tree(tmp_path)
+    stem = "augsburg_000000_000000"
+    save(tmp_path / f"leftImg8bit/train_extra/augsburg/{stem}_leftImg8bit.png", PHOTO)
+    for folder, city, name in (("train_extra", "augsburg", stem), ("train", "ulm", "ulm_000001_000019")):
+        for kind, dtype in (("labelIds", np.uint8), ("instanceIds", np.uint16)):
+            save(tmp_path / f"gtCoarse/{folder}/{city}/{name}_gtCoarse_{kind}.png", np.full((32, 64), 23, dtype))
+    source = open_source("cityscapes", data_dir=tmp_path, coarse=True)
+    assert source.splits() == ("train", "validation", "train_extra")
+    assert {frame.image_id: frame.truth() is not None for split in source.splits() for frame in source.frames(split)} == {
+        "aachen_000002_000019": False, "ulm_000001_000019": True, "lindau_000000_000019": False, stem: True,
+    }  # fmt: skip
+    assert source.frames("train_extra")[0].truth().label_ids.max() == 23
+    assert open_source(**source.describe()).frames("train_extra") == source.frames("train_extra")

@@ -16,9 +16,12 @@ TABLES = {  # where it is, how many classes are published, and which of the 19 i
     "bdd100k:BDD100K": (41, ()),
     "camvid:CAMVID_11": (12, ("wall", "traffic light", "terrain", "truck", "bus", "train", "motorcycle", "bicycle")),
     "camvid:CAMVID_32": (32, ("terrain", "bus", "bicycle")),
+    "idd:IDD": (40, ()),
+    "mots:MOTS": (4, tuple(name for name in taxonomy.NAMES_19 if name not in ("person", "car"))),
     "step:KITTI_STEP": (20, ()),
     "step:MOTCHALLENGE_STEP": (8, ("road", "wall", "fence", "pole", "traffic light", "traffic sign", "terrain", "car", "truck",
                                    "bus", "train", "motorcycle")),
+    "waymo:WAYMO": (29, ("wall", "fence", "terrain", "train")),
 }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_options_of_the_command_line_become_arguments():
 @pytest.mark.parametrize(
     ("name", "option", "message"),
     [
-        ("cityscapes", "sequnce=true", "'sequnce=true' is no option of the source 'cityscapes'; it has sequence."),
+        ("cityscapes", "sequnce=true", "'sequnce=true' is no option of the source 'cityscapes'; it has sequence, coarse."),
         ("scenes", "train", "'train' is no option of the source 'scenes'; it has train, validation, height, width."),
         ("folder", "truth_dir=x", "is no option of the source 'folder'; it has none."),
         (

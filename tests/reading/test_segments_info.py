@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mbps_dataset.errors import InputError
-from mbps_dataset.formats.segments_info import Segment, as_integer, listed_segments
+from mbps_dataset.reading.segments_info import Segment, as_integer, listed_segments
 
 
 ROAD, CAR = {"id": 1, "category_id": 0}, {"id": 2, "category_id": 13, "iscrowd": 1, "score": 0.5}
