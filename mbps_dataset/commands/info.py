@@ -6,6 +6,7 @@ import argparse
 import json
 import textwrap
 import typing
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,10 +126,21 @@ def _print_label_set(root: Path) -> None:
     print(f"truth used  {'; '.join(used) if used else 'none'}")
     for component, supervision in document["supervision"].items():
         print(f"  {component}: {supervision}")
-    print(f"things      {', '.join(c['name'] for c in calibration['classes'] if c['isthing']) or 'none'}")
+    print(f"things      {listed([c['name'] for c in calibration['classes'] if c['isthing']])}")
     print(f"failures    {len(document['failures'])}")
     for failure in document["failures"]:
         print(f"  {failure['reason']}")
+
+
+def listed(names: Sequence[str], most: int = 40) -> str:
+    """Names in a line; of more than `most`, which nobody reads, the first and the last.
+
+    >>> listed(["car", "bus"]), listed([]), listed([f"thing {k}" for k in range(800)])
+    ('car, bus', 'none', 'thing 0, thing 1, … thing 799 (800)')
+    """
+    if len(names) > most:
+        return f"{names[0]}, {names[1]}, … {names[-1]} ({len(names)})"
+    return ", ".join(names) or "none"
 
 
 def _print_unfinished(root: Path, status: BuildStatus) -> None:

@@ -2,8 +2,8 @@
 
 Decisions (ours): predictions of another size are brought to that of the truth by nearest neighbour (Pillow's rule), but
 not of another shape, which would be a transposed or cropped picture; under the convention "coco", segments of stuff that
-are listed one by one stay apart where classes are compared as they are, as panopticapi has it, and are merged where
-clusters or groups of classes become one class.
+are listed one by one stay apart where classes are compared as they are, as panopticapi has it, and where clusters are named
+by U2Seg's votes, as its evaluator has it; they are merged where clusters or groups of classes become one class otherwise.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _SPLITS = {
     7: (taxonomy.THINGS_7, taxonomy.STUFF_7),
 }
 _DISTANCE_UNITS = {True: "metres of the ground truth", False: "the unit of the label set's own depth"}
+_STUFF_APART = ("none", "u2seg")  # matchings whose published evaluators keep segments of one class of stuff apart
 _MOST_STRETCHED = 0.02  # of the ratio of sides: sizes that are rounded to 8 or 32 pixels, and no transposed picture
 
 
@@ -180,7 +181,8 @@ class Measures:
         self._require_declared(predicted, image_id)
         if self._stuff_is_apart:
             stuff = _SPLITS[self._classes][1]
-            predicted, true = with_ids_of_segments(predicted, stuff), with_ids_of_segments(true, stuff)
+            own = stuff if self._pseudo is None else self._pseudo.stuff
+            predicted, true = with_ids_of_segments(predicted, own), with_ids_of_segments(true, stuff)
         maps = {**predicted.as_prediction(), **true.as_truth()}
         if self._by_distance is None:
             self.quality.update(**maps, image_id=image_id)
@@ -270,7 +272,7 @@ def _metric_settings(
         "convention": convention,
         "matching": matching,
         "pred_void": sides.predicted.void if matching != "none" else taxonomy.VOID,
-        "merge_stuff": convention != "coco" or matching != "none" or grouped,
+        "merge_stuff": convention != "coco" or matching not in _STUFF_APART or grouped,
     }
     own = sides.predicted.label_set
     listed = pseudo is not None and (pseudo.declared or matching in NEED_PSEUDO_THINGS or (own and not own.named))
