@@ -58,7 +58,7 @@ DEMO_MOTION = replace(
     depth=_STEREO_DEPTH,
     things=ThingsSettings(method="motion"),
     instances=InstancesSettings(method="motion"),
-    fusion=FusionSettings(unlabelled_things="void"),
+    fusion=FusionSettings(unlabelled_things="void", moving_stuff="thing"),
     supervision=(*DEMO.supervision[:2], *BY_GEOMETRY.items()),
 )
 

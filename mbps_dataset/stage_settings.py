@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mbps_dataset.errors import RecipeError
 from mbps_dataset.settings import Settings, setting
 
 
@@ -377,6 +378,19 @@ class FusionSettings(Settings, prefix="fusion."):
         "for instances.method 'motion': a moving object takes the class of most of its pixels, in all maps; false leaves "
         "pixels their class, and an object is one instance for each thing class in it",
     )
+    moving_stuff: Literal["keep", "thing"] = setting(
+        "keep",
+        "a moving object whose class is stuff: 'keep' that class, as CUPS, or make it an instance of the 'thing' class that most "
+        "of its pixels have, void where none has one",
+        choices=("keep", "thing"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.moving_stuff == "thing" and not self.align_objects:
+            raise RecipeError(
+                "fusion.moving_stuff=thing is about objects of one class; set fusion.align_objects=true too."
+            )
 
 
 @dataclass(frozen=True)

@@ -57,13 +57,16 @@ class View:
         """The segments of a variant, at the working size of its instances."""
         run, recipe = self.bench.subject(variant).uncalibrated, variant.recipe
         working_hw = working_size(recipe, *self.image_hw)
-        moving = run.key(MOTION) if recipe.instances.method == "motion" else None
-        semantic = self._once(
-            digest_of("aligned", self.bench.semantics_key(variant), moving, recipe.fusion.align_objects),
-            lambda: with_aligned_objects(self.visit(run), self.classes(variant)),
+        moving, things = (
+            run.key(MOTION) if recipe.instances.method == "motion" else None,
+            self.bench.calibration(variant).things,
         )
+        semantic = self._once(
+            digest_of("aligned", self.bench.semantics_key(variant), moving, recipe.fusion.align_objects,
+                      things if recipe.fusion.moving_stuff == "thing" else None),
+            lambda: with_aligned_objects(self.visit(run), self.classes(variant), things),
+        )  # fmt: skip
         semantic = resize_nearest(semantic, *working_hw)
-        things = self.bench.calibration(variant).things
         objects = self._once(
             digest_of("objects", asdict(recipe.detections), sorted(run.contents.items()), working_hw,
                       recipe.instances.method, asdict(recipe.cuts), moving),

@@ -26,7 +26,7 @@ from mbps_dataset.labelling.stage_codes import CODES, LOW_CODES
 from mbps_dataset.labelling.stage_cuts import CUT_OBJECTS, objects
 from mbps_dataset.labelling.stage_depth import DEPTH, clipped_depth, depth_map, depth_shape
 from mbps_dataset.labelling.stage_flow import FLOW
-from mbps_dataset.labelling.stage_motion import MOTION, aligned_classes
+from mbps_dataset.labelling.stage_motion import MOTION, aligned_classes, moving_objects
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES, class_map
 from mbps_dataset.labelling.stage_saliency import SALIENCY
 from mbps_dataset.recipe import Recipe
@@ -35,6 +35,8 @@ from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame
 from mbps_dataset.stages import fusion
 from mbps_dataset.stages.instances import Instances
+from mbps_dataset.stages.motion.alignment import objects_as_things
+from mbps_dataset.stages.motion.instance_maps import map_of_instances
 from mbps_dataset.store import digest_of
 
 
@@ -102,7 +104,7 @@ def label(visit: Visit) -> LabelledImage:
     """All labels of one image, which the visit then forgets. Raises `InputError` for an image that cannot be read."""
     recipe, (height, width) = visit.recipe, visit.image.shape[:2]
     working_hw = working_size(recipe, height, width)
-    semantic = with_aligned_objects(visit, class_map(visit, height, width))
+    semantic = with_aligned_objects(visit, class_map(visit, height, width), visit.run.calibration.things)
     panoptic = panoptic_of(
         recipe,
         resize_nearest(semantic, *working_hw),
@@ -138,9 +140,16 @@ def label(visit: Visit) -> LabelledImage:
     )
 
 
-def with_aligned_objects(visit: Visit, semantic: SemanticMap) -> SemanticMap:
-    """The class map [H, W] that instances are taken from: aligned to moving objects where these are the instances."""
-    return aligned_classes(visit, semantic) if visit.recipe.instances.method == "motion" else semantic
+def with_aligned_objects(visit: Visit, semantic: SemanticMap, things: tuple[int, ...]) -> SemanticMap:
+    """The class map [H, W] that instances are taken from: aligned to moving objects where these are the instances, which
+    are all of the classes `things` if `fusion.moving_stuff` says so."""
+    if visit.recipe.instances.method != "motion":
+        return semantic
+    aligned = aligned_classes(visit, semantic)
+    if visit.recipe.fusion.moving_stuff == "keep":
+        return aligned
+    height, width = semantic.shape
+    return objects_as_things(aligned, semantic, map_of_instances(moving_objects(visit, height, width)), things)
 
 
 def working_size(recipe: Recipe, height: int, width: int) -> tuple[int, int]:

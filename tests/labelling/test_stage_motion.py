@@ -19,6 +19,7 @@ from mbps_dataset.labelling.stage_motion import (
     moving_objects,
     why_nothing_moves,
 )
+from mbps_dataset.labelling.stage_row import with_aligned_objects
 from mbps_dataset.labelling.whole_set import calibration_key
 from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.document_file import intact_document
@@ -78,6 +79,17 @@ def test_without_alignment_pixels_keep_their_class_and_the_calibration_knows(car
     inside = counted_motion(other.visit(car.frame), semantic, 27).inside
     assert inside.sum() == counted_motion(car, semantic, 27).inside.sum() and (inside > 0).all()
     assert calibration_key(plain, [car.frame]) != calibration_key(other, [car.frame])
+
+
+def test_a_moving_object_of_stuff_becomes_a_thing_if_the_recipe_says_so(car, store):
+    semantic = np.random.default_rng(0).integers(0, 27, (192, 384)).astype(np.uint8)
+    objects = map_of_instances(moving_objects(car, 192, 384)) > 0
+    assert np.array_equal(with_aligned_objects(car, semantic, (3,)), aligned_classes(car, semantic))
+    visit = Run(recipe_of("fusion.moving_stuff=thing"), store).visit(car.frame)
+    found = with_aligned_objects(visit, semantic, (3,))
+    assert (found[objects] == 3).all() and np.array_equal(found[~objects], semantic[~objects])
+    with pytest.raises(RecipeError, match="set fusion.align_objects=true too"):
+        recipe_of("fusion.moving_stuff=thing", "fusion.align_objects=false")
 
 
 def test_settings_of_motion_decide_motion_and_not_flow(store):

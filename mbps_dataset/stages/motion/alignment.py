@@ -67,6 +67,30 @@ def align_semantics(
     return AlignedSemantics(aligned, ids, winners, reason)
 
 
+def objects_as_things(
+    aligned: ArrayLike, semantic: ArrayLike, instance_map: ArrayLike, things: ArrayLike, *, void: int | None = None
+) -> SemanticMap:
+    """`aligned` [H, W] with every instance in one of the classes `things`, because it moves by itself (ours).
+
+    An instance of another class takes that of `things` which most of its pixels have in `semantic` [H, W], the class map
+    before it was aligned, and is void where none of them has one: to be stuff would be wrong for sure. `instance_map` and
+    `void` as in `align_semantics`. Raises `ValueError` if the sizes differ or a map cannot be read as such.
+
+    >>> objects_as_things([[5, 5, 5, 3]], [[5, 5, 7, 3]], [[1, 1, 1, 0]], [7]).tolist()
+    [[7, 7, 7, 3]]
+    """
+    labels, out = semantic_map(semantic), semantic_map(aligned).copy()
+    instances, _ = instances_of_map(instance_map)
+    check_same_frame(instances, labels)
+    check_same_frame(instances, out)
+    blank = void_id(labels, void)
+    own = majority_classes(instances, out, ignore=blank)
+    among_things = majority_classes(instances, np.where(np.isin(labels, things), labels, blank), ignore=blank)
+    chosen = np.where(np.isin(own, things), own, np.where(among_things == UNKNOWN_CLASS, blank, among_things))
+    out.ravel()[instances.pixels()] = chosen[instances.owners()]
+    return out
+
+
 def cut_by_class(instances: Instances, semantic: ArrayLike, class_ids: ArrayLike) -> Instances:
     """The part of every instance in every one of `class_ids` that it has, in order of instance and class.
 

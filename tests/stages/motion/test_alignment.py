@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mbps_dataset.stages.instances import Instances
-from mbps_dataset.stages.motion.alignment import align_semantics, cut_by_class
+from mbps_dataset.stages.motion.alignment import align_semantics, cut_by_class, objects_as_things
 from tests.examples import examples
 from tests.vectors import load_vectors
 
@@ -86,3 +86,15 @@ def test_an_instance_cut_by_class_is_one_for_each_class_it_has():
     )
     with pytest.raises(ValueError, match=r"to share \(H, W\)"):
         cut_by_class(Instances(masks), semantic[:1], (1,))
+
+
+def test_an_object_that_moves_is_a_thing_whatever_most_of_it_looks_like():
+    semantic = np.array([[1, 1, 1, 7, 2, 2], [4, 4, 4, 9, 9, 7]])
+    instance_map = np.array([[1, 1, 1, 1, 0, 0], [2, 2, 3, 3, 3, 3]])
+    aligned = align_semantics(semantic, instance_map).semantic
+    found = objects_as_things(aligned, semantic, instance_map, [7, 9])
+    # the first is mostly stuff with some of 7; the second has no thing at all; the third is a thing already
+    assert found.tolist() == [[7, 7, 7, 7, 2, 2], [255, 255, 9, 9, 9, 9]]
+    assert aligned.tolist() == [[1, 1, 1, 1, 2, 2], [4, 4, 9, 9, 9, 9]]
+    with pytest.raises(ValueError):
+        objects_as_things(aligned[:1], semantic, instance_map, [7])
