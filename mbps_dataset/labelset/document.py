@@ -132,13 +132,13 @@ def rendered_only(document: Mapping[str, Any]) -> str:
 
 
 _RESTRICTED = re.compile(
-    r"\bNC\b|\bno[nt]\b[- ](for )?commercial|\bresearch (use )?only\b|\bnot be (passed on|redistributed)\b",
+    r"\bNC\b|\bno[nt]\b[- ](for )?commercial|\bresearch (use )?only\b|\bnot be (passed on|redistributed)\b|\bnone stated\b",
     re.IGNORECASE,
 )
 
 
 def restricted_weights(document: Mapping[str, Any]) -> str:
-    """A sentence on weights whose recorded licence forbids commercial use or passing on; "" where none says so."""
+    """A sentence on weights whose recorded licence forbids commercial use or passing on, or that have none; "" for others."""
     said = dict(document["supervision"])
     learned = (document.get("predicted") or {}).get("learned_from") or {}
     said |= {f"what it learned from, {part}": text for part, text in (learned.get("supervision") or {}).items()}
@@ -149,7 +149,7 @@ def restricted_weights(document: Mapping[str, Any]) -> str:
             found.append(f"{part} ({licence})")
     if not found:
         return ""
-    return f"Weights of this set have a licence that restricts its use: {'; '.join(found)}. See whether you may publish it."
+    return f"Weights of this set have a licence that restricts its use, or none: {'; '.join(found)}. See whether you may publish it."
 
 
 def _supervision_of_objects(recipe: Recipe) -> dict[str, str]:

@@ -196,7 +196,7 @@ def test_a_set_is_built_with_them_and_says_so(network, tmp_path, capsys) -> None
     assert "imported detections" not in document["supervision"]
     assert document["ground_truth_used"] == [] and document["counts"]["train"]["instances"] > 0
     assert restricted_weights(document) == (
-        "Weights of this set have a licence that restricts its use: detections of d.json (CC BY-NC-SA 4.0: not for commercial "
+        "Weights of this set have a licence that restricts its use, or none: detections of d.json (CC BY-NC-SA 4.0: not for commercial "
         "use). See whether you may publish it."
     )
     network.configure(label_free=False)

@@ -10,6 +10,7 @@ import pytest
 from mbps_dataset.labelset.build import build
 from mbps_dataset.labelset.document import rendered_only, restricted_weights, supervision
 from mbps_dataset.labelset.folder import LabelSetFolder
+from mbps_dataset.models.raft import SUPERVISION
 from mbps_dataset.named_recipes import RECIPES, get_recipe
 from tests.tiny import tiny_label_set, tiny_settings
 
@@ -139,6 +140,7 @@ def test_every_file_of_detections_is_named_with_what_is_known_of_it(tmp_path):
     ("for research only", True),
     ("Non-commercial", True),
     ("they may not be passed on", True),
+    (SUPERVISION["smurf"].partition("licence of the weights: ")[2], True),  # none at all is no permission
     ("Apache-2.0", False),
     ("unknown", False),
 ])  # fmt: skip

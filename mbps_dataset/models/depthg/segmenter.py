@@ -39,9 +39,10 @@ StateSource = str | os.PathLike[str] | Mapping[str, torch.Tensor]
 
 SUPERVISION = (
     "self-supervised, as published: DINO on ImageNet images without their labels; head and clusters from correspondences of "
-    "its features and from depth. The linear probe that labels train beside them is left out"
+    "its features and from depth. The linear probe that labels train beside them is left out; licence of the weights: none stated by "
+    "DepthG, MIT for STEGO's, Apache-2.0 for CUPS' code and for DINO"
 )
-"""What the published weights saw."""
+"""What the published weights saw, and their licence, which so travels into label sets and cards."""
 
 _PUBLISHED = {"backbone.": "net.model.", "head.": "net.", "probe.": "cluster_probe."}
 _LARGEST, _MOST_LAYERS = 65_536, 256  # far beyond any published network; more only takes memory and time

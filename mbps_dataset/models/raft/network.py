@@ -33,10 +33,12 @@ from mbps_dataset.models.saved_network import HubNetwork
 Layout = Literal["smurf", "torchvision"]
 
 SUPERVISION: dict[str, str] = {
-    "smurf": "self-supervised optical flow on unlabelled video (SMURF); no labels",
-    "torchvision": "supervised: optical flow ground truth of synthetic scenes, for some of its weights also of real ones",
+    "smurf": "self-supervised optical flow on unlabelled video (SMURF); no labels; licence of the weights: none stated for SMURF's "
+    "checkpoints, CC BY 4.0 for the port that made raft_smurf.pt of them",
+    "torchvision": "supervised: optical flow ground truth of synthetic scenes, for some of its weights also of real ones; licence of "
+    "the weights: none stated beside torchvision's own BSD-3-Clause",
 }
-"""What the published weights of each layout saw."""
+"""What the published weights of each layout saw, and their licence, which so travels into label sets and cards."""
 
 _LAYOUTS: dict[str, dict[str, Any]] = {
     "smurf": {"context_norm": "instance", "lookup_order": "row-major"},
