@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +15,7 @@ import torch
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models.cascade import LICENCES, SUPERVISION, CascadeMaskRCNN
 from mbps_dataset.models.cascade.convert import convert_cascade
+from mbps_dataset.models.checkpoints import read_state_dict
 from tests.models.cascade.published_files import detectron2_file, lightning_file
 from tests.models.cascade.tiny_network import tiny_network
 
@@ -22,6 +27,23 @@ def test_cups_is_read_without_its_configuration_class(system, seed, tmp_path):
     assert all(torch.equal(one, wanted[name]) for name, one in network.state_dict().items())
     assert network.config == done.network.config and network.config.drop_loss_iou == 0.4
     assert network.class_names == ("stuff 0", "stuff 1", "thing 0", "thing 1")
+
+
+@pytest.mark.skipif(not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"), reason="torch before 2.6")
+def test_the_documented_way_to_open_cups_needs_no_yacs_and_gives_the_same_tensors(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[3] / "docs/published-networks.md").read_text(encoding="utf-8")
+    (code,) = [
+        block for block in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE) if "CfgNode" in block
+    ]
+    file = lightning_file(tmp_path / "cups.ckpt")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(pickle.UnpicklingError, match="yacs.config.CfgNode"):
+        torch.load(file, weights_only=True)
+    names: dict = {}
+    exec(code, names)
+    opened, read = names["content"]["state_dict"], read_state_dict(file, leave_out_objects=True)
+    assert opened.keys() == read.keys() and all(torch.equal(one, read[name]) for name, one in opened.items())
+    assert "yacs" not in sys.modules
 
 
 @pytest.mark.parametrize(("system", "stuff", "things"), [("u2seg", 3, 5), ("cutler", 0, 1), ("cuvler", 0, 1)])
