@@ -6,14 +6,14 @@ an older build from its cache, because it looks at the card and not at the files
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from huggingface_hub import DatasetCardData
 
-from mbps_dataset.labelling.calibration import Calibration
+from mbps_dataset.labelling.calibration import Calibration, ClassStatistics
 
 
 _LICENCE_OF_IMAGES = {"license": "other", "license_name": "terms-of-the-source-images"}
@@ -29,6 +29,8 @@ _LICENCES = {
 
 _MEASURED = {"motion": "moving share", "depth-split": "parts cut along depth"}
 """By `things.method`, what `ClassStatistics.ratio` is, where it is not the salient share."""
+
+_MOST_CLASSES = 100
 
 TEMPLATE = Path(__file__).with_name("dataset_card.md")
 
@@ -47,6 +49,7 @@ def render(document: Mapping[str, Any], *, quality: str | None = None, preview: 
         labelset=document,
         recipe=document["recipe"],
         classes=calibration.classes,
+        listed=_listed(calibration.classes, document["counts"]),
         label_free=not document["ground_truth_used"],
         methods=methods,
         measured=_MEASURED.get(methods["things"], "salient share"),
@@ -59,6 +62,16 @@ def render(document: Mapping[str, Any], *, quality: str | None = None, preview: 
         quality=quality,
         preview=preview,
     )
+
+
+def _listed(
+    classes: Sequence[ClassStatistics], counts: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[int, ClassStatistics]]:
+    """Classes by id; of more than fit on a card, such as U2Seg's 827, those that occur."""
+    numbered = list(enumerate(classes))
+    if len(numbered) <= _MOST_CLASSES:
+        return numbered
+    return [(k, one) for k, one in numbered if any(each["segments_per_class"][one.name] for each in counts.values())]
 
 
 def metadata(document: Mapping[str, Any]) -> dict[str, Any]:

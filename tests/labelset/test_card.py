@@ -54,6 +54,23 @@ def test_sets_without_motion_have_no_such_tables(things, measured):
     assert counts.count("| train |") == 1 and "why" not in counts
 
 
+def test_a_published_network_is_no_network_without_a_past_and_of_many_classes_those_that_occur_are_listed():
+    names = [f"class {k}" for k in range(827)]
+    classes = [{"name": n, "isthing": True, "ratio": None, "coverage": None, "reason": "a thing"} for n in names]
+    document = document_of("demo") | {
+        "predicted": {"weights": "ab", "network": "CascadeMaskRCNN", "learned_from": None},
+        "calibration": CALIBRATION | {"classes": classes},
+        "counts": {"train": COUNTS["train"] | {"segments_per_class": dict.fromkeys(names, 0) | {"class 700": 2}}},
+    }
+    card = render(document | {"ground_truth_used": []})
+    assert "what its weights saw is stated below" in card and "no record" not in card
+    listed = card.partition("## Classes")[2].partition("##")[0]
+    assert "Those of the 827 classes that occur" in listed and listed.count("\n| ") == 2 and "| 700 | class 700 |" in listed
+    citation = card.partition("## Citation")[2]
+    assert "work that published the network" in citation and "CAUSE" not in citation
+    assert "there is no record of what it learned from" in render(document | {"ground_truth_used": ["?"]})
+
+
 @pytest.mark.parametrize(
     ("name", "cited", "others"),
     [
