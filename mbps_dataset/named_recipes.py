@@ -9,22 +9,21 @@ from mbps_dataset.errors import RecipeError
 from mbps_dataset.reading.json_documents import read_json
 from mbps_dataset.reading.names import did_you_mean, shown
 from mbps_dataset.recipe import Recipe
+from mbps_dataset.semantics_settings import ClustersSettings, CrfSettings, NamingSettings, SemanticsSettings
 from mbps_dataset.stage_settings import (
-    ClustersSettings,
-    CrfSettings,
     CutsSettings,
     DepthSettings,
     FlowSettings,
     FusionSettings,
     InstancesSettings,
     MotionSettings,
-    NamingSettings,
     SaliencySettings,
-    SemanticsSettings,
     ThingsSettings,
 )
 
 
+DINOV2 = "self-supervised (DINOv2, LVD-142M); licence of the weights: Apache-2.0"
+"""What every size of DINOv2 saw, with registers or without, and its licence, as its authors state."""
 _SCENES_ONLY = "self-supervised on rendered street scenes only; no label, depth or instance map entered training"
 
 DEMO = Recipe(
@@ -39,6 +38,28 @@ DEMO = Recipe(
         ("CAUSE head and cluster probe", _SCENES_ONLY),
         ("depth network", "photometric consistency on rendered sequences only; no depth map entered training"),
         ("saliency backbone", _SCENES_ONLY),
+    ),
+)
+
+OPEN = Recipe(
+    name="open",
+    summary="your photographs with nothing gated: one download, DINOv2 (Apache-2.0); 80 clusters of its tokens, fitted on your "
+    "images; things are what it attends to; depth by the demo's network; label-free throughout",
+    semantics=SemanticsSettings(codes="tokens", backbone="facebook/dinov2-small"),
+    clusters=ClustersSettings(method="kmeans", count=80),
+    crf=CrfSettings(enabled=False),
+    depth=DEMO.depth,
+    saliency=SaliencySettings(short_side=322),
+    things=ThingsSettings(n_things=16, otherwise="depth-split"),
+    cuts=CutsSettings(weights=("facebook/dinov2-small",)),
+    supervision=(
+        ("semantic backbone", DINOV2),
+        (
+            "clusters",
+            "none: tokens of the images themselves, centred, whitened and grouped by k-means; nothing is trained",
+        ),
+        DEMO.supervision[2],
+        ("saliency backbone", DINOV2),
     ),
 )
 
@@ -163,7 +184,7 @@ CUPS = Recipe(
 images' size."""
 
 RECIPES: dict[str, Recipe] = {
-    r.name: r for r in (DEMO, MBPS, K80, _over_clustered(100), K80_DEPTHPRO, DEMO_MOTION, MOTION, CUPS)
+    r.name: r for r in (DEMO, OPEN, MBPS, K80, _over_clustered(100), K80_DEPTHPRO, DEMO_MOTION, MOTION, CUPS)
 }
 
 

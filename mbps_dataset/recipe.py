@@ -12,11 +12,10 @@ from typing import Any
 
 from mbps_dataset.errors import RecipeError
 from mbps_dataset.reading.names import did_you_mean, fault_of_name, shown
+from mbps_dataset.semantics_settings import ClustersSettings, CrfSettings, NamingSettings, SemanticsSettings
 from mbps_dataset.settings import check_text, parse_setting
 from mbps_dataset.stage_settings import (
     CalibrationSettings,
-    ClustersSettings,
-    CrfSettings,
     CutsSettings,
     DepthSettings,
     DetectionsSettings,
@@ -24,10 +23,8 @@ from mbps_dataset.stage_settings import (
     FusionSettings,
     InstancesSettings,
     MotionSettings,
-    NamingSettings,
     OutputSettings,
     SaliencySettings,
-    SemanticsSettings,
     ThingsSettings,
 )
 
@@ -78,6 +75,15 @@ class Recipe:
         if len(self.semantics.scales) > _MOST_SCALES:
             raise RecipeError(f"semantics.scales must name at most {_MOST_SCALES} sizes, but names "
                               f"{len(self.semantics.scales)}.")  # fmt: skip
+        if self.semantics.codes == "tokens" and self.semantics.method == "depthg":
+            raise RecipeError(
+                "semantics.codes 'tokens' are those of a DINOv2 in CAUSE's windows; pass --set semantics.method=cause, or "
+                "--set semantics.codes=head for the codes of DepthG."
+            )
+        if self.semantics.codes == "tokens" and self.clusters.method == "probe":
+            raise RecipeError(
+                "clusters.method is 'probe', but semantics.codes 'tokens' have none; pass --set clusters.method=kmeans."
+            )
         if self.semantics.windows == "depth" and self.depth.method == "spidepth":
             raise RecipeError(
                 "semantics.windows is 'depth', which needs depth in metres, but that of depth.method 'spidepth' has no scale; "
@@ -112,6 +118,11 @@ class Recipe:
             )
         if len(self.cuts.tiles) != 2:
             raise RecipeError(f"cuts.tiles must be two numbers, rows and columns, but is {self.cuts.tiles!r}.")
+
+    @property
+    def semantic_network(self) -> str:
+        """What makes the codes: "cause", "depthg", or "tokens" for a backbone without a head."""
+        return "tokens" if self.semantics.codes == "tokens" else self.semantics.method
 
     @property
     def needs_motion(self) -> bool:

@@ -26,6 +26,7 @@ NOTHING_TO_TEST = {"_version", "arrays", "scenes/arrays"}
 TESTED_WITH = {
     "__main__": "test_cli",
     "named_recipes": "test_recipe",
+    "semantics_settings": "test_recipe",
     "stage_settings": "test_recipe",
     "ablation/bench": "ablation/test_run",
     "ablation/subject": "ablation/test_run",

@@ -26,7 +26,10 @@ ROOT = Path(mbps_dataset.__file__).parent
 WORDS = ("_version", "arrays", "errors", "forked")
 """What reading needs of the vocabulary."""
 
-VOCABULARY = ("resizing", "taxonomy", "settings", "stage_settings", "recipe", "named_recipes", "records", "source_names")
+VOCABULARY = (
+    "resizing", "taxonomy", "settings", "semantics_settings", "stage_settings", "recipe", "named_recipes", "records",
+    "source_names",
+)  # fmt: skip
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     WORDS,

@@ -125,7 +125,7 @@ def test_recipes_written_before_a_setting_existed_can_be_read():
 
 
 def test_unknown_recipe_lists_the_known_ones():
-    with pytest.raises(RecipeError, match="known are demo, mbps, mbps-k80, mbps-k100, mbps-k80-depthpro"):
+    with pytest.raises(RecipeError, match="known are demo, open, mbps, mbps-k80, mbps-k100, mbps-k80-depthpro"):
         get_recipe("cups2")
 
 
@@ -232,7 +232,10 @@ def test_a_recipe_file_that_cannot_be_read_is_one_line(tmp_path):
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "folder.json").mkdir()
     for path, message in (
-        (str(tmp_path / "none.json"), "there is no such recipe file; write one with .* Known names are demo, mbps"),
+        (
+            str(tmp_path / "none.json"),
+            "there is no such recipe file; write one with .* Known names are demo, open, mbps",
+        ),
         (str(tmp_path / "pipe.json"), r"cannot be read \(Not a regular file\)"),
         (str(tmp_path / "folder.json"), r"cannot be read \(Is a directory\)"),
         ("a\0.json", "embedded null byte"),

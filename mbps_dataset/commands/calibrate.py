@@ -47,6 +47,7 @@ def describe(calibration: Calibration) -> list[str]:
     """Lines of text: one per class with what was measured, and what the calibration took from ground truth."""
     truth = ", ".join(calibration.truth_used) or "nothing"
     lines = [f"{len(calibration.things)} things, by {calibration.images} images; from ground truth: {truth}"]
+    lines += calibration.notes
     width = max(len(each.name) for each in calibration.classes)
     return lines + [f"  {each.name:<{width}}  {_of_class(each)}" for each in calibration.classes]
 

@@ -7,6 +7,7 @@ thing split of Cityscapes. `Calibration.truth_used` lists what did.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +17,10 @@ from numpy.typing import NDArray
 
 from mbps_dataset import taxonomy
 from mbps_dataset.recipe import Recipe
+
+
+_ARRAYS = ("centroids", "token_mean", "token_projection")
+"""Fields of a calibration that are arrays; lists in JSON."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Calibration:
 
     `cluster_to_class` maps pseudo-class → class (255 = void), or is None when clusters stay unnamed; `classes` has one
     entry per class of the label set; `centroids` [k, C] unit rows for over-clustering; `truth_used` is empty for a
-    label-free set.
+    label-free set. For codes that are tokens, `token_mean` [D] and `token_projection` [D, C] or None say how they are centred
+    and whitened (see `mbps_dataset.stages.token_whitening`). `notes` say how far what was measured can be trusted.
     """
 
     classes: tuple[ClassStatistics, ...]
@@ -48,11 +54,21 @@ class Calibration:
     images: int
     truth_used: tuple[str, ...]
     centroids: NDArray[np.float64] | None = None
+    token_mean: NDArray[np.float64] | None = None
+    token_projection: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def things(self) -> tuple[int, ...]:
         """Ids of the thing classes, ascending."""
         return tuple(k for k, statistics in enumerate(self.classes) if statistics.isthing)
+
+    @property
+    def clusters_digest(self) -> str | None:
+        """What names given to these clusters are bound to: a digest of their centres; None for those of a probe."""
+        if self.centroids is None:
+            return None
+        return hashlib.sha256(np.round(self.centroids, 5).astype("<f4").tobytes()).hexdigest()[:16]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -78,18 +94,23 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         document = asdict(self) | {"things": list(self.things)}
-        document["centroids"] = None if self.centroids is None else self.centroids.tolist()
+        for name in _ARRAYS:
+            array = document.pop(name)
+            if array is not None or name == "centroids":
+                document[name] = None if array is None else array.tolist()
         return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Calibration:
-        naming, centroids = document["cluster_to_class"], document["centroids"]
+        naming = document["cluster_to_class"]
+        arrays = {name: document[name] for name in _ARRAYS if document.get(name) is not None}
         return cls(
             classes=tuple(ClassStatistics(**entry) for entry in document["classes"]),
             cluster_to_class=None if naming is None else tuple(naming),
             images=document["images"],
             truth_used=tuple(document["truth_used"]),
-            centroids=None if centroids is None else np.array(centroids, dtype=np.float64),
+            notes=tuple(document.get("notes", ())),
+            **{name: np.array(array, dtype=np.float64) for name, array in arrays.items()},
         )
 
 

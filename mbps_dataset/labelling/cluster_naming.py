@@ -12,7 +12,7 @@ from mbps_dataset import taxonomy
 from mbps_dataset.errors import CalibrationError
 from mbps_dataset.labelling.stage import Run
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES, class_map
-from mbps_dataset.models.cause.centroids import read_cluster_names
+from mbps_dataset.models.cause.centroids import names_made_for, read_cluster_names
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame
@@ -61,7 +61,14 @@ def name_clusters(run: Run, frames: Iterable[Frame]) -> tuple[Names | None, tupl
     if settings.method == "none":
         return None, ()
     if settings.method == "file":
-        names = tuple(int(k) for k in read_cluster_names(Path(str(settings.file)).expanduser()))
+        path = Path(str(settings.file)).expanduser()
+        names, made_for = tuple(int(k) for k in read_cluster_names(path)), names_made_for(path)
+        if made_for not in (None, run.calibration.clusters_digest):
+            raise CalibrationError(
+                f"naming.file: {path} names clusters of another set (other images or settings); name these in the page that "
+                "`mbps preview` writes, or take those clusters with --set clusters.method=centroids --set "
+                "clusters.centroids=THAT_SET."
+            )
         return names, (f"cluster names: from {Path(str(settings.file)).name}",)
     hungarian = settings.method == "hungarian"
     classes, table = (27, taxonomy.LABEL_ID_TO_27) if hungarian else (19, taxonomy.LABEL_ID_TO_TRAIN_ID)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mbps_dataset.errors import InputError
+from mbps_dataset.models.cause.centroids import LABEL_SET_FILE
 from mbps_dataset.models.networks import recipe_networks, require_networks, weights_digest
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources.detections import detections_digest
@@ -27,10 +28,16 @@ def recipe_contents(recipe: Recipe) -> dict[str, str]:
     for network, reference in recipe_networks(recipe).items():
         contents[network] = weights_digest(network, reference)
     if recipe.clusters.method == "centroids":
-        contents["centroids"] = _file_digest("clusters.centroids", recipe.clusters.centroids)
+        contents["centroids"] = _file_digest("clusters.centroids", _centroids_file(recipe))
     if recipe.naming.method == "file":
         contents["cluster_names"] = _file_digest("naming.file", recipe.naming.file)
     return contents
+
+
+def _centroids_file(recipe: Recipe) -> str:
+    """The file of centroids; of a label set its document."""
+    place = Path(str(recipe.clusters.centroids)).expanduser()
+    return str(place / LABEL_SET_FILE if place.is_dir() else place)
 
 
 def _file_digest(setting: str, path: str | None) -> str:

@@ -28,7 +28,9 @@ _SPIDEPTH_SIZES = ("patch_size", "queries", "positions", "height", "width")
 def require_fit(recipe: Recipe) -> None:
     """Raises `RecipeError` naming the first setting that cannot work and what would, `WeightsError` for a damaged file."""
     described = {network: _config(network, reference) for network, reference in recipe_networks(recipe).items()}
-    semantics = described[recipe.semantics.method]
+    semantics = described[recipe.semantic_network]
+    if recipe.semantics.codes == "tokens":
+        _require_tokens(recipe, semantics)
     _require_windows(recipe, semantics) if recipe.semantics.method == "cause" else _require_pieces(recipe, semantics)
     _require_clusters(recipe, semantics)
     if recipe.semantics.windows == "depth" and "depth_estimation" in described:
@@ -56,7 +58,7 @@ def _config(network: str, reference: str | None, name: str = CONFIG_FILE) -> Map
 
 def _require_windows(recipe: Recipe, config: Mapping[str, Any]) -> None:
     settings, crop = recipe.semantics, _number(config, "crop")
-    if crop is not None and settings.crop != crop:
+    if settings.codes == "head" and crop is not None and settings.crop != crop:
         raise RecipeError(
             f"semantics.crop is {settings.crop}, but the weights {settings.weights} were made for windows of {crop} pixels; "
             f"pass --set semantics.crop={crop} (and a semantics.stride of at most that)."
@@ -67,6 +69,26 @@ def _require_windows(recipe: Recipe, config: Mapping[str, Any]) -> None:
         raise RecipeError(
             f"semantics.short_side={settings.short_side} is too small for windows of {settings.crop} pixels, which "
             f"reflection at the edge must fill; pass --set semantics.short_side={least} or more."
+        )
+
+
+def _require_tokens(recipe: Recipe, config: Mapping[str, Any]) -> None:
+    """A DINOv2 takes windows of any whole number of patches, and whitening leaves at most as many channels as it has."""
+    settings, patch, channels = recipe.semantics, _number(config, "patch_size"), _number(config, "hidden_size")
+    if patch is not None and patch != PATCH:
+        raise RecipeError(
+            f"semantics.backbone: {settings.backbone} has patches of {patch} pixels, but codes that are tokens have {PATCH}; "
+            "take a DINOv2, such as facebook/dinov2-small."
+        )
+    if settings.crop % PATCH:
+        raise RecipeError(
+            f"semantics.crop is {settings.crop}, but windows hold whole patches of {PATCH} pixels; pass --set "
+            f"semantics.crop={max(settings.crop // PATCH, 1) * PATCH}."
+        )
+    if channels is not None and settings.directions > channels:
+        raise RecipeError(
+            f"semantics.directions is {settings.directions}, but the tokens of {settings.backbone} have {channels} channels; "
+            f"pass --set semantics.directions={min(64, channels)}, or 0 only to centre them."
         )
 
 
@@ -113,7 +135,21 @@ def _require_clusters(recipe: Recipe, config: Mapping[str, Any]) -> None:
             f"clusters; pass --set clusters.count={clusters}, or --set clusters.method=kmeans for another number."
         )
     if settings.method == "centroids":
-        found = read_centroids(Path(str(settings.centroids)).expanduser()).centroids.shape
+        read = read_centroids(Path(str(settings.centroids)).expanduser())
+        found = read.centroids.shape
+        if (read.token_mean is not None) != (recipe.semantics.codes == "tokens"):
+            wanted = "tokens" if read.token_mean is not None else "head"
+            raise RecipeError(
+                f"clusters.centroids: {settings.centroids} holds clusters of semantics.codes '{wanted}', but those of the recipe "
+                f"are '{recipe.semantics.codes}'; take centroids of these codes."
+            )
+        if read.token_mean is not None:
+            channels, inputs = found[1], _number(config, "hidden_size")
+            if inputs is not None and len(read.token_mean) != inputs:
+                raise RecipeError(
+                    f"clusters.centroids: {settings.centroids} has clusters of tokens of {len(read.token_mean)} channels, but "
+                    f"those of {recipe.semantics.backbone} have {inputs}; take the backbone that they were made with."
+                )
         if found[0] != settings.count:
             raise RecipeError(
                 f"clusters.count is {settings.count}, but {settings.centroids} holds {found[0]} centroids; pass --set "

@@ -7,7 +7,8 @@ arrays before anything scores them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,19 @@ from numpy.typing import NDArray
 from mbps_dataset.arrays import RGBImage
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, never
 from mbps_dataset.recipe import Recipe
-from mbps_dataset.stage_settings import SemanticsSettings
+from mbps_dataset.semantics_settings import SemanticsSettings
 from mbps_dataset.stages import depth_guided_semantics, semantics
 from mbps_dataset.stages.depth_guided_semantics import CodeMaps
 from mbps_dataset.stages.network_pixels import network_pixels
 from mbps_dataset.stages.semantics import WindowCodes
+from mbps_dataset.stages.token_whitening import TokenWhitening
 
 
 Codes = WindowCodes | CodeMaps
 
 _KINDS: dict[str, type[WindowCodes] | type[CodeMaps]] = {"cause": WindowCodes, "depthg": CodeMaps}
 
-_AFTERWARDS = ("windows", "invalid_alpha")
+_AFTERWARDS = ("windows", "invalid_alpha", "directions", "shrinkage")
 """Settings that decide what is made of codes, not what they are."""
 _HIGH, _LOW = ("scales", "flip", "crop", "stride"), ("low_scale", "low_flip")
 
@@ -36,7 +38,7 @@ _HIGH, _LOW = ("scales", "flip", "crop", "stride"), ("low_scale", "low_flip")
 def _key(run: Run, *without: str) -> tuple[object, ...]:
     settings = run.recipe.deciding_settings()["semantics"]
     chosen = {name: value for name, value in settings.items() if name not in (*_AFTERWARDS, *without)}
-    return run.device_type, chosen, run.contents[run.recipe.semantics.method]
+    return run.device_type, chosen, run.contents[run.recipe.semantic_network]
 
 
 def _low_key(run: Run) -> tuple[object, ...]:
@@ -51,7 +53,7 @@ def _compute(visit: Visit) -> Arrays:
 
 
 def _high_resolution(visit: Visit, picture: RGBImage) -> Codes:
-    settings, network = visit.recipe.semantics, visit.run.network(visit.recipe.semantics.method)
+    settings, network = visit.recipe.semantics, visit.run.network(visit.recipe.semantic_network)
     pixels = network_pixels(picture).to(visit.run.device)
     if settings.method == "depthg":
         window, stride = (settings.crop, settings.crop), (settings.stride, settings.stride)
@@ -64,7 +66,7 @@ def _high_resolution(visit: Visit, picture: RGBImage) -> Codes:
 
 
 def _compute_low(visit: Visit) -> Arrays:
-    settings, network = visit.recipe.semantics, visit.run.network(visit.recipe.semantics.method)
+    settings, network = visit.recipe.semantics, visit.run.network(visit.recipe.semantic_network)
     if settings.method == "depthg":
         pixels = network_pixels(window_image(visit.image, settings)).to(visit.run.device)
         codes: Codes = depth_guided_semantics.low_resolution_codes(
@@ -84,6 +86,8 @@ def _kept(visit: Visit, codes: list[Codes]) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {"size": np.array(size, dtype=np.int32)}
     for number, one in enumerate(codes):
         arrays |= {f"{number}.{name}": array for name, array in one.as_arrays().items()}
+    if visit.recipe.semantics.codes == "tokens":  # many channels, which half precision holds well enough
+        arrays |= {name: array.astype(np.float16) for name, array in arrays.items() if name.endswith(".codes")}
     return arrays
 
 
@@ -137,6 +141,18 @@ def log_probs(codes: Codes, probe: Any, alpha: float) -> torch.Tensor:
     return semantics.merge_log_probs(codes, probe, alpha=alpha)
 
 
-def code_map(codes: Codes) -> torch.Tensor:
-    """Codes for every pixel, for over-clustering: [C, h, w]."""
-    return codes.merged() if isinstance(codes, CodeMaps) else semantics.merge_codes(codes)
+def code_map(codes: Codes, whitening: TokenWhitening | None = None) -> torch.Tensor:
+    """Codes for every pixel, for over-clustering: [C, h, w]; of tokens that are to be whitened, whitened before."""
+    if isinstance(codes, CodeMaps):
+        return codes.merged()
+    if whitening is not None:
+        codes = replace(codes, codes=whitening(codes.codes.movedim(1, -1)).movedim(-1, 1).float())
+    return semantics.merge_codes(codes)
+
+
+def tokens_of(visit: Visit) -> Iterator[torch.Tensor]:
+    """Tokens [N, D] of each picture of the first of `code_stages`, as they are."""
+    arrays, number = visit.result(code_stages(visit.recipe)[0]), 0
+    while f"{number}.codes" in arrays:
+        yield torch.from_numpy(arrays[f"{number}.codes"].astype(np.float32)).movedim(1, -1).flatten(0, -2)
+        number += 1

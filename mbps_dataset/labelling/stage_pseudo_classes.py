@@ -14,6 +14,7 @@ import torch
 
 from mbps_dataset.arrays import RGBImage, SemanticMap
 from mbps_dataset.errors import CalibrationError
+from mbps_dataset.labelling.calibration import Calibration
 from mbps_dataset.labelling.stage import Arrays, Run, Stage, Visit, as_numpy
 from mbps_dataset.labelling.stage_codes import code_map, code_stages, log_probs, merged, window_image
 from mbps_dataset.labelling.stage_depth import DEPTH
@@ -23,6 +24,7 @@ from mbps_dataset.sources import Frame
 from mbps_dataset.stages import crf, overclustering, semantics
 from mbps_dataset.stages.depth_guided_semantics import fuse_resolutions, image_for_crf
 from mbps_dataset.stages.network_pixels import network_pixels
+from mbps_dataset.stages.token_whitening import TokenWhitening
 
 
 def _needs_centroids(recipe: Recipe) -> bool:
@@ -35,8 +37,11 @@ def _weighs_by_depth(recipe: Recipe) -> bool:
 
 def _key(run: Run) -> tuple[object, ...]:
     settings = run.recipe.deciding_settings()
-    centroids = run.calibration.centroids if _needs_centroids(run.recipe) else None
-    made_from = None if centroids is None else centroids.tolist()
+    made_from = None
+    if _needs_centroids(run.recipe):
+        known = run.calibration
+        parts = (known.centroids, known.token_mean, known.token_projection)
+        made_from = [part.tolist() for part in parts if part is not None]
     codes = [run.key(stage) for stage in code_stages(run.recipe)]
     windows = run.recipe.semantics.windows
     depth = (run.key(DEPTH), run.recipe.semantics.invalid_alpha) if _weighs_by_depth(run.recipe) else None
@@ -91,10 +96,22 @@ def _scores(visit: Visit, stage: Stage) -> Any:
     if not _needs_centroids(visit.recipe):
         probe = visit.run.network(visit.recipe.semantics.method).probe
         return merged(visit, stage, lambda codes: log_probs(codes, probe, settings.alpha))
-    centroids = visit.run.calibration.centroids
+    calibration = visit.run.calibration
+    centroids = calibration.centroids
     if centroids is None:
         raise CalibrationError(f"clusters.method is {settings.method!r}, but the calibration holds no centroids.")
-    return overclustering.cluster_logits(merged(visit, stage, code_map), centroids)
+    whitening = token_whitening(calibration)
+    return overclustering.cluster_logits(merged(visit, stage, lambda codes: code_map(codes, whitening)), centroids)
+
+
+def token_whitening(calibration: Calibration) -> TokenWhitening | None:
+    """How tokens become codes; None where a head makes them."""
+    if calibration.token_mean is None:
+        return None
+    projection = calibration.token_projection
+    return TokenWhitening(
+        torch.from_numpy(calibration.token_mean), None if projection is None else torch.from_numpy(projection)
+    )
 
 
 PSEUDO_CLASSES = Stage("pseudo_classes", "pseudo-classes", 3, _needs_centroids, _key, _compute, _inputs)

@@ -27,6 +27,7 @@ from mbps_dataset.stage_settings import ThingsSettings
 from mbps_dataset.stages import saliency
 from mbps_dataset.stages.instances.depth_edges import gradient_magnitude
 from mbps_dataset.stages.motion.thing_statistics import MotionCounts, MotionSplit, moving_ratios, split_by_motion
+from mbps_dataset.stages.saliency_chance import Seen, chance_of_ranking
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,13 @@ class ThingCounts:
     """What rules look at, per class and summed over the images of a set; zeros where the recipe's rule does not look.
 
     `overlap` salient and all pixels, `parts` connected components before and after cutting along depth edges, `moving`
-    pixels in moving objects.
+    pixels in moving objects; `seen` what each image shows, to hold its attention against chance.
     """
 
     overlap: saliency.ClassCounts
     parts: saliency.SplitCounts
     moving: MotionCounts
+    seen: tuple[Seen, ...] = ()
 
     @classmethod
     def zeros(cls, classes: int) -> ThingCounts:
@@ -53,19 +55,28 @@ def count_for_things(run: Run, frames: Iterable[Frame]) -> ThingCounts:
     """What the thing rule of the recipe looks at, over `frames`; no image is opened for a rule that looks at none."""
     method, classes = run.recipe.things.method, len(run.calibration.classes)
     counts = ThingCounts.zeros(classes)
-    overlap, parts, moving = counts.overlap, counts.parts, counts.moving
+    overlap, parts, moving, seen = counts.overlap, counts.parts, counts.moving, list[Seen]()
+    splits = method == "depth-split" or recipe_falls_back(run.recipe)
     for visit in run.visits(frames) if method in ("attention", "depth-split", "motion") else ():
         height, width = working_size(run.recipe, *visit.image.shape[:2])
         semantic = class_map(visit, height, width)
         if method == "motion":
             moving += counted_motion(visit, semantic, classes)
         elif method == "attention":
-            overlap += saliency.count_overlap(semantic, salient(visit, height, width), classes)
+            mask = salient(visit, height, width)
+            overlap += saliency.count_overlap(semantic, mask, classes)
+            seen.append(Seen.of(semantic, mask))
         else:
             overlap += saliency.count_overlap(semantic, np.zeros(semantic.shape, bool), classes)  # for its coverage
+        if splits:
             edges, least = _depth_edges(visit, height, width), run.recipe.instances.min_area
             parts += saliency.count_splits(semantic, edges, classes, min_area=least)
-    return ThingCounts(overlap, parts, moving)
+    return ThingCounts(overlap, parts, moving, tuple(seen))
+
+
+def recipe_falls_back(recipe: Recipe) -> bool:
+    """Whether depth may have to say what attention cannot."""
+    return recipe.things.method == "attention" and recipe.things.otherwise == "depth-split"
 
 
 def _depth_edges(visit: Visit, height: int, width: int) -> Mask:
@@ -82,20 +93,26 @@ class _Choice:
     ratios: NDArray[np.float64] | None = None
     coverage: NDArray[np.float64] | None = None
     truth_used: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def choose_things(
-    recipe: Recipe, names: Sequence[str], counts: ThingCounts
-) -> tuple[tuple[ClassStatistics, ...], tuple[str, ...]]:
-    """Thing or stuff for every class of `names` by the recipe's rule (report 2.4; CUPS 3.3), from counts of these classes.
+@dataclass(frozen=True)
+class ThingSplit:
+    """Each class with the reason and the numbers behind it, what ground truth was used, and what there is to say of the rule."""
 
-    Returns each class with the reason and the numbers behind it, and what ground truth was used.
-    """
+    classes: tuple[ClassStatistics, ...]
+    truth_used: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def choose_things(recipe: Recipe, names: Sequence[str], counts: ThingCounts) -> ThingSplit:
+    """Thing or stuff for every class of `names` by the recipe's rule (report 2.4; CUPS 3.3), from counts of these classes."""
     chosen = RULES[recipe.things.method](recipe.things, counts, len(names))
-    return tuple(
+    classes = tuple(
         ClassStatistics(name, k in chosen.things, _known(chosen.ratios, k), _known(chosen.coverage, k), reason)
         for k, (name, reason) in enumerate(zip(names, chosen.reasons, strict=True))
-    ), chosen.truth_used
+    )
+    return ThingSplit(classes, chosen.truth_used, chosen.notes)
 
 
 def _known(values: NDArray[np.float64] | None, k: int) -> float | None:
@@ -103,7 +120,21 @@ def _known(values: NDArray[np.float64] | None, k: int) -> float | None:
 
 
 def _by_attention(settings: ThingsSettings, counts: ThingCounts, classes: int) -> _Choice:
-    return _ranked(settings, counts.overlap.ratios(), counts.overlap.coverage(), "salient share {:.3f}")
+    ratios, coverage = counts.overlap.ratios(), counts.overlap.coverage()
+    ranked = _ranked(settings, ratios, coverage, "salient share {:.3f}")
+    decisions = saliency.decide_things(ratios, coverage, n_things=0, max_coverage=settings.max_coverage)
+    test = chance_of_ranking(counts.seen, [k for k, decision in enumerate(decisions) if decision == "stuff: rank"])
+    if test.tells or settings.otherwise == "attention":
+        return replace(ranked, notes=(f"things: {test}",))
+    fallen_back = _by_depth_split if settings.otherwise == "depth-split" else _none
+    return replace(fallen_back(settings, counts, classes), notes=(f"things: {test}; {_INSTEAD[settings.otherwise]}",))
+
+
+_INSTEAD = {
+    "depth-split": "they are told by depth, which cuts them into parts",
+    "none": "no class is a thing",
+}
+"""What is done, by `things.otherwise`, where attention ranks classes no better than chance."""
 
 
 def _by_depth_split(settings: ThingsSettings, counts: ThingCounts, classes: int) -> _Choice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,13 @@ from mbps_dataset.labelling.calibration import Calibration, ClassStatistics, cla
 from mbps_dataset.labelling.cluster_naming import name_clusters
 from mbps_dataset.labelling.road import STAGE_VERSIONS
 from mbps_dataset.labelling.stage import Run, Visit, one_thread
-from mbps_dataset.labelling.stage_codes import code_map, code_stages, merged
+from mbps_dataset.labelling.stage_codes import code_map, code_stages, merged, tokens_of
 from mbps_dataset.labelling.stage_row import ROW
-from mbps_dataset.labelling.thing_choice import choose_things, count_for_things
-from mbps_dataset.models.cause.centroids import read_centroids
+from mbps_dataset.labelling.thing_choice import choose_things, count_for_things, recipe_falls_back
+from mbps_dataset.models.cause.centroids import Centroids, read_centroids
 from mbps_dataset.sources import Frame
 from mbps_dataset.stages import overclustering, semantics
+from mbps_dataset.stages.token_whitening import TokenWhitening, fit_token_whitening
 from mbps_dataset.store import digest_of
 
 
@@ -54,36 +56,65 @@ def take_calibration(
         cluster_to_class=None,
         images=0,
         truth_used=(),
-        centroids=fit_centroids(run, frames, progress),
     )
+    if (clusters := fit_centroids(run, frames, progress)) is not None:
+        unnamed = replace(
+            unnamed,
+            centroids=clusters.centroids,
+            token_mean=clusters.token_mean,
+            token_projection=clusters.token_projection,
+        )
     names, named_from = name_clusters(run.calibrated(unnamed), progress(frames, "naming clusters"))
     classes = tuple(ClassStatistics(name, False, None, None) for name in class_names(run.recipe))
     named = replace(unnamed, classes=classes, cluster_to_class=names, images=len(frames))
     counts = count_for_things(run.calibrated(named), progress(frames, "finding things"))
-    decided, split_from = choose_things(run.recipe, class_names(run.recipe), counts)
-    calibration = replace(named, classes=decided, truth_used=(*named_from, *split_from))
+    split = choose_things(run.recipe, class_names(run.recipe), counts)
+    truth_used = (*named_from, *split.truth_used)
+    calibration = replace(named, classes=split.classes, truth_used=truth_used, notes=split.notes)
     run.store.put_json(_document_name(key), calibration.to_json())
     return calibration
 
 
-def fit_centroids(run: Run, frames: Sequence[Frame], progress: Progress = silent) -> NDArray[np.float64] | None:
-    """Centroids [k, C] of the recipe: fitted label-free on all tokens of `frames`, or read from its file, or None."""
+def fit_centroids(run: Run, frames: Sequence[Frame], progress: Progress = silent) -> Centroids | None:
+    """Centroids [k, C] of the recipe, with the whitening of its tokens if codes are tokens; None for a probe.
+
+    Fitted label-free on all tokens of `frames`, or read from the recipe's file.
+    """
     settings = run.recipe.clusters
     if settings.method == "probe":
         return None
     if settings.method == "centroids":
-        return read_centroids(str(settings.centroids)).centroids
-    tokens = [_tokens(visit) for visit in run.visits(progress(frames, "reading codes"))]
+        return read_centroids(str(settings.centroids))
+    whitening = fit_whitening(run, frames, progress) if run.recipe.semantics.codes == "tokens" else None
+    tokens = [_tokens(visit, whitening) for visit in run.visits(progress(frames, "reading codes"))]
     if not tokens:
-        raise CalibrationError("No image could be read, so clusters cannot be fitted; see the failures above.")
-    return overclustering.fit_kmeans(
+        raise CalibrationError(_NOTHING_READ)
+    centroids = overclustering.fit_kmeans(
         np.concatenate(tokens), settings.count, seed=settings.seed, restarts=settings.restarts
     )
+    if whitening is None:
+        return Centroids(centroids)
+    projection = None if whitening.projection is None else whitening.projection.numpy()
+    return Centroids(centroids, token_mean=whitening.mean.numpy(), token_projection=projection)
+
+
+_NOTHING_READ = "No image could be read, so clusters cannot be fitted; see the failures above."
 
 
 @one_thread()
-def _tokens(visit: Visit) -> NDArray[np.floating]:
-    codes = merged(visit, code_stages(visit.recipe)[0], code_map)
+def fit_whitening(run: Run, frames: Sequence[Frame], progress: Progress = silent) -> TokenWhitening:
+    """How the recipe makes codes of the tokens of `frames`. Raises `CalibrationError` if no image can be read."""
+    settings, visits = run.recipe.semantics, run.visits(progress(frames, "whitening tokens"))
+    batches = (tokens for visit in visits for tokens in tokens_of(visit))
+    first = next(batches, None)
+    if first is None:
+        raise CalibrationError(_NOTHING_READ)
+    return fit_token_whitening(chain([first], batches), settings.directions, shrinkage=settings.shrinkage)
+
+
+@one_thread()
+def _tokens(visit: Visit, whitening: TokenWhitening | None) -> NDArray[np.floating]:
+    codes = merged(visit, code_stages(visit.recipe)[0], lambda codes: code_map(codes, whitening))
     grid_hw = (codes.shape[1] // semantics.PATCH, codes.shape[2] // semantics.PATCH)
     return overclustering.collect_tokens(codes, grid_hw=grid_hw, limit=None)
 
@@ -97,7 +128,7 @@ def calibration_key(run: Run, frames: Sequence[Frame]) -> str:
     groups = ("semantics", "clusters", "crf", "naming", "saliency", "things", "calibration")
     chosen: dict[str, object] = {group: settings[group] for group in groups}
     chosen["short_side"] = settings["instances"]["short_side"]
-    if run.recipe.things.method == "depth-split":
+    if run.recipe.things.method == "depth-split" or recipe_falls_back(run.recipe):
         chosen |= {group: settings[group] for group in ("depth", "instances")}
     if run.recipe.things.method == "motion" or run.recipe.depth.method == "stereo":
         chosen |= {group: settings[group] for group in ("flow", "motion")}

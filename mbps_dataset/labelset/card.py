@@ -43,6 +43,10 @@ def render(document: Mapping[str, Any], *, quality: str | None = None, preview: 
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     calibration, settings = Calibration.from_json(document["calibration"]), document["recipe"]["settings"]
     methods = {stage: settings.get(stage, {}).get("method") for stage in ("semantics", "depth", "things", "instances")}
+    if settings.get("semantics", {}).get("codes") == "tokens":
+        methods["semantics"] = "tokens"
+    own_attention = methods["semantics"] == "tokens" and settings.get("saliency", {}).get("weights") is None
+    methods["attention"] = "tokens" if own_attention else "saliency"
     motion = {split: each for split, each in document.get("motion", {}).items() if split in document["counts"]}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         metadata=front_matter(metadata(document)),

@@ -21,10 +21,11 @@ from mbps_dataset.labelling.stage_motion import motion_summary
 from mbps_dataset.labelling.stage_row import clipped_pixels
 from mbps_dataset.labelset.parquet_files import read_rows
 from mbps_dataset.models.depth_estimation import KNOWN
+from mbps_dataset.models.dinov2 import LABEL_FREE
 from mbps_dataset.models.networks import recipe_networks, weights_folder
 from mbps_dataset.models.opencv_flow import OpenCvFlow
 from mbps_dataset.models.saved_network import read_config
-from mbps_dataset.named_recipes import BY_GEOMETRY, RECIPES
+from mbps_dataset.named_recipes import BY_GEOMETRY, DINOV2, RECIPES
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.records import FORMAT_VERSION
 from mbps_dataset.sources.depth_files import KINDS
@@ -34,6 +35,7 @@ from mbps_dataset.sources.detection_records import stated_origin
 COMPONENTS = {
     "cause": ("semantic backbone", "CAUSE head and cluster probe"),
     "depthg": ("semantic backbone", "DepthG head and cluster probe"),
+    "tokens": ("semantic backbone",),
     "spidepth": ("depth encoder", "depth network"),
     "attention": ("saliency backbone",),
     "raft": ("flow network",),
@@ -128,7 +130,8 @@ def rendered_only(document: Mapping[str, Any]) -> str:
     if document["source"]["name"] == "scenes" or not rendered:
         return ""
     which = "The networks of this recipe" if len(rendered) == len(seen) else f"These networks ({', '.join(rendered)})"
-    return f"{which} saw rendered scenes only in training: on photographs expect little of their labels."
+    labels = "depth is rough" if all("depth" in part for part in rendered) else "expect little of their labels"
+    return f"{which} saw rendered scenes only in training: on photographs {labels}."
 
 
 _RESTRICTED = re.compile(
@@ -203,6 +206,8 @@ def _supervision_of_other_depth(recipe: Recipe) -> str:
 
 
 def _stated_by_weights(network: str, reference: str | None) -> str | None:
+    if str(reference).startswith(LABEL_FREE):
+        return DINOV2
     stated = _config(network, reference).get("supervision")
     return stated if isinstance(stated, str) and stated != "unknown" else None
 

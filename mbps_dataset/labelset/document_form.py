@@ -35,8 +35,9 @@ _FORM: Mapping[str, Any] = {  # a key with "?" need not be there
     "calibration": {
         "classes": _Each(list, {"name": str, "isthing": bool, "ratio": (float, NoneType), "coverage": (float, NoneType),
                                 "reason?": str}),
-        "images": int, "truth_used": _TEXTS,
+        "images": int, "truth_used": _TEXTS, "notes?": _TEXTS,
         "cluster_to_class": (_Each(list, int), NoneType), "centroids": (_Each(list, _Each(list, float)), NoneType),
+        "token_mean?": _Each(list, float), "token_projection?": _Each(list, _Each(list, float)),
     },
     "counts": _Each(dict, _COUNTS),
     "failures": _Each(list, {"image_id": str, "stage": str, "reason": str}),
@@ -117,8 +118,9 @@ def _fault_of_numbers(document: Mapping[str, Any]) -> str | None:
     names = calibration["cluster_to_class"] or ()
     if wrong := [k for k in names if not 0 <= k <= 255]:
         return f"calibration.cluster_to_class holds {shown(wrong[0])}"
-    if len({len(row) for row in calibration["centroids"] or ()}) > 1:
-        return "calibration.centroids has rows of several lengths"
+    for name in ("centroids", "token_projection"):
+        if len({len(row) for row in calibration.get(name) or ()}) > 1:
+            return f"calibration.{name} has rows of several lengths"
     known = set(_FORM["calibration"]["classes"].form) - {"reason?"} | {"reason"}
     for place, each in enumerate(calibration["classes"]):
         if unknown := sorted(set(each) - known):

@@ -46,9 +46,6 @@ INTERPOLATIONS = ("reference", "huggingface")
 LABEL_FREE = "facebook/dinov2-"
 """Hub ids that begin so were trained without labels (DINOv2, also with registers)."""
 
-DINOV2_SUPERVISION = "self-supervised (DINOv2, LVD-142M); licence of the weights: Apache-2.0"
-"""What these networks saw, and their licence, as their authors state."""
-
 BACKBONE_SIZES = ("hidden_size", "layers", "heads", "mlp_ratio", "patch_size", "position_grid")
 """Sizes of a DINO or DINOv2 backbone: arguments of both, and fields of the configurations of networks around them."""
 

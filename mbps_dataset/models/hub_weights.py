@@ -12,7 +12,12 @@ from mbps_dataset.errors import WeightsError
 from mbps_dataset.reading.hub_errors import why_no_network
 
 
-PUBLISHED = ("facebook/dinov3-vitb16-pretrain-lvd1689m", "apple/DepthPro-hf", "facebook/dino-vitb8")
+PUBLISHED = (
+    "facebook/dinov2-small",
+    "facebook/dinov3-vitb16-pretrain-lvd1689m",
+    "apple/DepthPro-hf",
+    "facebook/dino-vitb8",
+)
 """Ids that recipes and messages name."""
 
 _PATTERNS = ["*.json", "*.safetensors"]

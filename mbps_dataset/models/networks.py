@@ -11,6 +11,7 @@ from torch import nn
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models import hub_weights
+from mbps_dataset.models.saved_network import read_config
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.sources.images import DIGESTS
 from mbps_dataset.stage_settings import CUT_METHODS
@@ -22,6 +23,7 @@ WEIGHTS_ROOT = Path(__file__).parents[1] / "weights"
 _SETTING = {
     "cause": "semantics.weights",
     "depthg": "semantics.weights",
+    "tokens": "semantics.backbone",
     "spidepth": "depth.weights",
     "depth_estimation": "depth.weights",
     "attention": "saliency.weights",
@@ -31,9 +33,11 @@ _SETTING = {
 _HOW = {
     "cause": "convert the published CAUSE and DINOv2 checkpoints once with `mbps convert cause`",
     "depthg": "convert a DepthG or STEGO checkpoint once with `mbps convert depthg`",
+    "tokens": "give a folder or Hub id of a DINOv2 of transformers (`facebook/dinov2-small`)",
     "spidepth": "convert the published SPIdepth checkpoints once with `mbps convert spidepth`",
     "depth_estimation": "give a folder or Hub id of a transformers depth-estimation network (`apple/DepthPro-hf`)",
-    "attention": "give a folder or Hub id of a DINOv3 ViT (`facebook/dinov3-vitb16-pretrain-lvd1689m`)",
+    "attention": "give a folder or Hub id of a DINOv3 ViT (`facebook/dinov3-vitb16-pretrain-lvd1689m`) or a DINOv2 "
+    "(`facebook/dinov2-small`)",
     "features": "give folders or Hub ids of DINO or DINOv2 ViTs (`facebook/dino-vitb8`), separated by commas",
     "raft": "convert the published SMURF checkpoint once with `mbps convert smurf`",
 }
@@ -41,6 +45,7 @@ _DEPTH_FILES = "take depth from files, --set depth.method=files --set depth.file
 _ELSE = {
     "cause": "train one on your images with `mbps train cause`",
     "depthg": "the recipe `motion` takes CAUSE in its place, and `demo-motion` needs no weights",
+    "tokens": "--set semantics.backbone=builtin takes that of the demo, which saw rendered scenes only",
     "spidepth": f"train one on your images with `mbps train spidepth`, or {_DEPTH_FILES}",
     "depth_estimation": _DEPTH_FILES,
     "attention": "--set things.method=depth-split tells things apart without saliency",
@@ -52,6 +57,7 @@ _ELSE = {
 
 _WHERE = '"The networks" in docs/cityscapes.md has every source, licence, size and gate; the recipe `demo` needs none.'
 _BUILTIN_FEATURES = {"builtin-semantics": "cause", "builtin-saliency": "attention"}
+_BUILTIN_OF_ANOTHER = {"tokens": "cause"}
 
 
 def weights_folder(network: str, reference: str | None) -> Path:
@@ -91,9 +97,10 @@ def _place(network: str, reference: str | None) -> Path | str:
     if kind == "features" and reference in _BUILTIN_FEATURES:
         return WEIGHTS_ROOT / _BUILTIN_FEATURES[reference]
     if reference == "builtin" and kind != "features":
-        if not (WEIGHTS_ROOT / network).is_dir():
+        folder = WEIGHTS_ROOT / _BUILTIN_OF_ANOTHER.get(network, network)
+        if not folder.is_dir():
             raise WeightsError(f"has no network of this kind; {_HOW[kind]}")
-        return WEIGHTS_ROOT / network
+        return folder
     if (path := _folder(reference)) is not None:
         return path
     if not hub_weights.is_hub_id(reference):
@@ -142,13 +149,17 @@ def _require_tensors(network: str, folder: Path) -> list[Path]:
 
 def recipe_networks(recipe: Recipe) -> dict[str, str | None]:
     """``{network: weights reference}`` of the networks a recipe runs."""
-    networks: dict[str, str | None] = {recipe.semantics.method: recipe.semantics.weights}
+    semantics = recipe.semantics
+    of_tokens = semantics.codes == "tokens"
+    networks: dict[str, str | None] = {recipe.semantic_network: semantics.backbone if of_tokens else semantics.weights}
     if recipe.depth.method == "spidepth":
         networks["spidepth"] = recipe.depth.weights
     elif recipe.depth.method == "transformers":
         networks["depth_estimation"] = recipe.depth.weights
     if recipe.things.method == "attention":
         networks["attention"] = recipe.saliency.weights
+        if of_tokens and recipe.saliency.weights is None:  # its own class token says where objects are
+            networks["attention"] = semantics.backbone
     if recipe.needs_flow and recipe.flow.method == "raft":
         networks["raft"] = recipe.flow.weights
     if recipe.instances.method in CUT_METHODS:
@@ -168,6 +179,12 @@ def _load_cause(folder: Path) -> nn.Module:
     from mbps_dataset.models.cause import CauseSegmenter
 
     return CauseSegmenter.from_pretrained(folder)
+
+
+def _load_tokens(folder: Path) -> nn.Module:
+    from mbps_dataset.models.backbone_tokens import BackboneTokens
+
+    return BackboneTokens.from_pretrained(folder)
 
 
 def _load_depthg(folder: Path) -> nn.Module:
@@ -190,8 +207,11 @@ def _load_depth_estimation(folder: Path) -> nn.Module:
 
 def _load_attention(folder: Path) -> nn.Module:
     from mbps_dataset.models.attention import ClsAttention
+    from mbps_dataset.models.dinov2_attention import Dinov2ClsAttention
 
-    return ClsAttention.from_pretrained(folder)
+    config = read_config(folder)
+    of_dinov2 = str(config.get("model_type", "")).startswith("dinov2") or "codebook_size" in config
+    return (Dinov2ClsAttention if of_dinov2 else ClsAttention).from_pretrained(folder)
 
 
 def _load_features(folder: Path) -> nn.Module:
@@ -209,6 +229,7 @@ def _load_raft(folder: Path) -> nn.Module:
 _LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     "cause": _load_cause,
     "depthg": _load_depthg,
+    "tokens": _load_tokens,
     "spidepth": _load_spidepth,
     "depth_estimation": _load_depth_estimation,
     "attention": _load_attention,

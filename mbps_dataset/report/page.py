@@ -1,7 +1,7 @@
 """One self-contained HTML page about a label set, and the contact sheet beside it.
 
-No script library, no font, no file beside the page: pictures are embedded, charts are HTML boxes, and the only script
-is the slider that fades the labels over the photo.
+No script library, no font, no file beside the page: pictures are embedded, charts are HTML boxes, and the only scripts
+are the slider that fades the labels over the photo and the naming of clusters (`report.naming`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from mbps_dataset.report import tables
 from mbps_dataset.report.colouring import Colouring, colouring_of
 from mbps_dataset.report.motion_pictures import TITLES as MOTION_TITLES
 from mbps_dataset.report.motion_pictures import motion_pictures
+from mbps_dataset.report.naming import Nameable, can_be_named, naming_data
 from mbps_dataset.report.originals import Originals, open_originals
 from mbps_dataset.report.pictures import LegendEntry, contact_sheet, panels
 from mbps_dataset.report.quality import split_quality
@@ -68,7 +69,7 @@ class Shown:
 class Page:
     """What goes into the page; `quality` as `quality.split_quality` gives it, or None; `quality_note` says why none, or from when.
 
-    `fault` says why the images the set was built from cannot be reached, if so.
+    `fault` says why the images the set was built from cannot be reached, if so; `naming` is `naming.naming_data`, or None.
     """
 
     document: Mapping[str, Any]
@@ -80,6 +81,7 @@ class Page:
     quality: Mapping[str, Any] | None = None
     quality_note: str = ""
     fault: str = ""
+    naming: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,13 @@ def write_preview(
     names = [entry.row.image_id for entry in shown]
     subtitles = {**colouring.titles, **MOTION_TITLES}
     sheet = contact_sheet(pictures, names, subtitles=subtitles, legend=_legend(colouring, statistics))
-    page = Page(built.document, split, pictures, names, statistics, colouring, quality, quality_note, originals.fault)
+    naming = None
+    if can_be_named(built.calibration):
+        nameable = [Nameable(each.row.image_id, each.row.image, each.row.semantic) for each in shown]
+        naming = naming_data(built.calibration, nameable, colouring.palette)
+    page = Page(
+        built.document, split, pictures, names, statistics, colouring, quality, quality_note, originals.fault, naming
+    )
     written = Preview(built.root / "preview.png", built.root / "report.html", originals.fault)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", optimize=True)
@@ -193,6 +201,7 @@ def render_page(page: Page) -> str:
             {"name": name, "figures": list(_figures(drawn, page.colouring))}
             for drawn, name in zip(page.pictures, page.names)
         ),
+        naming=page.naming,
         quality=quality,
         average_rows=tables.average_rows(quality) if quality else (),
         scored_class_rows=tables.scored_class_rows(quality) if quality else (),

@@ -1,11 +1,4 @@
-"""Codes without a trained head: backbone tokens, centred and whitened, in closed form (ours).
-
-With tokens x of D channels, mean μ, covariance Σ = V diag(λ) Vᵀ, λ falling,
-
-    code = Wᵀ (x − μ),   W = V_C diag((λ_c + s λ̄)^-1/2),   λ̄ the mean of all λ
-
-for the C leading directions. Whitening gives directions that tell classes apart, but vary little, the voice of those
-that vary much; the shrinkage s λ̄ keeps what is mostly noise from being as loud.
+"""Whitened backbone tokens (`mbps_dataset.stages.token_whitening`) as the codes of a CAUSE network, in closed form (ours).
 
 The codes come from CAUSE's own head, as one of its settings: the decoder's last norm gives 0, so that what is left of it
 is the skip from the backbone; the two-layer map gives 0; and the linear map is Wᵀ x − Wᵀ μ.
@@ -19,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mbps_dataset.errors import RecipeError
 from mbps_dataset.models.cause import CauseSegmenter
 from mbps_dataset.models.cause.head import CauseHead
 from mbps_dataset.settings import Settings, require_ascending, setting
 from mbps_dataset.stages.network_pixels import imagenet_normalised
 from mbps_dataset.stages.overclustering import fit_kmeans
+from mbps_dataset.stages.token_whitening import TokenWhitening, fit_token_whitening
 from mbps_dataset.training.checkpointing import seeded
 from mbps_dataset.training.precision import half_precision
 from mbps_dataset.training.progress import TrainingProgress
@@ -52,57 +45,19 @@ class WhiteningSettings(Settings):
         require_ascending(self, "window_share")
 
 
-@dataclass(frozen=True, eq=False)
-class TokenWhitening:
-    """`mean` μ float64 [D] and `projection` W float64 [D, C]; `explained` share of the variance that C directions hold."""
-
-    mean: Tensor
-    projection: Tensor
-    explained: float
-
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Codes [..., C] of tokens [..., D]."""
-        return (tokens.to(self.mean) - self.mean) @ self.projection
-
-
-def fit_token_whitening(batches: Iterable[Tensor], code_dim: int, *, shrinkage: float = 1.0) -> TokenWhitening:
-    """Mean and projection from tokens [..., D], summed in float64 batch by batch.
-
-    A direction and its opposite are one; its largest entry is positive. Raises `RecipeError` if there are fewer tokens, or
-    fewer channels, than `code_dim`.
-    """
-    count, total, products = 0, torch.zeros(0), torch.zeros(0)
-    for batch in batches:
-        rows = batch.reshape(-1, batch.shape[-1]).double().cpu()
-        total = rows.sum(dim=0) + (total if count else 0)
-        products = rows.T @ rows + (products if count else 0)
-        count += len(rows)
-    channels = len(total)
-    if min(count, channels) < code_dim:
-        raise RecipeError(
-            f"{code_dim} code channels need as many tokens and backbone channels; there are {count} and {channels}."
-        )
-    mean = total / count
-    variance, directions = torch.linalg.eigh(products / count - torch.outer(mean, mean))
-    variance, leading = variance.flip(0).clamp(min=0), directions.flip(1)[:, :code_dim]
-    leading = leading * leading.gather(0, leading.abs().argmax(dim=0, keepdim=True)).sign()
-    scale = (variance[:code_dim] + shrinkage * variance.mean()).clamp(min=1e-12).rsqrt()
-    explained = float(variance[:code_dim].sum() / variance.sum().clamp(min=1e-12))
-    return TokenWhitening(mean, leading * scale, explained)
-
-
 @torch.no_grad()
 def set_whitening(head: CauseHead, whitening: TokenWhitening) -> None:
     """Make `head` give the whitened tokens, whatever its codebook; in place."""
-    layer = head.tr
+    layer, projection = head.tr, whitening.projection
+    assert projection is not None  # a head has fewer channels than its backbone
     layer.norm3.weight.zero_()
     layer.norm3.bias.zero_()
     for tensor in layer.f2[2].parameters():
         tensor.zero_()
-    layer.f1.weight.copy_(whitening.projection.T[..., None, None])
+    layer.f1.weight.copy_(projection.T[..., None, None])
     bias = layer.f1.bias
     assert bias is not None  # convolutions of the head have one
-    bias.copy_(-whitening.mean @ whitening.projection)
+    bias.copy_(-whitening.mean @ projection)
 
 
 def whiten_cause(

@@ -171,3 +171,33 @@ def test_a_damaged_config_ends_a_build_before_it_begins(content: str, tmp_path: 
     assert cli.main(asked) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "config.json" in said and not Path("out").exists()
+
+
+def test_tokens_of_a_backbone_are_refused_where_they_cannot_be(tmp_path: Path) -> None:
+    tokens = ("semantics.codes=tokens", "semantics.backbone=builtin", "clusters.method=kmeans")
+    with pytest.raises(
+        RecipeError, match=r"semantics.directions is 4000, .* have 192 channels; pass --set semantics.dir"
+    ):
+        fit(*tokens, "semantics.directions=4000")
+    with pytest.raises(RecipeError, match=r"semantics.crop is 320, .*pass --set semantics.crop=308"):
+        fit(*tokens, "semantics.crop=320")
+    with pytest.raises(RecipeError, match="have none; pass --set clusters.method=kmeans"):
+        fit(*tokens[:2])
+    with pytest.raises(RecipeError, match="pass --set semantics.method=cause"):
+        fit(*tokens, "semantics.method=depthg")
+    Centroids(np.eye(4)).save(tmp_path / "of_codes.npz")
+    with pytest.raises(
+        RecipeError, match="holds clusters of semantics.codes 'head', but those of the recipe are 'tokens'"
+    ):
+        fit(
+            *tokens, "clusters.method=centroids", f"clusters.centroids={tmp_path / 'of_codes.npz'}", "clusters.count=4"
+        )
+    (tmp_path / "labelset.json").write_text(
+        json.dumps({"calibration": {"centroids": np.eye(4).tolist(), "token_mean": [0.0] * 7}})
+    )
+    with pytest.raises(RecipeError, match="clusters of tokens of 7 channels, but those of builtin have 192"):
+        fit(*tokens, "clusters.method=centroids", f"clusters.centroids={tmp_path}", "clusters.count=4")
+    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 192, "patch_size": 16}))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(RecipeError, match="has patches of 16 pixels, but codes that are tokens have 14"):
+        fit(*tokens, f"semantics.backbone={tmp_path}")

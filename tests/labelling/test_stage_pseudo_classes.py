@@ -71,9 +71,9 @@ def test_centroids_score_both_resolutions_too(store):
     visit = run.calibrated(calibration).visit(frames()[1])
     high, low = (cluster_logits(merged(visit, stage, code_map), centroids) for stage in (CODES, LOW_CODES))
     np.testing.assert_array_equal(visit.result(PSEUDO_CLASSES)["labels"], (high + low).argmax(0).numpy())
-    fitted = fit_centroids(run, frames()[1:])
+    fitted = fit_centroids(run, frames()[1:]).centroids
     assert fitted.shape == (5, 90) and np.isfinite(fitted).all()
-    only_low = fit_centroids(run_of(store, *settings[:2], "semantics.windows=low"), frames()[1:])
+    only_low = fit_centroids(run_of(store, *settings[:2], "semantics.windows=low"), frames()[1:]).centroids
     assert not np.allclose(fitted, only_low)
 
 

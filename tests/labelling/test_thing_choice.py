@@ -13,6 +13,7 @@ from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.stage_settings import ThingsSettings
 from mbps_dataset.stages.motion.thing_statistics import MotionCounts
 from mbps_dataset.stages.saliency import ClassCounts, SplitCounts
+from mbps_dataset.stages.saliency_chance import GRID, Seen
 
 
 NAMES = tuple(f"c{k}" for k in range(5))
@@ -30,8 +31,8 @@ def recipe(*settings: str):
 
 def things(*settings: str, **counted):
     counts = replace(ThingCounts.zeros(len(NAMES)), **{"overlap": COUNTS} | counted)
-    classes, truth = choose_things(recipe(*settings), NAMES, counts)
-    return [k for k, c in enumerate(classes) if c.isthing], truth, classes
+    split = choose_things(recipe(*settings), NAMES, counts)
+    return [k for k, c in enumerate(split.classes) if c.isthing], split.truth_used, split.classes
 
 
 def test_attention_ranks_by_ratio_and_drops_large_classes():
@@ -74,9 +75,9 @@ def test_depth_split_ranks_by_components():
 
 def test_the_split_of_cityscapes_counts_as_ground_truth():
     counts = ThingCounts.zeros(19)
-    classes, truth = choose_things(recipe("things.method=cityscapes"), taxonomy.NAMES_19, counts)
-    assert [k for k, c in enumerate(classes) if c.isthing] == list(taxonomy.THINGS_19)
-    assert truth == ("thing/stuff split: that of the Cityscapes classes",)
+    split = choose_things(recipe("things.method=cityscapes"), taxonomy.NAMES_19, counts)
+    assert [k for k, c in enumerate(split.classes) if c.isthing] == list(taxonomy.THINGS_19)
+    assert split.truth_used == ("thing/stuff split: that of the Cityscapes classes",)
 
 
 def test_there_is_a_rule_for_every_method_of_the_recipe_and_no_other():
@@ -108,3 +109,34 @@ def test_where_nothing_moves_every_class_is_stuff_with_the_reason():
     classes = moving(inside=(0, 0, 0, 0, 0))
     assert not any(c.isthing for c in classes)
     assert [c.reason for c in classes][2:4] == ["no class is a thing: nothing moves", "in no image"]
+
+
+def seen_by_chance(count: int = 40) -> tuple[Seen, ...]:
+    generator = np.random.default_rng(0)
+    return tuple(
+        Seen(generator.integers(0, 5, (GRID, GRID)).astype(np.uint16), generator.random((GRID, GRID)) < 0.3)
+        for _ in range(count)
+    )
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "expected", "said"),
+    [
+        ("attention", [2, 4], "no better than chance"),
+        ("none", [], "no better than chance; no class is a thing"),
+        ("depth-split", [1, 2], "no better than chance; they are told by depth, which cuts them into parts"),
+    ],
+)
+def test_attention_that_tells_nothing_is_said_and_not_used_where_something_else_is_given(otherwise, expected, said):
+    splits = SplitCounts(before=np.array([1, 10, 10, 0, 10]), after=np.array([9, 50, 40, 0, 10]))
+    counts = ThingCounts(COUNTS, splits, MotionCounts.zeros(5), seen_by_chance())
+    split = choose_things(recipe("things.n_things=2", f"things.otherwise={otherwise}"), NAMES, counts)
+    assert [k for k, c in enumerate(split.classes) if c.isthing] == expected
+    assert split.notes[0].startswith("things: classes explain ") and split.notes[0].endswith(said)
+
+
+def test_attention_of_few_images_is_used_and_the_doubt_said():
+    counts = replace(ThingCounts.zeros(5), overlap=COUNTS, seen=seen_by_chance(3))
+    split = choose_things(recipe("things.n_things=2", "things.otherwise=none"), NAMES, counts)
+    assert [k for k, c in enumerate(split.classes) if c.isthing] == [2, 4]
+    assert "cannot be said of so few images" in split.notes[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,12 +11,14 @@ from PIL import Image
 from mbps_dataset.errors import CalibrationError, InputError
 from mbps_dataset.labelling import whole_set
 from mbps_dataset.labelling.labelling import Labelling
+from mbps_dataset.labelling.stage_codes import CODES, tokens_of
 from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES
 from mbps_dataset.named_recipes import get_recipe
 from mbps_dataset.sources import FolderSource, ScenesSource
 from mbps_dataset.sources.rendered import SceneFrame
 from mbps_dataset.store import Store
 from tests.conftest import SMALL_SCENES
+from tests.tiny import tiny_settings
 
 
 def label_set(small_label_set, *settings: str) -> Labelling:
@@ -77,14 +81,14 @@ def test_over_clustering_is_label_free_and_repeatable(small_label_set, tmp_path)
     assert len(taken.centroids) == 40
     assert taken.truth_used == () and np.allclose(np.linalg.norm(taken.centroids, axis=1), 1)
     again = whole_set.fit_centroids(each.run, each.calibration_frames())
-    assert np.array_equal(again, taken.centroids)
+    assert np.array_equal(again.centroids, taken.centroids)
     labels = each.calibrated_run().visit(each.frames("train")[0]).result(PSEUDO_CLASSES)["labels"]
     assert 5 < len(np.unique(labels)) <= 40
 
     path = tmp_path / "centroids.npz"
     np.savez(path, centroids=taken.centroids)
     given = label_set(small_label_set, *settings, "clusters.method=centroids", f"clusters.centroids={path}")
-    assert np.allclose(whole_set.fit_centroids(given.run, []), taken.centroids)
+    assert np.allclose(whole_set.fit_centroids(given.run, []).centroids, taken.centroids)
 
 
 def test_key_follows_what_matters(small_label_set):
@@ -105,3 +109,49 @@ def test_unreadable_images_are_left_out(tmp_path):
     )
     with pytest.raises(CalibrationError, match="No image could be read"):
         whole_set.fit_centroids(each.run, frames)
+
+
+def tokens_set(folder, store, *settings: str) -> Labelling:
+    """The label set of `tiny_settings` on the tokens of its network's backbone."""
+    plain = tiny_settings(folder)
+    tokens = ["semantics.codes=tokens", f"semantics.backbone={folder / 'weights'}", "semantics.directions=4"]
+    recipe = get_recipe("demo").with_settings([*plain, *tokens, "clusters.method=kmeans", *settings])
+    return Labelling(recipe, FolderSource(folder / "photos"), Store(store))
+
+
+def test_tokens_are_whitened_on_the_images_of_the_set(tmp_path):
+    each = tokens_set(tmp_path, tmp_path / "store")
+    taken = each.calibration(isolate=False)
+    assert taken.centroids.shape == (6, 4) and taken.truth_used == ()
+    tokens = np.concatenate([
+        next(tokens_of(each.run.visit(frame))).numpy() for frame in each.calibration_frames()
+    ]).astype(np.float64)  # fmt: skip
+    codes = (tokens - taken.token_mean) @ taken.token_projection
+    assert np.abs(codes.mean(axis=0)).max() < 1e-6
+    off_diagonal = np.cov(codes.T) - np.diag(np.var(codes, axis=0, ddof=1))
+    assert np.abs(off_diagonal).max() < 1e-6 < np.abs(np.cov(tokens.T)[0, 1])
+    assert len(dict(each.rows("train", range(6)))) == 6
+
+
+def test_clusters_of_an_earlier_set_label_new_images_alike(tmp_path):
+    each = tokens_set(tmp_path, tmp_path / "store")
+    each.calibration(isolate=False)
+    document = {"calibration": each.calibration().to_json()}
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "earlier" / "labelset.json").write_text(json.dumps(document))
+    again = tokens_set(tmp_path, tmp_path / "other", "clusters.method=centroids",
+                       f"clusters.centroids={tmp_path / 'earlier'}")  # fmt: skip
+    assert np.allclose(again.calibration(isolate=False).centroids, each.calibration().centroids)
+    frame = each.frames("train")[2]
+    one, other = (label_set.calibrated_run().visit(frame).result(PSEUDO_CLASSES) for label_set in (each, again))
+    assert np.array_equal(one["labels"], other["labels"]) and len(np.unique(one["labels"])) > 1
+
+
+def test_how_tokens_become_codes_reads_no_image_again(tmp_path):
+    settings = ([], ["semantics.directions=0"], ["semantics.shrinkage=3"])
+    runs = [tokens_set(tmp_path, tmp_path / "store", *each) for each in settings]
+    assert len({each.run.key(CODES) for each in runs}) == 1
+    shapes = [each.calibration(isolate=False).centroids.shape for each in runs]
+    channels = json.loads((tmp_path / "weights" / "config.json").read_text())["hidden_size"]
+    assert shapes == [(6, 4), (6, channels), (6, 4)] and runs[1].calibration().token_projection is None
+    assert len({each.calibration_key for each in runs}) == 3

@@ -65,7 +65,11 @@ def test_a_published_network_is_no_network_without_a_past_and_of_many_classes_th
     card = render(document | {"ground_truth_used": []})
     assert "what its weights saw is stated below" in card and "no record" not in card
     listed = card.partition("## Classes")[2].partition("##")[0]
-    assert "Those of the 827 classes that occur" in listed and listed.count("\n| ") == 2 and "| 700 | class 700 |" in listed
+    assert (
+        "Those of the 827 classes that occur" in listed
+        and listed.count("\n| ") == 2
+        and "| 700 | class 700 |" in listed
+    )
     citation = card.partition("## Citation")[2]
     assert "work that published the network" in citation and "CAUSE" not in citation
     assert "there is no record of what it learned from" in render(document | {"ground_truth_used": ["?"]})
@@ -75,6 +79,7 @@ def test_a_published_network_is_no_network_without_a_past_and_of_many_classes_th
     ("name", "cited", "others"),
     [
         ("demo", {"CAUSE", "DINOv2", "SPIdepth", "DINOv3"}, {"CUPS", "DepthG", "STEGO", "DINO"}),
+        ("open", {"DINOv2", "SPIdepth"}, {"CAUSE", "DINOv3", "CUPS", "DepthG", "DINO"}),
         ("mbps-k80-depthpro", {"CAUSE", "DINOv2"}, {"SPIdepth", "DINOv3", "CUPS", "DepthG"}),
         ("motion", {"CUPS", "CAUSE", "DINOv2"}, {"SPIdepth", "DINOv3", "DepthG", "DINO"}),
         ("cups", {"CUPS", "DepthG", "STEGO", "DINO"}, {"CAUSE", "DINOv2", "SPIdepth", "DINOv3"}),

@@ -46,7 +46,7 @@ def test_networks_that_saw_rendered_scenes_only_are_told_of_on_other_images(name
 
 
 def test_networks_that_saw_other_images_are_not_called_rendered(tmp_path):
-    for name in RECIPES.keys() - {"demo", "demo-motion"}:
+    for name in RECIPES.keys() - {"demo", "demo-motion", "open"}:
         assert said_of_rendered(get_recipe(name), "folder") == ""
     (tmp_path / "config.json").write_text(json.dumps({"supervision": "photographs of cats"}))
     recipe = get_recipe("demo").with_settings([f"semantics.weights={tmp_path}"])
@@ -54,6 +54,22 @@ def test_networks_that_saw_other_images_are_not_called_rendered(tmp_path):
     assert said.startswith("These networks (depth network, saliency backbone, depth encoder) saw rendered scenes only")
     (tmp_path / "config.json").write_text(json.dumps({"supervision": "real and rendered streets"}))
     assert said_of_rendered(recipe, "folder") == said
+
+
+def test_any_dinov2_of_the_hub_is_known_with_its_licence_and_only_depth_saw_rendered_scenes():
+    for hub_id in ("facebook/dinov2-small", "facebook/dinov2-with-registers-base"):
+        recipe = get_recipe("open").with_settings([f"semantics.backbone={hub_id}"])
+        stated = supervision(recipe)
+        for part in ("semantic backbone", "saliency backbone"):
+            assert stated[part].startswith("self-supervised (DINOv2") and stated[part].endswith("weights: Apache-2.0")
+        assert stated["clusters"].startswith("none: tokens of the images themselves")
+        assert restricted_weights({"supervision": stated}) == ""
+        said = said_of_rendered(recipe, "folder")
+        assert said.startswith("These networks (depth network, depth encoder) saw") and said.endswith(
+            "on photographs depth is rough."
+        )
+    other = get_recipe("open").with_settings(["semantics.backbone=somebody/else"])
+    assert supervision(other)["semantic backbone"] == "unknown: the weights somebody/else do not say"
 
 
 @pytest.mark.parametrize(("kind", "said"), [("kitti", "LiDAR"), ("cityscapes", "stereo"), ("npy", "unknown")])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import Dinov2Config, Dinov2Model
 
 from mbps_dataset.errors import WeightsError
 from mbps_dataset.models import hub_weights, networks
 from tests.hub.client import TOKEN, Client
 from tests.hub.repository import Blob, Repository
 from tests.hub.server import Fault, Hub
+from tests.tiny import write_photographs
 
 
 GATED = "facebook/dinov3-vitb16-pretrain-lvd1689m"
@@ -146,6 +150,38 @@ def test_what_may_be_read_is_downloaded_once(hub, client):
         "config.json",
         "model.safetensors",
     }
+
+
+@pytest.mark.nightly
+def test_the_recipe_open_needs_one_ungated_download_and_then_no_hub(hub, client, tmp_path):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_ratio": 1, "patch_size": 14}
+    Dinov2Model(Dinov2Config(**sizes)).save_pretrained(tmp_path / "network")
+    write_photographs(tmp_path / "photos", 3)
+    arguments = ["build", "--recipe", "open", "--data-dir", str(tmp_path / "photos"), "--output", str(tmp_path / "set"),
+                 "--set", "clusters.count=5", "--set", "instances.short_side=64", "--quiet", "--workers", "1"]  # fmt: skip
+    hub.faults[:] = [Fault("HEAD", "facebook/dinov2-small", "cut", times=99)]
+    said = client.ask("mbps", arguments=arguments, token="")["err"]
+    assert said.startswith("mbps build: ") and "semantics.backbone: facebook/dinov2-small is no folder here" in said
+    assert "the Hub cannot be reached" in said and "--set semantics.backbone=builtin takes that of the demo" in said
+    hub.faults.clear()
+    hub.repositories["facebook/dinov2-small"] = _repository_of(tmp_path / "network")
+    answer = client.ask("mbps", arguments=arguments, token="")
+    assert answer["status"] == 0 and "3 images labelled with recipe open" in answer["out"]
+    document = json.loads((tmp_path / "set" / "labelset.json").read_text())
+    assert document["ground_truth_used"] == [] and document["supervision"]["semantic backbone"].endswith("Apache-2.0")
+    assert "licence of the weights: Apache-2.0" in (tmp_path / "set" / "README.md").read_text()
+    hub.faults[:] = [Fault(method, "facebook/dinov2-small", "cut", times=99) for method in ("HEAD", "GET")]
+    again = [*arguments[:-1], "1", "--overwrite", "--set", "clusters.count=4"]
+    assert client.ask("mbps", arguments=again, token="")["status"] == 0
+    hub.faults.clear()
+
+
+def _repository_of(folder: Path) -> Repository:
+    files = {path.name: Blob(path.read_bytes(), large=path.suffix == ".safetensors") for path in folder.iterdir()}
+    made = Repository()
+    made.branches["main"] = made._add(made.at("main").oid, "weights", files).oid
+    return made
 
 
 def test_offline_mode_says_how_else_to_get_it():

@@ -5,14 +5,12 @@ from __future__ import annotations
 import inspect
 from dataclasses import replace
 
-import numpy as np
-import pytest
 import torch
 
-from mbps_dataset.errors import RecipeError
 from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
+from mbps_dataset.stages.token_whitening import fit_token_whitening
 from mbps_dataset.training import token_whitening
-from mbps_dataset.training.token_whitening import WhiteningSettings, fit_token_whitening, set_whitening, whiten_cause
+from mbps_dataset.training.token_whitening import WhiteningSettings, set_whitening, whiten_cause
 from tests.training.pictures import street_like_pictures
 
 
@@ -21,35 +19,6 @@ TINY_NETWORK = CauseConfig(
     projection_dim=6, codebook_size=5, feed_forward_dim=6, clusters=4,
 )  # fmt: skip
 FEW = WhiteningSettings(windows=12, windows_per_step=4)
-
-
-def tokens(count: int = 4000, seed: int = 0) -> torch.Tensor:
-    generator = np.random.default_rng(seed)
-    mix = generator.normal(size=(5, 5)) * [5, 3, 1, 0.3, 0.1]
-    return torch.from_numpy(generator.normal(size=(count, 5)) @ mix.T + [7, -2, 0, 1, 30]).float()
-
-
-def test_codes_are_centred_uncorrelated_and_shrunk_as_the_equation_says():
-    rows = tokens().double()
-    found = fit_token_whitening(rows.float().split(1000), 3, shrinkage=0.5)
-    codes = found(rows)
-    assert codes.mean(dim=0).abs().max() < 1e-5
-    covariance = codes.T @ codes / len(codes)
-    variance = torch.linalg.eigvalsh(torch.cov(rows.T, correction=0)).flip(0)
-    expected = variance[:3] / (variance[:3] + 0.5 * variance.mean())
-    torch.testing.assert_close(covariance, torch.diag(expected), atol=1e-4, rtol=1e-4)
-    assert found.explained == pytest.approx(float(variance[:3].sum() / variance.sum()), abs=1e-6)
-
-
-def test_without_shrinkage_every_direction_varies_alike():
-    codes = fit_token_whitening([tokens()], 5, shrinkage=0)(tokens())
-    torch.testing.assert_close(codes.T @ codes / len(codes), torch.eye(5).double(), atol=1e-3, rtol=1e-3)
-
-
-@pytest.mark.parametrize(("count", "code_dim"), [(2, 3), (100, 6)])
-def test_too_few_tokens_or_channels_are_refused(count, code_dim):
-    with pytest.raises(RecipeError, match=f"{code_dim} code channels need as many tokens .* there are {count} and 5"):
-        fit_token_whitening([tokens(count)], code_dim)
 
 
 def test_the_head_gives_the_whitened_tokens_whatever_its_codebook():

@@ -21,14 +21,23 @@ from mbps_dataset.taxonomy import NAMES_19, VOID
 
 
 _MOST_BYTES = 1_000_000
+_MOST_BYTES_OF_A_LABEL_SET = 200_000_000
+
+LABEL_SET_FILE = "labelset.json"
+"""What a label set was made from and with; see `mbps_dataset.labelset.document`."""
 
 
 @dataclass(frozen=True)
 class Centroids:
-    """`centroids` float64 [k, C], unit length; `cluster_to_class` uint8 [k] train ids, or None without names."""
+    """`centroids` float64 [k, C], unit length; `cluster_to_class` uint8 [k] train ids, or None without names.
+
+    Of tokens that were centred or whitened, `token_mean` [D] and `token_projection` [D, C] (None: only centred) say how.
+    """
 
     centroids: NDArray[np.float64]
     cluster_to_class: NDArray[np.uint8] | None = None
+    token_mean: NDArray[np.float64] | None = None
+    token_projection: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.centroids.ndim != 2 or not np.isfinite(self.centroids).all() or not self.centroids.any(axis=1).all():
@@ -51,7 +60,12 @@ class Centroids:
 
 
 def read_centroids(path: str | os.PathLike[str]) -> Centroids:
-    """Read published centres; rows of other than unit length are scaled to it. Raises `WeightsError` if it is no such file."""
+    """Read published centres, or those of a label set's folder; rows of other than unit length are scaled to it.
+
+    Raises `WeightsError` if there are none.
+    """
+    if Path(path).is_dir():
+        return _of_label_set(Path(path))
     try:
         content = read_npz(path, "centroids", "cluster_to_class")
     except FileNotFoundError as error:
@@ -70,6 +84,23 @@ def read_centroids(path: str | os.PathLike[str]) -> Centroids:
     read = Centroids(centroids, classes)
     length = np.linalg.norm(centroids, axis=1, keepdims=True)
     return read if np.allclose(length, 1, rtol=0, atol=1e-9) else Centroids(centroids / length, classes)
+
+
+def _of_label_set(folder: Path) -> Centroids:
+    """The centres that the label set in `folder` was made with, without their names. Raises `WeightsError`."""
+    path = folder / LABEL_SET_FILE
+    try:
+        calibration = read_json(path, most_bytes=_MOST_BYTES_OF_A_LABEL_SET)["calibration"]
+        mean, projection = (
+            None if calibration.get(name) is None else np.array(calibration[name], dtype=np.float64)
+            for name in ("token_mean", "token_projection")
+        )
+        centroids = np.array(calibration["centroids"], dtype=np.float64)
+        return Centroids(centroids, token_mean=mean, token_projection=projection)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{path} holds no centroids of clusters ({error}); give a label set made with k-means."
+        ) from None
 
 
 def read_cluster_names(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -93,6 +124,14 @@ def read_cluster_names(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     if wrong := sorted({int(k) for k in names if k != VOID and k >= len(NAMES_19)}):
         raise CalibrationError(f"{path}: cluster_to_class must hold train ids 0-18 or 255, but holds {wrong[0]}.")
     return names
+
+
+def names_made_for(path: str | os.PathLike[str]) -> str | None:
+    """The digest of the clusters that a file of names was made for; None if it does not say."""
+    if not str(path).endswith(".json"):
+        return None
+    stated = read_json(path, most_bytes=_MOST_BYTES).get("made_for")
+    return stated if isinstance(stated, str) else None
 
 
 def _class_ids(table: NDArray[Any], path: str | os.PathLike[str]) -> NDArray[np.uint8]:

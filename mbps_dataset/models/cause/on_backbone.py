@@ -6,11 +6,10 @@ from pathlib import Path
 
 from mbps_dataset.errors import RecipeError
 from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
-from mbps_dataset.models.dinov2 import dinov2_of_transformers
+from mbps_dataset.models.dinov2 import LABEL_FREE, dinov2_of_transformers
 
 
-LABEL_FREE = "facebook/dinov2-"
-"""Hub ids that begin so were trained without labels (DINOv2, also with registers)."""
+__all__ = ["LABEL_FREE", "cause_on_backbone"]
 
 
 def cause_on_backbone(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -55,3 +56,17 @@ def test_bad_files(tmp_path: Path) -> None:
     np.save(tmp_path / "c.npy", ROWS)
     with pytest.raises(WeightsError, match="no readable .npz"):
         read_centroids(tmp_path / "c.npy")
+
+
+def test_the_clusters_of_a_label_set_are_read_with_the_whitening_of_their_tokens(tmp_path: Path) -> None:
+    calibration = {"centroids": ROWS.tolist(), "token_mean": [1.0, 2.0], "token_projection": [[1.0] * 4, [2.0] * 4]}
+    (tmp_path / "labelset.json").write_text(json.dumps({"calibration": calibration}))
+    read = read_centroids(tmp_path)
+    assert read.cluster_to_class is None and np.allclose(read.centroids, ROWS)
+    assert read.token_mean.tolist() == [1, 2] and read.token_projection.shape == (2, 4)
+    (tmp_path / "labelset.json").write_text(json.dumps({"calibration": {"centroids": None}}))
+    with pytest.raises(WeightsError, match=r"labelset.json holds no centroids of clusters .*made with k-means"):
+        read_centroids(tmp_path)
+    (tmp_path / "labelset.json").unlink()
+    with pytest.raises(WeightsError, match="labelset.json holds no centroids"):
+        read_centroids(tmp_path)
