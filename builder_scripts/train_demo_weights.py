@@ -49,7 +49,7 @@ CAUSE = CauseConfig(
     feed_forward_dim=256,
 )
 BACKBONE_TRAINING = VisualWordsSettings(rounds=3, steps_per_round=400)
-CAUSE_TRAINING = CauseTrainingSettings(contrastive_steps=150)
+CAUSE_TRAINING = CauseTrainingSettings(contrastive_steps=150, codebook_kmeans_start=True)
 
 ATTENTION = DINOv3ViTConfig(
     hidden_size=96, intermediate_size=384, num_hidden_layers=4, num_attention_heads=3, patch_size=16, image_size=224,

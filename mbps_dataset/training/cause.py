@@ -1,4 +1,8 @@
-"""CAUSE-TR trained as its paper means it: three stages on a frozen backbone, and no label anywhere.
+"""CAUSE-TR's training with everything but its labels: three stages on a frozen backbone.
+
+What to expect of it: less than of the published weights, whose training has labels (below). Where we could compare, codes
+learned so were worse than the tokens they are learned from, and whitening those in closed form, which needs no training, was
+better than both (docs, "What does CAUSE learn without labels?"). It is here as the published method.
 
 1. *Codebook*: vectors that group backbone tokens by modularity.
 2. *Contrastive*: the student head learns codes in which tokens of one codebook neighbourhood lie together; the teacher
@@ -10,9 +14,12 @@ Source: Kim, Lee and Ro, "Causal Unsupervised Semantic Segmentation" (2023), and
 * **No label enters.** The published code also trains a linear probe on ground truth, and in its last stage that
   gradient reaches the teacher head, the one used at inference. Here there is no linear probe, nothing but pictures can
   be handed in, and stage 3 takes no gradient through the head.
-* *Starting points.* Codebook and probe start from spherical k-means centres (of tokens, and of teacher codes) instead
-  of near-zero noise. From noise, half of the published probe's 27 vectors never win a token; from centres, all start
-  with tokens of their own. ``kmeans_start=False`` restores the published start.
+* *Starting points.* The probe starts from spherical k-means centres of teacher codes instead of near-zero noise: from noise,
+  half of the published probe's 27 vectors never win a token; from centres, all start with tokens of their own.
+  ``kmeans_start=False`` restores the published start. The codebook starts from noise, as published, which gave better codes
+  than centres of tokens (``codebook_kmeans_start=True``).
+* *What happens is told.* How many pairs of tokens are positive and negative, and in how many dimensions the codes vary; a
+  warning where they collapse.
 * A learning rate of 4e-3, which is what the published runs used after scaling by four devices; several processes share
   a batch instead (see `processes`), each with a memory bank of its own as in the published runs.
 """
@@ -24,6 +31,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +41,7 @@ from mbps_dataset.settings import Settings, require_ascending, setting
 from mbps_dataset.stages.network_pixels import imagenet_normalised
 from mbps_dataset.stages.overclustering import fit_kmeans
 from mbps_dataset.training.checkpointing import ALONE, Checkpoint, Stateful, seeded
-from mbps_dataset.training.contrastive import TokenBank, contrastive_loss, nearest_codebook_index
+from mbps_dataset.training.contrastive import TokenBank, contrastive_loss, nearest_codebook_index, pair_shares
 from mbps_dataset.training.modularity import draw_grid_order, grid_sample, modularity_loss
 from mbps_dataset.training.precision import half_precision
 from mbps_dataset.training.processes import Processes
@@ -43,6 +51,14 @@ from mbps_dataset.training.views import Pictures, draw_picture_indices, draw_win
 
 SAVE_EVERY = 100
 """Steps between two checkpoint files."""
+
+Module = TypeVar("Module", bound=nn.Module)
+
+_TELL_EVERY = 50
+"""Contrastive steps between two lines on pairs and codes."""
+
+_COLLAPSED = 0.5
+"""Codes that vary in fewer than this share of the tokens' effective dimensions are called collapsed."""
 
 _SEEDS_APART = 1_000_003
 """Between the seeds of processes that train together."""
@@ -75,7 +91,10 @@ class CauseTrainingSettings(Settings):
         0.99, "share of the teacher that each step keeps", source="CAUSE", at_least=0, at_most=1
     )
     bank_capacity: int = setting(100, "teacher projections kept per codebook row", source="CAUSE", at_least=1)
-    kmeans_start: bool = setting(True, "codebook and probe start from k-means centres, not from noise", source="ours")
+    kmeans_start: bool = setting(True, "the probe starts from k-means centres, not from noise", source="ours")
+    codebook_kmeans_start: bool = setting(
+        False, "the codebook starts from k-means centres, not from noise", source="CAUSE: noise"
+    )
     kmeans_windows: int = setting(128, "windows whose tokens k-means starts from", source="ours", at_least=1)
     seed: int = setting(0, "seed of windows, order and starting points", at_least=0)
 
@@ -110,6 +129,37 @@ def train_cause(
     return segmenter.eval()
 
 
+def describe_codes(features: Tensor, codes: Tensor, codebook: Tensor) -> str:
+    """What the contrastive stage works with and what it makes, in words: `features` [B, P, D], `codes` [B, P, C]."""
+    shares = pair_shares(features, codebook)
+    before, now = effective_dimensions(features), effective_dimensions(codes)
+    collapsed = " - the codes collapse: take whitening (--method whitening)" if now < _COLLAPSED * before else ""
+    return (
+        f"{shares.positive:.0%} of the pairs are positive and {shares.negative:.0%} negative; tokens vary in {before:.1f} "
+        f"effective dimensions, codes in {now:.1f}{collapsed}"
+    )
+
+
+def effective_dimensions(codes: Tensor) -> float:
+    """How many directions vary as much as a few alike ones would: (sum of λ)² / sum of λ² of the covariance of codes [..., C].
+
+    >>> effective_dimensions(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+    2.0
+    """
+    rows = codes.reshape(-1, codes.shape[-1]).double()
+    variance = torch.linalg.eigvalsh(torch.cov(rows.T, correction=0).reshape(rows.shape[1], -1)).clamp(min=0)
+    return float(variance.sum() ** 2 / variance.square().sum().clamp(min=1e-30))
+
+
+@contextmanager
+def _evaluating(module: Module) -> Iterator[Module]:
+    training = module.training
+    try:
+        yield module.eval()
+    finally:
+        module.train(training)
+
+
 class _Trainer:
     """The three stages over one segmenter and one set of pictures."""
 
@@ -136,7 +186,7 @@ class _Trainer:
         optimiser = torch.optim.Adam([codebook], lr=self.settings.learning_rate)
         checkpoint = self._checkpoint(name, codebook=holder, optimiser=optimiser)
         start = checkpoint.resume()
-        if start == 0 and self.settings.kmeans_start:
+        if start == 0 and self.settings.codebook_kmeans_start:
             codebook.data.copy_(self._kmeans(self._features, len(codebook)))
         with self._steps(name, checkpoint, start, self.settings.codebook_steps) as progress:
             for step in progress:
@@ -163,8 +213,19 @@ class _Trainer:
                 self._descend(loss, optimiser, self.settings.gradient_norm)
                 segment.update_teacher(self.settings.teacher_decay)
                 progress.report({"contrast": float(loss.detach())})
+                if (step + 1 - start) % _TELL_EVERY == 0 or step + 1 == self.settings.contrastive_steps:
+                    progress.tell(self._state_of_codes(step + 1))
                 checkpoint.step_done(step + 1)
         segment.eval()
+
+    @torch.no_grad()
+    def _state_of_codes(self, step: int) -> str:
+        """Shares of pairs and dimensions of codes in one batch of windows, in words; the state of the draws is left alone."""
+        with torch.random.fork_rng(), _evaluating(self.segmenter.segment) as segment:
+            features = self._features(self._windows())
+            order = draw_grid_order(len(features), self.segmenter.config.grid, device=self.device)
+            tokens, codes = (grid_sample(each, order) for each in (features, segment.encode(features)))
+            return f"step {step}: {describe_codes(tokens, codes, segment.codebook)}"
 
     def probe(self, name: str) -> None:
         """Stage 3: the cluster probe by modularity on the teacher's codes; the head takes no gradient."""

@@ -82,6 +82,23 @@ def contrastive_loss(
     return torch.stack(terms).mean()
 
 
+@dataclass(frozen=True)
+class PairShares:
+    """Shares of the pairs of tokens of a batch that the loss pulls together and pushes apart."""
+
+    positive: float
+    negative: float
+
+
+def pair_shares(features: Tensor, codebook: Tensor, settings: ContrastiveSettings = PUBLISHED) -> PairShares:
+    """Of all pairs of tokens [B, P, D], a token with itself left out."""
+    entries = nearest_codebook_index(features, codebook).flatten()
+    similar = F.normalize(codebook, dim=-1) @ F.normalize(codebook, dim=-1).T
+    pairs = similar[entries][:, entries][~torch.eye(len(entries), dtype=torch.bool, device=entries.device)]
+    positive, negative = (pairs > settings.positive_above), (pairs < settings.negative_below)
+    return PairShares(float(positive.float().mean()), float(negative.float().mean()))
+
+
 def _pair_term(cosines: Tensor, pairs: Tensor, excluded: Tensor | None, settings: ContrastiveSettings) -> list[Tensor]:
     """One term, or none without positives. `cosines` and codebook cosines `pairs` are [anchors, others]."""
     positive = pairs > settings.positive_above

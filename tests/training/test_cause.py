@@ -12,7 +12,7 @@ import torch
 
 from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
 from mbps_dataset.training import cause
-from mbps_dataset.training.cause import CauseTrainingSettings, train_cause
+from mbps_dataset.training.cause import CauseTrainingSettings, describe_codes, train_cause
 from mbps_dataset.training.visual_words import train_visual_words
 from tests.training.pictures import street_like_pictures
 
@@ -45,9 +45,9 @@ def _changed(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], prefi
 PARTS = ("backbone", "segment.codebook", "segment.head.", "segment.head_ema.", "segment.projection_head.", "probe")
 
 
-@pytest.mark.parametrize("kmeans_start", [True, False])
-def test_every_part_learns_but_the_backbone(kmeans_start: bool) -> None:
-    before, after = _segmenter().state_dict(), _train(kmeans_start=kmeans_start)
+@pytest.mark.parametrize("start", [{"codebook_kmeans_start": True}, {"kmeans_start": False}])
+def test_every_part_learns_but_the_backbone(start: dict[str, bool]) -> None:
+    before, after = _segmenter().state_dict(), _train(**start)
     assert [_changed(before, after, part) for part in PARTS] == [False, True, True, True, True, True]
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
 
@@ -120,3 +120,18 @@ def test_every_probe_vector_wins_from_kmeans_centres() -> None:
     windows = torch.randn(16, 3, 32, 32)
     winners = segmenter.probe.assign(segmenter.codes(windows)).unique()
     assert len(winners) >= 3
+
+
+def test_what_is_told_changes_nothing_and_warns_of_collapse(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    plain = _train()
+    monkeypatch.setattr(cause, "_TELL_EVERY", 1)
+    monkeypatch.setattr(cause.TrainingProgress, "tell", lambda self, text: told.append(text))
+    often = _train()
+    assert all(torch.equal(plain[name], often[name]) for name in plain) and len(told) == TINY.contrastive_steps
+    assert "effective dimensions, codes in" in told[0] and "of the pairs are positive" in told[0]
+    generator = torch.Generator().manual_seed(0)
+    tokens, codebook = (torch.randn(*shape, generator=generator) for shape in ((2, 50, 16), (8, 16)))
+    assert "collapse" not in describe_codes(tokens, tokens, codebook)
+    flat = tokens[..., :4] * torch.tensor([1, 0.1, 0.1, 0.1])
+    assert describe_codes(tokens, flat, codebook).endswith("the codes collapse: take whitening (--method whitening)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mbps_dataset.training.contrastive import TokenBank, contrastive_loss, nearest_codebook_index
+from mbps_dataset.training.contrastive import TokenBank, contrastive_loss, nearest_codebook_index, pair_shares
 from tests.vectors import load_vectors
 
 
@@ -72,3 +72,10 @@ def test_bank_state_goes_through_a_dictionary() -> None:
     assert all(torch.equal(a, b) for a, b in zip(bank.contents(), other.contents()))
     bank.add(torch.randn(2, 3), torch.tensor([0, 1]))
     assert len(other.contents()[0]) == 3  # a copy, not a view
+
+
+def test_shares_of_pairs_are_counted_without_a_token_and_itself() -> None:
+    codebook = torch.eye(2)
+    tokens = torch.tensor([[[1.0, 0.1], [1.0, 0.2], [0.1, 1.0]]])  # two of one row, one of the other
+    shares = pair_shares(tokens, codebook)
+    assert shares.positive == pytest.approx(2 / 6) and shares.negative == pytest.approx(4 / 6)
