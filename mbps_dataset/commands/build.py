@@ -199,6 +199,7 @@ def report(result: BuildResult, recipe: str) -> int:
         document = LabelSetFolder(output).document
         for split in document["splits"]:
             print("".join(f"  {split}: {line}\n" for line in motion_in_words(document, split)), end="")
+        print("".join(f"  {note}\n" for note in document["calibration"].get("notes", ())), end="")
         if caution := rendered_only(document):
             print(caution)
         print(f'Load it:  datasets.load_dataset("{output}")\nLook at it:  {program()} preview {output}')

@@ -96,6 +96,10 @@ class _Choice:
     notes: tuple[str, ...] = ()
 
 
+_MOST_RARE = 0.2
+"""Share of the clusters that may be in at most two images without a word."""
+
+
 @dataclass(frozen=True)
 class ThingSplit:
     """Each class with the reason and the numbers behind it, what ground truth was used, and what there is to say of the rule."""
@@ -112,7 +116,20 @@ def choose_things(recipe: Recipe, names: Sequence[str], counts: ThingCounts) -> 
         ClassStatistics(name, k in chosen.things, _known(chosen.ratios, k), _known(chosen.coverage, k), reason)
         for k, (name, reason) in enumerate(zip(names, chosen.reasons, strict=True))
     )
-    return ThingSplit(classes, chosen.truth_used, chosen.notes)
+    unnamed = recipe.clusters.method == "kmeans" and recipe.naming.method == "none"
+    return ThingSplit(classes, chosen.truth_used, (*chosen.notes, *(_on_rare_clusters(counts) if unnamed else ())))
+
+
+def _on_rare_clusters(counts: ThingCounts) -> tuple[str, ...]:
+    """A note if many clusters stand for one image rather than for a class; nothing where no rule has counted them."""
+    images, pixels = counts.overlap.images_with_class, counts.overlap.total_px
+    rare = (images > 0) & (images <= 2)
+    if rare.sum() <= _MOST_RARE * len(images):
+        return ()
+    return (
+        f"clusters: {rare.sum()} of {len(images)}, with {pixels[rare].sum() / pixels.sum():.0%} of the pixels, are in at most two "
+        "images, and stand for these rather than for a class: lower clusters.count, or add images",
+    )
 
 
 def _known(values: NDArray[np.float64] | None, k: int) -> float | None:

@@ -140,3 +140,13 @@ def test_attention_of_few_images_is_used_and_the_doubt_said():
     split = choose_things(recipe("things.n_things=2", "things.otherwise=none"), NAMES, counts)
     assert [k for k, c in enumerate(split.classes) if c.isthing] == [2, 4]
     assert "cannot be said of so few images" in split.notes[0]
+
+
+def test_clusters_that_stand_for_single_images_are_told_of():
+    named = choose_things(recipe("things.n_things=2"), NAMES, replace(ThingCounts.zeros(5), overlap=COUNTS))
+    assert not any(note.startswith("clusters: ") for note in named.notes)  # a probe's are not fitted on these images
+    counts = replace(ThingCounts.zeros(5), overlap=replace(COUNTS, images_with_class=np.array([9, 9, 2, 0, 1])))
+    fitted = choose_things(recipe("clusters.method=kmeans", "clusters.count=5"), NAMES, counts)
+    assert "clusters: 2 of 5, with 44% of the pixels, are in at most two images" in fitted.notes[-1]
+    many = replace(counts, overlap=replace(COUNTS, images_with_class=np.array([9, 9, 9, 0, 1])))
+    assert len(choose_things(recipe("clusters.method=kmeans", "clusters.count=5"), NAMES, many).notes) == 1
