@@ -6,7 +6,9 @@ The rows follow the Cityscapes label definition (Cordts et al., CVPR 2016). Deci
 * 27 → 19 keeps the table of the reference pipeline, *not* that of Cityscapes: polegroup → pole, caravan → car,
   trailer → truck; parking, rail track, guard rail, bridge and tunnel → void
   (see ``CAUSE27_TO_TRAIN_ID``). Cityscapes itself sends polegroup, caravan and trailer to void;
-* the 7 groups are the Cityscapes categories; a Cityscapes class that is void among the 19 still has a category.
+* the 7 groups are the Cityscapes categories; a Cityscapes class that is void among the 19 still has a category;
+* the 16 classes are the 19 with their ids, of which wall, fence and terrain are not averaged (Waymo has none; CUPS);
+* the 2 are person and everything else, void only where Cityscapes labels nothing at all (ids 0-3).
 """
 
 from __future__ import annotations
@@ -91,6 +93,10 @@ THINGS_27: tuple[int, ...] = tuple(c.label_id - 7 for c in CLASSES_27 if c.is_th
 STUFF_27: tuple[int, ...] = tuple(c.label_id - 7 for c in CLASSES_27 if not c.is_thing)
 THINGS_7: tuple[int, ...] = (5, 6)
 STUFF_7: tuple[int, ...] = (0, 1, 2, 3, 4)
+NAMES_2: tuple[str, ...] = ("everything else", "person")
+THINGS_2: tuple[int, ...] = (1,)
+STUFF_2: tuple[int, ...] = (0,)
+AVERAGED_16: tuple[int, ...] = tuple(c.train_id for c in CLASSES_19 if c.name not in ("wall", "fence", "terrain"))
 
 
 def _lookup(pairs: dict[int, int]) -> NDArray[np.uint8]:
@@ -105,6 +111,7 @@ def _lookup(pairs: dict[int, int]) -> NDArray[np.uint8]:
 LABEL_ID_TO_TRAIN_ID = _lookup({c.label_id: c.train_id for c in CITYSCAPES})
 LABEL_ID_TO_27 = _lookup({c.label_id: c.label_id - 7 for c in CLASSES_27})
 LABEL_ID_TO_7 = _lookup({c.label_id: CATEGORIES.index(c.category) for c in CLASSES_27})
+LABEL_ID_TO_2 = _lookup({c.label_id: int(c.name == "person") for c in CITYSCAPES if c.label_id > 3})
 TRAIN_ID_TO_LABEL_ID = _lookup({c.train_id: c.label_id for c in CLASSES_19})
 TRAIN_ID_TO_7 = _lookup({c.train_id: CATEGORIES.index(c.category) for c in CLASSES_19})
 CAUSE27_TO_TRAIN_ID = _lookup({c.label_id - 7: c.train_id for c in CLASSES_27} | {18 - 7: 5, 29 - 7: 13, 30 - 7: 14})

@@ -9,9 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbps_dataset.commands.source_arguments import source_options
 from mbps_dataset.errors import InputError
 from mbps_dataset.formats import MISSING
+from mbps_dataset.formats.class_tables import CLASS_SPLITS
 from mbps_dataset.metrics import CONVENTIONS, MATCHINGS, MODES
+from mbps_dataset.metrics.protocols import PROTOCOLS
+from mbps_dataset.source_names import source_names
 
 
 if TYPE_CHECKING:
@@ -27,7 +31,8 @@ EXAMPLE = (
     "  mbps eval build/demo build/demo-predicted --split validation\n"
     "  mbps eval predictions.json --truth cityscapes/gtFine/val --convention cups\n"
     "  mbps eval build/demo --split validation --masks --by-distance 0,15,30,60\n"
-    "  mbps eval semantic_maps --truth cityscapes/gtFine/val --detections cuvler.json --masks --protocol maskcut\n"
+    "  mbps eval semantic_maps --truth cityscapes/gtFine/val --detections cuvler.json --masks --paint maskcut\n"
+    "  mbps eval predictions.json --source bdd100k --data-dir bdd100k --split validation --protocol bdd\n"
     "  mbps eval --lint results.md"
 )
 
@@ -39,24 +44,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "or folder of maps; of several, each a row of one table")  # fmt: skip
     parser.add_argument("--truth", type=Path, help="likewise (default: the truth of the label set's own source)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR",
-                        help="where the images and the truth of a label set lie now, if they moved")  # fmt: skip
+                        help="where the images and the truth of a label set lie now, if they moved; of other predictions, the "
+                             "data set that is their truth")  # fmt: skip
+    parser.add_argument("--source", choices=source_names(),
+                        help="of predictions that are no label set: what lies in --data-dir (default: guessed)")  # fmt: skip
+    parser.add_argument("--source-option", action="append", default=[], metavar="NAME=VALUE", dest="source_options",
+                        help="an option of --source; may be repeated")  # fmt: skip
+    parser.add_argument("--protocol", choices=tuple(PROTOCOLS), metavar="NAME",
+                        help=f"score as published: {', '.join(PROTOCOLS)}; sets sizes, crop, --classes, --convention and matching "
+                             "(docs/protocols.md)")  # fmt: skip
     parser.add_argument(
         "--split",
         action="append",
         metavar="NAME",
         help="split of a label set, export or Cityscapes tree, on either side; may be repeated (default: all)",
     )
-    parser.add_argument(
-        "--convention", default="coco", choices=tuple(CONVENTIONS), help="void and crowd rules (default: coco)"
-    )
+    parser.add_argument("--convention", choices=tuple(CONVENTIONS), help="void and crowd rules (default: coco)")
     parser.add_argument("--matching", choices=tuple(MATCHINGS),
                         help="pseudo-class to class (default: hungarian for unnamed clusters, else none)")  # fmt: skip
     parser.add_argument(
         "--classes",
         type=int,
-        default=19,
-        choices=(27, 19, 7),
-        help="Cityscapes classes; 7 are the groups flat, construction, …, vehicle (default: 19)",
+        choices=tuple(CLASS_SPLITS),
+        help="Cityscapes classes; 16 are the 19, of which wall, fence and terrain are not averaged, 7 the groups flat, "
+        "construction, …, vehicle, 2 person and everything else (default: 19)",
     )
     add_choices(parser)
     add_more_scores(parser)
@@ -131,7 +142,7 @@ def add_more_scores(parser: argparse.ArgumentParser) -> None:
         "by the depth of the ground truth in metres, or else the label set's own in its unit",
     )
     parser.add_argument(
-        "--protocol",
+        "--paint",
         choices=MODES,
         help="also PQ as the report paints it, at 512 x 1024: instances in order (sweep), by score with later ones on "
         "top (maskcut), none but connected components, or maskcut and components of what it leaves (hybrid)",
@@ -140,7 +151,7 @@ def add_more_scores(parser: argparse.ArgumentParser) -> None:
         "--detections",
         type=Path,
         metavar="FILE",
-        help="masks of a detector in place of the predicted instances, for --masks and --protocol: COCO .json, or folder "
+        help="masks of a detector in place of the predicted instances, for --masks and --paint: COCO .json, or folder "
         "of .npz or .png; they may overlap",
     )
 
@@ -169,7 +180,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.store import write_atomically
 
     scored = _scored(arguments, arguments.predictions[0])
-    names = class_names(arguments.classes)
+    names = class_names(scored.classes)
     print(scored.table())
     if arguments.bars:
         print("\n" + format_bars(scored.result, class_names=names))
@@ -178,7 +189,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         written[arguments.json] = json.dumps(scored.to_dict(), indent=2) + "\n"
     if arguments.chart:
-        colours = {c.train_id: c.colour for c in taxonomy.CLASSES_19} if arguments.classes == 19 else None
+        colours = {c.train_id: c.colour for c in taxonomy.CLASSES_19} if scored.classes == 19 else None
         written[arguments.chart] = bar_chart_svg(scored.result, class_names=names, colours=colours)
     if arguments.eval_results:
         written[arguments.eval_results] = _hub_entries(scored, arguments.dataset_id or _BENCHMARK)
@@ -196,9 +207,9 @@ def _scored(arguments: argparse.Namespace, predictions: Path) -> Score:
         predictions,
         arguments.truth,
         splits=arguments.split or (),
-        convention=arguments.convention,
+        convention=arguments.convention or "coco",
         matching=arguments.matching,
-        classes=arguments.classes,
+        classes=arguments.classes or 19,
         missing=arguments.missing,
         pseudo_things=arguments.pseudo_things,
         pseudo_stuff=arguments.pseudo_stuff,
@@ -206,8 +217,9 @@ def _scored(arguments: argparse.Namespace, predictions: Path) -> Score:
         masks=arguments.masks,
         distances=arguments.by_distance,
         protocol=arguments.protocol,
+        painted=arguments.paint,
         detections=arguments.detections,
-        source=_moved_source(arguments),
+        source=_source(arguments, predictions),
         progress=not arguments.quiet,
     )
 
@@ -220,7 +232,7 @@ def _tell_what_is_missing(scored: Score) -> None:
 
 def _beside(arguments: argparse.Namespace) -> int:
     """Several sides against the same truth, a row each."""
-    rows = [("labels", "images", "PQ", "things", "stuff", "SQ", "RQ", "mIoU")]
+    rows: list[tuple[str, ...]] = [("labels", "images", "PQ", "things", "stuff", "SQ", "RQ", "mIoU")]
     said = set()
     for predictions in arguments.predictions:
         scored = _scored(arguments, predictions)
@@ -231,8 +243,8 @@ def _beside(arguments: argparse.Namespace) -> int:
         rows.append((str(predictions), str(scored.images), *numbers))
         said.add(f"convention {result.convention}, matching {result.matching}, {scored.classes} classes, in percent")
     widths = [max(map(len, column)) for column in zip(*rows)]
-    for name, *numbers in rows:
-        print("  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(numbers, widths[1:]))]))
+    for name, *cells in rows:
+        print("  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:]))]))
     print("\n".join(sorted(said)))
     return 0
 
@@ -258,25 +270,38 @@ def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
             "data_dir",
             "masks",
             "by_distance",
-            "protocol",
+            "paint",
         )
         if used := [f"--{name.replace('_', '-')}" for name in of_one if getattr(arguments, name)]:
             raise InputError(f"{', '.join(used)}: for one PREDICTIONS; of several only panoptic quality is printed.")
-    if arguments.detections and not (arguments.masks or arguments.protocol):
-        raise InputError("--detections is scored by --masks and --protocol only; add one of them.")
+    if arguments.detections and not (arguments.masks or arguments.paint):
+        raise InputError("--detections is scored by --masks and --paint only; add one of them.")
+    if arguments.protocol:
+        own = ("convention", "classes", "paint", "detections")
+        if used := [f"--{name}" for name in own if getattr(arguments, name)]:
+            raise InputError(f"--protocol says all that decides a score; leave out {', '.join(used)}.")
+    if arguments.source and not arguments.data_dir and arguments.source not in ("scenes",):
+        raise InputError("--source says what lies in --data-dir; give that too.")
     if arguments.data_dir and arguments.truth:
         raise InputError("--truth takes the place of the truth below --data-dir; give one of them.")
     if arguments.dataset_id and not arguments.eval_results:
         raise InputError("--dataset-id is written by --eval-results only; add it.")
 
 
-def _moved_source(arguments: argparse.Namespace) -> Source | None:
-    """The source of the label set in its new place, if one is given. Raises `InputError` if nothing is there."""
-    if arguments.data_dir is None:
+def _source(arguments: argparse.Namespace, predictions: Path) -> Source | None:
+    """The truth's source that is named: of a label set in its new place, or of other predictions. Raises `InputError`."""
+    if arguments.data_dir is None and arguments.source is None:
         return None
-    from mbps_dataset.labelset.folder import LabelSetFolder
+    if (predictions / "labelset.json").is_file():
+        from mbps_dataset.labelset.folder import LabelSetFolder
 
-    return LabelSetFolder(arguments.predictions[0]).open_source(data_dir=arguments.data_dir)
+        if arguments.source or arguments.source_options:
+            raise InputError(f"{predictions} knows its source; leave out --source and its options.")
+        return LabelSetFolder(predictions).open_source(data_dir=arguments.data_dir)
+    from mbps_dataset.sources import open_source, source_of_folder
+
+    name = arguments.source or source_of_folder(arguments.data_dir)
+    return open_source(name, data_dir=arguments.data_dir, **source_options(arguments, name))
 
 
 def _hub_entries(scored: Score, dataset_id: str) -> str:

@@ -21,9 +21,9 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.formats.class_tables import class_names, named_classes
 from mbps_dataset.formats.image_segmentation import VOID, Labels, labels_from_segments
 from mbps_dataset.formats.label_source import ENDINGS, LabelSource
-from mbps_dataset.reading.segments_info import as_integer, listed_segments
 from mbps_dataset.reading.json_documents import read_json
 from mbps_dataset.reading.names import shown
+from mbps_dataset.reading.segments_info import as_integer, listed_segments
 from mbps_dataset.sources.membership import file_id
 
 

@@ -20,8 +20,8 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.formats.coco_files import read_coco
 from mbps_dataset.formats.description import Description, LabelRow, file_stem, image_id_of, split_folder
 from mbps_dataset.formats.image_segmentation import Labels, labels_from_segments
-from mbps_dataset.reading.segments_info import listed_segments
 from mbps_dataset.formats.target import CocoFile, save_segment_ids
+from mbps_dataset.reading.segments_info import listed_segments
 
 
 HELD = "segment ids, classes, things, areas, boxes, scores"

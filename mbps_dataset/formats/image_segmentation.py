@@ -36,12 +36,12 @@ from PIL import Image
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import DepthMap, InstanceMap, SemanticMap
 from mbps_dataset.errors import InputError
-from mbps_dataset.reading.segments_info import Segment, listed_segments
 from mbps_dataset.metrics.overlap import run_starts, unique_values
 from mbps_dataset.reading.formatted_rows import as_row, is_table
 from mbps_dataset.reading.image_files import MAX_FILE_BYTES, opened_image
 from mbps_dataset.reading.json_documents import read_regular
 from mbps_dataset.reading.numpy_files import read_npy, read_npz
+from mbps_dataset.reading.segments_info import Segment, listed_segments
 from mbps_dataset.records import shows_ids
 
 

@@ -14,6 +14,7 @@ from mbps_dataset.metrics.matching import MATCHINGS, Assignment, hungarian, hung
 from mbps_dataset.metrics.overlap import OverlapTable, concatenate, overlap_table
 from mbps_dataset.metrics.panoptic_quality import PanopticQuality
 from mbps_dataset.metrics.per_image import ImageQuality
+from mbps_dataset.metrics.protocols import PROTOCOLS, Protocol
 from mbps_dataset.metrics.rendering import (
     bar_chart_svg,
     format_averages,
@@ -31,6 +32,7 @@ __all__ = [
     "CONVENTIONS",
     "MATCHINGS",
     "MODES",
+    "PROTOCOLS",
     "REPORT_HW",
     "SCALARS",
     "Assignment",
@@ -42,6 +44,7 @@ __all__ = [
     "PanopticQuality",
     "PanopticQualityByDistance",
     "PanopticResult",
+    "Protocol",
     "PublishedRow",
     "ReportProtocol",
     "bar_chart_svg",

@@ -223,6 +223,10 @@ class PanopticQuality:
         confusion = confusion_matrix(table, semantic.classes, class_ids, per_image=True)
         return bootstrap_draws(segments, confusion, class_ids, settings.groups, resamples=resamples, seed=seed)
 
+    def table(self) -> OverlapTable:
+        """Segments and common pixels of all images so far."""
+        return concatenate(self._tables)
+
     def per_image(self, *, assignment: Mapping[int, int] | None = None) -> list[ImageQuality]:
         """Quality of every image by itself, in the order of `update`, under the assignment of the whole set."""
         table = concatenate(self._tables)

@@ -84,8 +84,25 @@ def true_labels(
     return LabelSource(readers, f"the ground truth of {source.name}")
 
 
+def labels_of_source(source: Source, splits: Sequence[str], classes: int) -> LabelSource:
+    """Ground truth of the images of any source by image id; images without it are left out.
+
+    Raises `InputError` for an unknown split, and for an image id in two splits.
+    """
+    readers: dict[str, Callable[[], Labels]] = {}
+    for split in splits or source.splits():
+        for frame in source.frames(split):
+            if frame.image_id in readers:
+                raise InputError(
+                    f"image {frame.image_id!r} is in two splits of {source.name}; choose one with --split."
+                )
+            if frame.has_truth:
+                readers[frame.image_id] = partial(labels_of_truth, frame, classes)
+    return LabelSource(readers, f"the ground truth of {source.name}")
+
+
 def labels_of_truth(frame: Frame, classes: int) -> Labels:
-    """Ground truth of one image in 19, 7 or 27 `classes`, with depth where it has any. Raises `InputError` if it has gone."""
+    """Ground truth of one image in 27, 19, 16, 7 or 2 `classes`, with depth where it has any. Raises `InputError` if it has gone."""
     truth = frame.truth()
     if truth is None:
         raise InputError(f"{frame.image_id}: its ground truth has gone.")

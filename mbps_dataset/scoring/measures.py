@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
-from mbps_dataset.formats.class_tables import class_names
+from mbps_dataset.formats.class_tables import CLASS_SPLITS, class_names
 from mbps_dataset.formats.image_segmentation import Labels
 from mbps_dataset.formats.label_source import LabelSource
 from mbps_dataset.metrics import (
@@ -33,16 +33,12 @@ from mbps_dataset.metrics import (
     format_masks,
     format_table,
 )
+from mbps_dataset.metrics.counts import right_kinds, things_an_image
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.scoring.masks import DetectedMasks, add_masks, add_to_protocol
 from mbps_dataset.scoring.sides import NEED_PSEUDO_THINGS, PseudoSplit, Sides, pseudo_split
 
 
-_SPLITS = {
-    27: (taxonomy.THINGS_27, taxonomy.STUFF_27),
-    19: (taxonomy.THINGS_19, taxonomy.STUFF_19),
-    7: (taxonomy.THINGS_7, taxonomy.STUFF_7),
-}
 _DISTANCE_UNITS = {True: "metres of the ground truth", False: "the unit of the label set's own depth"}
 _STUFF_APART = ("none", "u2seg")  # matchings whose published evaluators keep segments of one class of stuff apart
 _MOST_STRETCHED = 0.02  # of the ratio of sides: sizes that are rounded to 8 or 32 pixels, and no transposed picture
@@ -54,6 +50,8 @@ class Score:
 
     `images` were scored, of `predicted` predictions and `true` images with ground truth; `skipped` says what was left out
     and why, `missed` which images count as missed for want of a prediction.
+    `protocol` is the named one it was taken by, if any. `things_an_image`, predicted and true, and `right_kinds`, how many
+    (pseudo-)classes are things or stuff as their class is, of how many, where the predictions say which are things.
     `masks`, `by_distance` (near, far → result, in `distance_unit`) and `report_protocol` where they were asked for.
     """
 
@@ -70,12 +68,16 @@ class Score:
     by_distance: dict[tuple[float, float], PanopticResult] = field(default_factory=dict)
     distance_unit: str | None = None
     report_protocol: PanopticResult | None = None
+    protocol: str | None = None
+    things_an_image: tuple[float, float] | None = None
+    right_kinds: tuple[int, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python, ready for JSON."""
         about: dict[str, Any] = {
             "images": self.images,
             "classes": self.classes,
+            "protocol": self.protocol,
             "predicted_images": self.predicted,
             "true_images": self.true,
             "splits": list(self.splits),
@@ -84,6 +86,10 @@ class Score:
             "identity": self.identity,
         }
         about |= self.result.to_dict()
+        if self.things_an_image:
+            about["things_an_image"] = dict(zip(("predicted", "true"), self.things_an_image))
+        if self.right_kinds:
+            about["right_kinds"] = dict(zip(("right", "of"), self.right_kinds))
         if self.masks:
             about["masks"] = self.masks.to_dict()
         if self.by_distance:
@@ -100,10 +106,18 @@ class Score:
         """The result as text for a terminal, in percent."""
         where = f" ({', '.join(self.splits)})" if self.splits else ""
         names = class_names(self.classes)
+        by = f", protocol {self.protocol}" if self.protocol else ""
         parts = [
-            f"{self.images} images{where}, {self.classes} classes; predictions of {self.predicted} images, ground truth "
+            f"{self.images} images{where}, {self.classes} classes{by}; predictions of {self.predicted} images, ground truth "
             f"of {self.true}\n{format_table(self.result, class_names=names)}"
         ]
+        if self.things_an_image:
+            kinds = ""
+            if self.right_kinds:
+                right, of = self.right_kinds
+                kinds = f"; {right} of {of} {'classes' if self.result.matching == 'none' else 'clusters'} are of the right kind"
+            predicted, true = self.things_an_image
+            parts.append(f"things an image: {predicted:.1f} predicted, {true:.1f} true{kinds}")
         if self.masks:
             parts.append(format_masks(self.masks))
         if self.by_distance:
@@ -180,7 +194,7 @@ class Measures:
         predicted = fitted(predicted, true, image_id)
         self._require_declared(predicted, image_id)
         if self._stuff_is_apart:
-            stuff = _SPLITS[self._classes][1]
+            stuff = CLASS_SPLITS[self._classes][1]
             own = stuff if self._pseudo is None else self._pseudo.stuff
             predicted, true = with_ids_of_segments(predicted, own), with_ids_of_segments(true, stuff)
         maps = {**predicted.as_prediction(), **true.as_truth()}
@@ -196,7 +210,7 @@ class Measures:
             self._true_depth.add(true.depth is not None)
             self._by_distance.update(**maps, depth=depth, image_id=image_id)
         if self._masks is not None:
-            things = _SPLITS[self._classes][0]
+            things = CLASS_SPLITS[self._classes][0]
             add_masks(self._masks, predicted, true, image_id, pred_things=self._pred_things(), things=things,
                       detected=self.detected)  # fmt: skip
 
@@ -204,17 +218,29 @@ class Measures:
         """The scores of all images so far, with `bootstrap` resamples for intervals of the whole."""
         images, masks = len(self.quality), self._masks.compute() if self._masks else None
         result = self.quality.compute(bootstrap=bootstrap)
+        counted, right = self._kinds(result)
+        scored = Score(result, images, self._classes, masks=masks, things_an_image=counted, right_kinds=right)
         if self._by_distance is None:
-            return Score(result, images, self._classes, masks=masks)
+            return scored
         ranges = {limits: each for limits, each in self._by_distance.compute().items() if limits is not None}
         unit = " or ".join(_DISTANCE_UNITS[known] for known in sorted(self._true_depth, reverse=True))
-        return Score(result, images, self._classes, masks=masks, by_distance=ranges, distance_unit=unit)
+        return replace(scored, by_distance=ranges, distance_unit=unit)
+
+    def _kinds(self, result: PanopticResult) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:
+        """Counts of things, and of classes that are of the right kind; None where no one says which are things."""
+        things = CLASS_SPLITS[self._classes][0]
+        if self._pseudo is None:
+            if self._matching != "none":
+                return None, None
+            return things_an_image(self.quality.table(), things, things), None
+        counted = things_an_image(self.quality.table(), self._pseudo.things, things)
+        return counted, right_kinds(self._pseudo.things, self._pseudo.stuff, result.semantic_assignment, things)
 
     def report_protocol(
         self, mode: str, named: PanopticResult, pairs: Iterator[tuple[str, Labels, Labels]]
     ) -> PanopticResult:
         """The report's protocol over all `pairs`; pseudo-classes are named as in the result `named`."""
-        things, stuff = _SPLITS[self._classes]
+        things, stuff = CLASS_SPLITS[self._classes]
         pred_things = self._pred_things()
         class_of = None if self.quality.settings.matching == "none" else named.assignment
         thing_classes = pred_things if class_of is None else {class_of[k] for k in pred_things if k in class_of}
@@ -244,7 +270,7 @@ class Measures:
                 f"Which pseudo-classes are things is not known of {self._sides.predicted.name}; give --pseudo-things and "
                 "--pseudo-stuff, masks with --detections, or classes with --matching none."
             )
-        return set(_SPLITS[self._classes][0])
+        return set(CLASS_SPLITS[self._classes][0])
 
 
 def matching_of(predicted: LabelSource, matching: str | None) -> str:
@@ -264,7 +290,7 @@ def _metric_settings(
     sides: Sides, convention: str, matching: str, classes: int, pseudo: PseudoSplit | None
 ) -> dict[str, Any]:
     """Settings of the metric; clusters that nobody lists are those that are seen."""
-    things, stuff = _SPLITS[classes]
+    things, stuff = CLASS_SPLITS[classes]
     grouped = sides.predicted.groups_classes or sides.true.groups_classes
     settings: dict[str, Any] = {
         "things": things,
@@ -274,6 +300,8 @@ def _metric_settings(
         "pred_void": sides.predicted.void if matching != "none" else taxonomy.VOID,
         "merge_stuff": convention != "coco" or matching not in _STUFF_APART or grouped,
     }
+    if classes == 16:
+        settings["averaged"] = taxonomy.AVERAGED_16
     own = sides.predicted.label_set
     listed = pseudo is not None and (pseudo.declared or matching in NEED_PSEUDO_THINGS or (own and not own.named))
     if matching != "none" and listed and pseudo is not None:

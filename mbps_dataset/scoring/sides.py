@@ -15,7 +15,7 @@ from mbps_dataset.formats.label_source import LabelSource
 from mbps_dataset.formats.own_exports import find_export
 from mbps_dataset.formats.segmentation_sets import has_splits, open_pair, require_named
 from mbps_dataset.labelset.folder import LabelSetFolder
-from mbps_dataset.scoring.label_set_labels import predicted_labels, true_labels
+from mbps_dataset.scoring.label_set_labels import labels_of_source, predicted_labels, true_labels
 from mbps_dataset.sources import Source
 
 
@@ -43,8 +43,13 @@ def open_sides(
     source: Source | None = None,
     with_depth: bool = False,
 ) -> Sides:
-    """Open predictions and truth; `source` takes the place of a label set's own. Raises `InputError` for what cannot be read or chosen; see `open_labels`."""
+    """Open predictions and truth; `source` takes the place of a label set's own, and is the truth of other forms. Raises `InputError` for what cannot be read or chosen; see `open_labels`."""
     if not _is_built(predictions):
+        if truth is None and source is not None:
+            true = labels_of_source(source, splits, classes)
+            own = tuple(splits) if has_splits(predictions) else ()
+            predicted, _ = open_pair(predictions, true, classes=classes, splits=own, clusters=clusters)
+            return Sides(predicted, true, tuple(splits))
         if truth is None:
             _say_that_truth_is_missing(predictions)
         if truth is None or not _is_built(truth):

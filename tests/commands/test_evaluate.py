@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from mbps_dataset import taxonomy
 from mbps_dataset.cli import main, parser
 from mbps_dataset.commands.evaluate import count, distances, ids
 from mbps_dataset.labelset.document_file import write_document
 from tests.formats.label_sets import IDS, random_label_set
+from tests.sources import streets
+from tests.sources.test_bdd100k import tree as bdd100k_tree
+from tests.sources.trees import save
 from tests.tiny import write_photographs
 
 
@@ -26,7 +32,7 @@ def test_other_distances_are_an_error(text, capsys):
 
 def test_detections_without_a_score_that_uses_them_are_an_error(capsys):
     assert main(["eval", "set", "--detections", "masks.json"]) == 1
-    assert "--detections is scored by --masks and --protocol only" in capsys.readouterr().err
+    assert "--detections is scored by --masks and --paint only" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,9 @@ def test_detections_without_a_score_that_uses_them_are_an_error(capsys):
         (["set", "--truth", "gt", "--data-dir", "photos"], "--truth takes the place of the truth below --data-dir"),
         (["set", "--dataset-id", "a/b"], "--dataset-id is written by --eval-results only; add it."),
         ([], "Give PREDICTIONS to score, or --lint FILE"),
+        (["p.json", "--protocol", "bdd", "--convention", "coco"], "says all that decides a score; leave out --convention."),
+        (["p.json", "--protocol", "bdd", "--classes", "7", "--paint", "sweep"], "leave out --classes, --paint."),
+        (["p.json", "--source", "bdd100k"], "--source says what lies in --data-dir; give that too."),
     ],
 )
 def test_an_argument_without_effect_is_an_error(given, sentence, capsys):
@@ -97,3 +106,20 @@ def test_several_labels_are_rows_of_one_table(tmp_path, capsys):
 def test_what_is_printed_of_one_alone_is_refused_for_several(tmp_path, capsys):
     assert main(["eval", "one", "other", "--masks", "--json", str(tmp_path / "q.json")]) == 1
     assert "--json, --masks: for one PREDICTIONS; of several only panoptic quality" in capsys.readouterr().err
+
+
+def test_any_source_is_the_truth_of_any_form(tmp_path, capsys):
+    tree = bdd100k_tree(tmp_path / "bdd")
+    for name in ("busy", "quiet"):
+        labels = {"busy": streets.BUSY, "quiet": streets.QUIET}[name]
+        save(tmp_path / f"maps/{name}.png", taxonomy.LABEL_ID_TO_TRAIN_ID[labels])
+    arguments = ["eval", str(tmp_path / "maps"), "--data-dir", str(tree), "--split", "val", "--json", str(tmp_path / "q.json")]
+    assert main([*arguments, "--source", "bdd100k", "--protocol", "bdd"]) == 0
+    scored = json.loads((tmp_path / "q.json").read_text())
+    assert "2 images (val), 19 classes, protocol bdd" in capsys.readouterr().out
+    assert scored["miou"] == 1 and scored["pq_stuff"] == 1 and scored["convention"] == "cups"
+    assert scored["things_an_image"] == {"predicted": 0.0, "true": 1.5}
+    assert main([*arguments, "--source", "bdd100k", "--classes", "2"]) == 1
+    assert "are no ids of the 2 classes" in capsys.readouterr().err
+    assert main([*arguments, "--source-option", "a=1", "--source", "bdd100k"]) == 1
+    assert "is no option of the source 'bdd100k'" in capsys.readouterr().err

@@ -104,3 +104,17 @@ def test_spellings() -> None:
 def test_a_number_that_no_share_can_have_is_an_error(value):
     findings = lint_rows(rows_from_json({"ours": {"PQ": value, "PQ_th": 20.0}}))
     assert [str(finding) for finding in findings] == [f"ours: error: pq is {value:g}, but lies between 0 and 100."]
+
+
+def test_a_row_of_other_classes_is_told_of_which():
+    """Both circulate as one comparison: the first was made with 10 things of 26 classes, the second with 8 of 19."""
+    text = """| method | PQ | PQ_th | PQ_st |
+|---|---|---|---|
+| one | 35.83 | 36.26 | 35.56 |
+| CUPS | 27.8 | 17.7 | 35.1 |
+| neither | 50.0 | 20.0 | 25.0 |
+"""
+    other, neither = (str(finding) for finding in lint_rows(rows_from_markdown(text)))
+    assert other.startswith("one: error: PQ 35.83 is not the mean of its parts") and "give 35.85" in other
+    assert "It is the mean over 10 things and 16 stuff (26 classes" in other and other.endswith("another protocol.")
+    assert neither.startswith("neither: error") and "another protocol" not in neither

@@ -99,7 +99,7 @@ def test_images_of_one_name_in_two_splits_cannot_be_told_apart(tmp_path):
 
 def test_a_label_sets_own_instances_are_scored_and_its_truth_finds_itself(built, tmp_path, capsys):
     plain = score(built.root, splits=("validation",))
-    scored = score(built.root, splits=("validation",), masks=True, protocol="sweep")
+    scored = score(built.root, splits=("validation",), masks=True, painted="sweep")
     assert scored.result == plain.result and plain.masks is None
     things = sum(segment["isthing"] for row in built.rows("validation") for segment in row.segments)
     assert scored.masks.pred_masks == things and 0 <= scored.masks.ap <= 1
