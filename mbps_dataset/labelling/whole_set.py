@@ -21,6 +21,7 @@ from mbps_dataset.labelling.thing_choice import choose_things, count_for_things,
 from mbps_dataset.models.cause.centroids import Centroids, read_centroids
 from mbps_dataset.sources import Frame
 from mbps_dataset.stages import overclustering, semantics
+from mbps_dataset.stages.cluster_stability import stability
 from mbps_dataset.stages.token_whitening import TokenWhitening, fit_token_whitening
 from mbps_dataset.store import digest_of
 
@@ -96,6 +97,21 @@ def fit_centroids(run: Run, frames: Sequence[Frame], progress: Progress = silent
         return Centroids(centroids)
     projection = None if whitening.projection is None else whitening.projection.numpy()
     return Centroids(centroids, token_mean=whitening.mean.numpy(), token_projection=projection)
+
+
+def cluster_stability(
+    run: Run, frames: Sequence[Frame], counts: Sequence[int], progress: Progress = silent
+) -> dict[int, float]:
+    """How stable each number of clusters is under another choice of `frames` (see `mbps_dataset.stages.cluster_stability`).
+
+    Raises `CalibrationError` for fewer than two readable images, or more clusters than half of them have tokens.
+    """
+    whitening = fit_whitening(run, frames, progress) if run.recipe.semantics.codes == "tokens" else None
+    tokens = [_tokens(visit, whitening) for visit in run.visits(progress(frames, "reading codes"))]
+    try:
+        return stability(tokens, counts, seed=run.recipe.clusters.seed)
+    except ValueError as error:
+        raise CalibrationError(f"How stable clusters are cannot be said: {error}") from None
 
 
 _NOTHING_READ = "No image could be read, so clusters cannot be fitted; see the failures above."
