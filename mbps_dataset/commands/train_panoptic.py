@@ -14,6 +14,7 @@ from mbps_dataset.commands.calling import program
 from mbps_dataset.errors import InputError, RecipeError
 from mbps_dataset.reading.names import did_you_mean, shown
 from mbps_dataset.settings import parse_setting
+from mbps_dataset.source_names import source_names
 
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def add_images_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", action="append", default=[], metavar="NAME",
                         help="split to learn from; may be repeated (default: train where there is one, else all)")  # fmt: skip
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the images of a set without them lie")
-    parser.add_argument("--source", choices=("cityscapes", "folder", "kitti", "stereo"),
+    parser.add_argument("--source", choices=tuple(name for name in source_names() if name != "scenes"),
                         help="with --data-dir: what lies there (default: guessed)")  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
 

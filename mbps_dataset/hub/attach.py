@@ -23,7 +23,7 @@ def attach_images(
 ) -> datasets.Dataset:
     """`dataset` with an `image` column of the files below `data_dir` whose id is the row's `image_id`.
 
-    `source` is "cityscapes", "folder", "kitti" or "stereo", guessed from what the folder holds if it is None, and
+    `source` is a name of `mbps_dataset.sources.SOURCES` whose images are files, guessed from what the folder holds if it is None, and
     `source_options` what the labels were made with, such as ``sequence=True``. Pixels are `mbps_dataset.to_rgb` of a row's
     image. Raises `InputError` naming the first ids without a file, or a file that is no
     PNG, JPEG or WebP: `datasets` would hand it to whatever reader of Pillow's takes it.

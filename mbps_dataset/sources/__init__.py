@@ -81,6 +81,20 @@ _MARKS = {
     "cityscapes": ({"leftImg8bit"}, {"leftImg8bit_sequence"}),
     "kitti": ({"training/image_2"}, {"image_02/data"}, {"*_sync/image_02"}, {"*/*_sync/image_02"}),
     "stereo": ({"left", "right", "calibration.json"},),
+    "acdc": ({"rgb_anon", "gt"},),
+    "bdd100k": ({"images/10k"},),
+    "coco": ({"annotations/panoptic_*.json"},),
+    "kitti-panoptic": ({"training/images", "training/annotations"},),
+    "kitti-step": ({"images", "panoptic_maps"},),
+    "mots": (
+        {"training/image_02", "instances"},
+        {"training/image_02", "instances_txt"},
+        {"train/*/img1"},
+        {"train/images", "train/instances"},
+    ),
+    "muses": ({"frame_camera"},),
+    "vistas": ({"training/images", "config*.json"},),
+    "waymo": ({"training/camera_image"}, {"validation/camera_image"}),
 }
 """What the sources that read a tree find in it: all patterns of one of the sets. Any other folder is a plain one."""
 

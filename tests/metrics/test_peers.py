@@ -147,3 +147,27 @@ def shifted(rng: np.random.Generator, masks: np.ndarray) -> np.ndarray:
 
 def encoded(mask_api, mask: np.ndarray) -> dict:
     return mask_api.encode(np.asfortranarray(mask.astype(np.uint8)))
+
+
+def test_the_numbers_that_mmdetection_tests_itself_with() -> None:
+    """Its `CocoPanopticMetric` test: a wall, two persons and a dog, of which all but one person are met (Apache-2.0)."""
+    person, dog, wall = 0, 2, 3
+
+    def maps(boxes: list[tuple[int, int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        semantic, instance = np.full((60, 80), wall), np.zeros((60, 80), int)
+        for number, ((x, y, width, height), class_id) in enumerate(zip(boxes, (person, person, dog)), start=1):
+            semantic[y : y + height, x : x + width] = class_id
+            instance[y : y + height, x : x + width] = number
+        return semantic, instance
+
+    true = maps([(10, 10, 10, 40), (30, 10, 10, 40), (50, 10, 10, 5)])
+    pred = maps([(11, 11, 10, 40), (38, 10, 10, 40), (51, 10, 10, 5)])
+    metric = PanopticQuality([person, 1, dog], [wall], convention="coco")
+    metric.update(*pred, *true)
+    result = metric.compute()
+    theirs = {
+        "pq": 67.86874803219071, "sq": 80.89770126158936, "rq": 83.33333333333334, "pq_things": 60.45252075318891,
+        "sq_things": 79.9959505972869, "rq_things": 75.0, "pq_stuff": 82.70120259019427, "sq_stuff": 82.70120259019427,
+        "rq_stuff": 100.0,
+    }  # fmt: skip
+    assert {name: 100 * getattr(result, name) for name in theirs} == pytest.approx(theirs, abs=1e-12)
