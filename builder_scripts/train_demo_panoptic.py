@@ -42,7 +42,7 @@ from mbps_dataset.training.panoptic.trainer import Records, train_panoptic
 
 
 FIRST_SEED = 500_000  # in `TRAINING_SEEDS`, apart from the scenes that the other shipped networks saw
-SETTINGS = PanopticTrainingSettings(steps=1600, batch_size=8, learning_rate=2e-3, copy_paste=True, average_decay=0.99)
+SETTINGS = PanopticTrainingSettings(steps=3000, batch_size=8, learning_rate=2e-3, copy_paste=True, average_decay=0.99)
 
 
 def labelled(count: int, work: Path) -> tuple[Labelling, list[DecodedRow]]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 HELP = "label images with a panoptic network: a label set like any other"
 EXAMPLE = (
-    "mbps predict --weights weights/panoptic --data-dir photos --output build/predicted\n"
+    "mbps predict --weights builtin --source scenes --output build/demo-predicted\n"
+    "  mbps predict --weights weights/panoptic --data-dir photos --output build/predicted\n"
     "  mbps predict --weights weights/cutler --data-dir photos --detections cutler.json --short-side 800 1024"
 )
 DEFAULT_NAME = "predicted"
@@ -28,7 +29,8 @@ DEFAULT_NAME = "predicted"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--weights", required=True, metavar="WEIGHTS",
-                        help="folder or Hub id of a panoptic network, as `mbps train panoptic` or `mbps convert` writes it")  # fmt: skip
+                        help="folder or Hub id of a panoptic network, as `mbps train panoptic` or `mbps convert` writes it; "
+                             "builtin: the demo's, which learned from rendered stereo video alone")  # fmt: skip
     add_source_arguments(parser)
     parser.add_argument(
         "--split", action="append", metavar="NAME", help="split to label; may be repeated (default: all)"

@@ -25,8 +25,8 @@ def test_shipped_weights_load_and_are_small(network):
     assert networks.load(network, "builtin", "cpu") is loaded
 
 
-def test_all_shipped_weights_together_are_under_twelve_megabytes():
-    assert sum(p.stat().st_size for p in networks.WEIGHTS_ROOT.rglob("*") if p.is_file()) < 12_000_000
+def test_all_shipped_weights_together_are_under_sixteen_megabytes():
+    assert sum(p.stat().st_size for p in networks.WEIGHTS_ROOT.rglob("*") if p.is_file()) < 16_000_000
 
 
 def test_digest_follows_content_not_place(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mbps_dataset.errors import RecipeError, WeightsError
 from mbps_dataset.models import hub_weights
+from mbps_dataset.models.networks import WEIGHTS_ROOT
 from mbps_dataset.models.panoptic.network import PanopticNetwork
 from mbps_dataset.models.panoptic.record import NAME as RECORD_FILE
 from mbps_dataset.models.panoptic.record import read_record
@@ -16,8 +17,12 @@ from mbps_dataset.reading.names import shown
 from mbps_dataset.store import digest_of, file_digest
 
 
+BUILTIN = "builtin"
+"""Names the network that ships with the package."""
+
+
 def load_panoptic(folder_or_hub_id: str | os.PathLike[str]) -> PanopticNetwork:
-    """The network of a folder, or of a Hub id that is downloaded once, in evaluation mode on the CPU.
+    """The network of a folder, of a Hub id that is downloaded once, or "builtin", in evaluation mode on the CPU.
 
     Raises `WeightsError` if there is none, if it is no panoptic network of ours, or if its files do not fit.
     """
@@ -46,6 +51,8 @@ def panoptic_digest(folder_or_hub_id: str | os.PathLike[str]) -> str:
 
 
 def _folder_of(reference: str) -> Path:
+    if reference == BUILTIN:
+        return WEIGHTS_ROOT / "panoptic"
     if os.path.isdir(reference):
         return Path(reference)
     if os.path.isfile(reference):

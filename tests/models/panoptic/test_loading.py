@@ -9,7 +9,7 @@ from mbps_dataset.models import networks
 from mbps_dataset.models.cascade.convert import convert_cascade
 from mbps_dataset.models.panoptic import loading
 from mbps_dataset.models.panoptic.dense import DenseConfig, DensePanoptic
-from mbps_dataset.models.panoptic.loading import load_panoptic
+from mbps_dataset.models.panoptic.loading import load_panoptic, panoptic_digest
 from mbps_dataset.models.panoptic.mask2former import Mask2FormerPanopticConfig
 from tests.models.cascade.published_files import detectron2_file, lightning_file
 
@@ -109,3 +109,12 @@ def test_sizes_that_make_no_network_are_a_fault_of_the_folder(tmp_path):
 def test_every_kind_says_its_own_name():
     for kind, config_class in {"dense": DenseConfig, "mask2former": Mask2FormerPanopticConfig}.items():
         assert kind in loading.LOADERS and config_class(class_names=("road",)).network == kind
+
+
+def test_the_network_that_ships_learned_from_no_label() -> None:
+    network = load_panoptic("builtin")
+    assert network.record is not None and network.record.learned_from.ground_truth_used == ()
+    assert network.record.learned_from.recipe == "demo-motion" and len(network.class_names) == 27
+    folder = networks.WEIGHTS_ROOT / "panoptic"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 8_000_000
+    assert panoptic_digest("builtin") == panoptic_digest(folder)
