@@ -155,3 +155,17 @@ def test_how_tokens_become_codes_reads_no_image_again(tmp_path):
     channels = json.loads((tmp_path / "weights" / "config.json").read_text())["hidden_size"]
     assert shapes == [(6, 4), (6, channels), (6, 4)] and runs[1].calibration().token_projection is None
     assert len({each.calibration_key for each in runs}) == 3
+
+
+def test_names_from_the_preview_hold_for_the_clusters_they_were_given_to(tmp_path):
+    plain = tokens_set(tmp_path, tmp_path / "store").calibration(isolate=False)
+    names, path = [13, 0, 2, 255, 10, 11], tmp_path / "names.json"
+    named = ("naming.method=file", f"naming.file={path}")
+    path.write_text(json.dumps({"cluster_to_class": names, "made_for": plain.clusters_digest}))
+    taken = tokens_set(tmp_path, tmp_path / "store", *named).calibration(isolate=False)
+    assert taken.cluster_to_class == tuple(names) and taken.truth_used == ("cluster names: from names.json",)
+    path.write_text(json.dumps({"cluster_to_class": names, "made_for": plain.clusters_digest}))
+    with pytest.raises(
+        CalibrationError, match=r"names.json names clusters of another set .*clusters.centroids=THAT_SET"
+    ):
+        tokens_set(tmp_path, tmp_path / "store", *named, "clusters.seed=1").calibration(isolate=False)
