@@ -59,6 +59,9 @@ def _may_have_truth(source: Mapping[str, Any]) -> bool:
 def _next_step(document: Mapping[str, Any], root: Path) -> str:
     """What a person may want next: own photographs after the demo, and after those what can be done with them."""
     recipe, source = document["recipe"]["name"], document["source"]["name"]
+    if source == "scenes" and "predicted" in document:
+        weights = document["recipe"]["settings"]["network"]["weights"]
+        return f"Your own photos:  {program()} predict --weights {weights} --data-dir PHOTOS --output build/mine"
     if source == "scenes":
         yours = "folder --data-dir PHOTOS" if "motion" not in document else "stereo --data-dir STEREO_VIDEO"
         return f"Your own photos:  {program()} build --recipe {recipe} --source {yours} --output build/mine"

@@ -44,7 +44,8 @@ def panels(
     void: int,
     scored_palette: NDArray[np.uint8] | None = None,
 ) -> dict[str, RGBImage]:
-    """Title → picture for one row, in reading order. Without a photo the label maps stand on grey.
+    """Title → picture for one row, in reading order. Without a photo the label maps stand on grey; depth of which nothing is
+    known, such as a panoptic network's, has no picture.
 
     `scored_palette` [K, 3] are the colours of the classes that scoring paired the pseudo-classes with.
     """
@@ -55,7 +56,7 @@ def panels(
     pictures = {
         "photo": image,
         "semantic": draw_classes(row.semantic, palette, void),
-        "depth": draw_depth(row.depth),
+        **({"depth": draw_depth(row.depth)} if row.depth.any() else {}),
         "instances": draw_instances(image, row.instance),
         "panoptic": draw_panoptic(row.panoptic, row.segments, palette),
     }

@@ -65,6 +65,12 @@ def test_pictures_come_from_the_store_and_are_left_out_when_it_has_gone(moving_s
     shutil.copytree(moving_set.root, copy, ignore=shutil.ignore_patterns("stages"))
     assert motion_pictures(LabelSetFolder(copy), originals, "scene_2000001") == {}
     assert "--source stereo --data-dir STEREO_VIDEO" in _next_step(moving_set.document, moving_set.root)
+    predicted = {
+        "recipe": {"name": "p", "settings": {"network": {"weights": "w"}}},
+        "source": {"name": "scenes"},
+        "predicted": {},
+    }
+    assert "predict --weights w --data-dir PHOTOS" in _next_step(predicted, moving_set.root)
 
 
 def test_the_end_of_a_sequence_has_unknown_flow_and_not_white(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -43,6 +44,12 @@ def test_what_is_scored_is_a_picture_of_its_own(built):
     assert list(drawn) == ["photo", "semantic", "depth", "instances", "panoptic", "scored"]
     assert (drawn["scored"][row.semantic < 255] == 7).all()
     assert "scored" not in pictures.panels(row, None, palette, 255)
+
+
+def test_depth_of_which_nothing_is_known_has_no_picture(built):
+    row = next(built.rows("validation"))
+    unknown = replace(row, depth=np.zeros_like(row.depth))
+    assert "depth" not in pictures.panels(unknown, None, built.calibration.palette(), 255)
 
 
 def test_truth_is_drawn_with_instance_borders():
