@@ -76,7 +76,9 @@ def test_options_of_the_source_reach_it(tmp_path, capsys):
     assert (len(few.frames("train")), len(every.frames("train"))) == (1, 3)
     assert every.source.describe()["sequence"] is True  # which `mbps resume` opens again
     assert cli.main([*given, "--source-option", "sequences=true"]) == 1
-    assert "'sequences=true' is no option of the source 'cityscapes'; it has sequence, coarse." in capsys.readouterr().err
+    assert (
+        "'sequences=true' is no option of the source 'cityscapes'; it has sequence, coarse." in capsys.readouterr().err
+    )
     assert not (tmp_path / "set").exists()
 
 

@@ -43,7 +43,10 @@ def test_detections_without_a_score_that_uses_them_are_an_error(capsys):
         (["set", "--truth", "gt", "--data-dir", "photos"], "--truth takes the place of the truth below --data-dir"),
         (["set", "--dataset-id", "a/b"], "--dataset-id is written by --eval-results only; add it."),
         ([], "Give PREDICTIONS to score, or --lint FILE"),
-        (["p.json", "--protocol", "bdd", "--convention", "coco"], "says all that decides a score; leave out --convention."),
+        (
+            ["p.json", "--protocol", "bdd", "--convention", "coco"],
+            "says all that decides a score; leave out --convention.",
+        ),
         (["p.json", "--protocol", "bdd", "--classes", "7", "--paint", "sweep"], "leave out --classes, --paint."),
         (["p.json", "--source", "bdd100k"], "--source says what lies in --data-dir; give that too."),
     ],
@@ -113,7 +116,16 @@ def test_any_source_is_the_truth_of_any_form(tmp_path, capsys):
     for name in ("busy", "quiet"):
         labels = {"busy": streets.BUSY, "quiet": streets.QUIET}[name]
         save(tmp_path / f"maps/{name}.png", taxonomy.LABEL_ID_TO_TRAIN_ID[labels])
-    arguments = ["eval", str(tmp_path / "maps"), "--data-dir", str(tree), "--split", "val", "--json", str(tmp_path / "q.json")]
+    arguments = [
+        "eval",
+        str(tmp_path / "maps"),
+        "--data-dir",
+        str(tree),
+        "--split",
+        "val",
+        "--json",
+        str(tmp_path / "q.json"),
+    ]
     assert main([*arguments, "--source", "bdd100k", "--protocol", "bdd"]) == 0
     scored = json.loads((tmp_path / "q.json").read_text())
     assert "2 images (val), 19 classes, protocol bdd" in capsys.readouterr().out

@@ -88,7 +88,9 @@ def test_a_licence_of_weights_that_restricts_their_use_is_told(tmp_path, monkeyp
     )
     write_document(built.root / "labelset.json", document)
     assert main(push) == 0
-    told = [line for line in capsys.readouterr().err.splitlines() if "licence that restricts its use, or none: " in line]
+    told = [
+        line for line in capsys.readouterr().err.splitlines() if "licence that restricts its use, or none: " in line
+    ]
     assert len(told) == 1 and "panoptic network (CC BY-NC-SA 4.0: not for commercial use). See whether" in told[0]
 
 

@@ -31,7 +31,9 @@ def test_the_middle_is_cut_out_and_smaller_maps_stay():
 
 def test_scaling_takes_the_pixels_of_the_published_code():
     map_ = np.arange(640 * 1280).reshape(640, 1280)
-    assert PROTOCOLS["cups-27"].cut(map_)[0, 0] == map_[0, 320] and PROTOCOLS["stego-27"].cut(map_)[0, 0] == map_[1, 321]
+    assert (
+        PROTOCOLS["cups-27"].cut(map_)[0, 0] == map_[0, 320] and PROTOCOLS["stego-27"].cut(map_)[0, 0] == map_[1, 321]
+    )
 
 
 def test_the_27_class_crop_by_vectors():

@@ -24,12 +24,15 @@ def files(scene: golden.Scene, root: Path) -> tuple[Path, Path]:
         for side, prefix in (("predictions", "pred"), ("truth", "true")):
             (root / side).mkdir(exist_ok=True)
             maps = {kind: image[f"{prefix}_{kind}"] for kind in ("semantic", "instance")}
-            np.savez(root / side / f"{number:03d}.npz", **{kind: array for kind, array in maps.items() if array is not None})
+            np.savez(
+                root / side / f"{number:03d}.npz", **{kind: array for kind, array in maps.items() if array is not None}
+            )
     return root / "predictions", root / "truth"
 
 
 @pytest.mark.parametrize(
-    ("name", "protocol"), [("03_over40", "cups-19"), ("04_over54", "bdd"), ("16_group7", "kitti-7"), ("03_over40", "waymo-16")]
+    ("name", "protocol"),
+    [("03_over40", "cups-19"), ("04_over54", "bdd"), ("16_group7", "kitti-7"), ("03_over40", "waymo-16")],
 )
 def test_cups_numbers_by_vectors(name, protocol, tmp_path):
     """Crops are as large as the maps or larger, so the numbers of CUPS' own class hold; Waymo's leave three classes out."""
@@ -42,7 +45,9 @@ def test_cups_numbers_by_vectors(name, protocol, tmp_path):
     assert (result.convention, result.matching, scored.protocol) == ("cups", "hungarian_split", protocol)
     assert f"protocol {protocol}" in scored.table() and scored.to_dict()["protocol"] == protocol
     if protocol != "waymo-16":
-        assert result.pq == pytest.approx(expected["pq"], abs=1e-6) and result.miou == pytest.approx(expected["miou"], abs=1e-6)
+        assert result.pq == pytest.approx(expected["pq"], abs=1e-6) and result.miou == pytest.approx(
+            expected["miou"], abs=1e-6
+        )
     else:
         kept = [value for k, value in enumerate(expected["pq_pc"]) if k not in (3, 4, 9) and value is not None]
         assert result.pq == pytest.approx(np.mean(kept), abs=1e-6)

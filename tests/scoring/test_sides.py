@@ -46,7 +46,9 @@ def test_clusters_are_no_truth(named, clusters, tmp_path, capsys):
 def test_named_classes_of_an_export_are_not_27(named, tmp_path):
     export(named, tmp_path / "out", "cityscapes")
     for predictions in (named.root, tmp_path / "out"):
-        with pytest.raises(InputError, match="its 19 named classes cannot be scored as 27; use --classes 19, 16, 7 or 2"):
+        with pytest.raises(
+            InputError, match="its 19 named classes cannot be scored as 27; use --classes 19, 16, 7 or 2"
+        ):
             score(predictions, named.root, classes=27)
 
 

@@ -41,5 +41,7 @@ def test_conditions_are_joined_and_reference_images_left_out(tmp_path, panoptic)
 def test_maps_of_two_images_are_refused(tmp_path):
     source = open_source("acdc", data_dir=tree(tmp_path, panoptic=True))
     save(tmp_path / "gt" / DRIVE / "GOPR0475_busy_gt_labelIds.png", streets.QUIET)
-    with pytest.raises(InputError, match="holds the object 26001 where GOPR0475_busy_gt_labelIds.png has the label id 23"):
+    with pytest.raises(
+        InputError, match="holds the object 26001 where GOPR0475_busy_gt_labelIds.png has the label id 23"
+    ):
         source.frames("train")[0].truth()

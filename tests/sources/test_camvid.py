@@ -22,7 +22,9 @@ def tree(root: Path, labels_in: str) -> Path:
     for name, labels in (("busy", streets.BUSY), ("quiet", streets.QUIET)):
         save(root / f"train/0001TP_{name}.png", PHOTO)
         if labels_in == "colours":
-            colours = np.stack([streets.mapped(labels, {k: c[n] for k, c in COLOURS.items()}) for n in range(3)], axis=-1)
+            colours = np.stack(
+                [streets.mapped(labels, {k: c[n] for k, c in COLOURS.items()}) for n in range(3)], axis=-1
+            )
             save(root / f"train_labels/0001TP_{name}_L.png", colours)
         else:
             save(root / labels_in / f"0001TP_{name}.png", streets.mapped(labels, GREY))

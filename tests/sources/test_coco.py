@@ -55,5 +55,7 @@ def test_pictures_that_are_nowhere_are_asked_for(tmp_path):
 def test_cocos_133_categories_lead_to_cityscapes():
     assert len(COCO) == 133 and set(COCO.values()) <= {c.name for c in taxonomy.CITYSCAPES}
     assert [name for name in COCO if name != name.strip() or not name] == []
-    things = {name for name, to in COCO.items() if to in ("person", "bicycle", "car", "motorcycle", "bus", "train", "truck")}
+    things = {
+        name for name, to in COCO.items() if to in ("person", "bicycle", "car", "motorcycle", "bus", "train", "truck")
+    }
     assert things == {"person", "bicycle", "car", "motorcycle", "bus", "train", "truck"}

@@ -15,7 +15,12 @@ from tests.sources import streets
 from tests.sources.trees import save
 
 
-CATEGORIES = [{"id": 7, "name": "road"}, {"id": 23, "name": "sky"}, {"id": 24, "name": "person"}, {"id": 26, "name": "car"}]
+CATEGORIES = [
+    {"id": 7, "name": "road"},
+    {"id": 23, "name": "sky"},
+    {"id": 24, "name": "person"},
+    {"id": 26, "name": "car"},
+]
 
 
 def segments_of(labels: np.ndarray, objects: np.ndarray) -> tuple[np.ndarray, list[dict[str, Any]]]:
@@ -55,7 +60,9 @@ def test_segments_become_objects_groups_and_stuff(tmp_path):
 
 def test_a_png_of_another_image_and_one_that_is_gone_are_refused(tmp_path):
     found = read_panoptic_file(write(tmp_path / "p.json", {"busy.png": "a.jpg", "quiet.png": "b.jpg"}))
-    with pytest.raises(InputError, match="p.json: busy.png: segment 70001 is listed and not in the PNG|in the PNG and not listed"):
+    with pytest.raises(
+        InputError, match="p.json: busy.png: segment 70001 is listed and not in the PNG|in the PNG and not listed"
+    ):
         found.truth(found.annotations[0], tmp_path / "p/quiet.png")
     with pytest.raises(InputError, match="gone.png"):
         found.truth(found.annotations[0], tmp_path / "p/gone.png")
@@ -64,7 +71,10 @@ def test_a_png_of_another_image_and_one_that_is_gone_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"categories": [{"id": 1, "name": "cobblestone"}]}, "the category 'cobblestone' .1 such. is no class of Cityscapes"),
+        (
+            {"categories": [{"id": 1, "name": "cobblestone"}]},
+            "the category 'cobblestone' .1 such. is no class of Cityscapes",
+        ),
         ({"annotations": [{"file_name": "a.png", "segments_info": []}] * 2}, "a.png is annotated twice"),
         ({"annotations": 3}, "cannot be read as a COCO panoptic file"),
         ({"categories": None}, "cannot be read as a COCO panoptic file"),

@@ -29,14 +29,19 @@ def folder(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("hub")
     for split in ("train", "validation"):
         rows = {"photo": [], "classes": [], "train_ids": [], "objects": [], "name": [], "drive": []}
-        for name, labels, objects in (("quiet", streets.QUIET, 0 * streets.OBJECTS), ("busy", streets.BUSY, streets.OBJECTS)):
+        for name, labels, objects in (
+            ("quiet", streets.QUIET, 0 * streets.OBJECTS),
+            ("busy", streets.BUSY, streets.OBJECTS),
+        ):
             rows["photo"].append(encoded(PHOTO + np.uint8(len(name))))
             rows["classes"].append(encoded(labels))
             rows["train_ids"].append(encoded(taxonomy.LABEL_ID_TO_TRAIN_ID[labels]))
             rows["objects"].append(encoded(objects.astype(np.uint8)))
             rows["name"].append(name)
             rows["drive"].append("a")
-        features = datasets.Features({c: datasets.Image() for c in list(rows)[:4]} | dict.fromkeys(["name", "drive"], datasets.Value("string")))
+        features = datasets.Features(
+            {c: datasets.Image() for c in list(rows)[:4]} | dict.fromkeys(["name", "drive"], datasets.Value("string"))
+        )
         (root / "data").mkdir(exist_ok=True)
         datasets.Dataset.from_dict(rows, features).to_parquet(root / f"data/{split}-00000-of-00001.parquet")
     return root
@@ -74,7 +79,10 @@ def test_images_without_names_are_numbered_and_without_labels_have_no_truth(fold
     ("options", "message"),
     [
         ({}, "has no column 'image' in train; there is photo, classes, train_ids, objects, name, drive. Name columns"),
-        ({"image": "photo", "classes": "mine"}, "classes is 'mine'; the classes of a label column are label-ids or train-ids"),
+        (
+            {"image": "photo", "classes": "mine"},
+            "classes is 'mine'; the classes of a label column are label-ids or train-ids",
+        ),
         ({"image": "photo", "instance": "objects"}, "give label too"),
         ({"data_dir": "nobody/here-of-that-name"}, "`datasets` cannot open it"),
     ],

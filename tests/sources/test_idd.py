@@ -36,7 +36,10 @@ def polygons(objects: list, **more) -> str:
 
 
 def tree(root: Path, *, maps: bool) -> Path:
-    for name, objects, labels, numbers in (("busy", BUSY, streets.BUSY, streets.OBJECTS), ("quiet", QUIET, streets.QUIET, 0)):
+    for name, objects, labels, numbers in (
+        ("busy", BUSY, streets.BUSY, streets.OBJECTS),
+        ("quiet", QUIET, streets.QUIET, 0),
+    ):
         save(root / f"leftImg8bit/train/201/{name}_leftImg8bit.{'png' if maps else 'jpg'}", PHOTO)
         base = root / f"gtFine/train/201/{name}_gtFine"
         base.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +47,10 @@ def tree(root: Path, *, maps: bool) -> Path:
         if maps:
             ids = streets.mapped(labels, IDS)
             save(Path(f"{base}_labelids.png"), ids)
-            save(Path(f"{base}_instanceids.png"), np.where(numbers > 0, 1000 * ids.astype(int) + numbers, ids).astype(np.uint16))
+            save(
+                Path(f"{base}_instanceids.png"),
+                np.where(numbers > 0, 1000 * ids.astype(int) + numbers, ids).astype(np.uint16),
+            )
     save(root / "leftImg8bit/test/202/unseen_leftImg8bit.png", PHOTO)
     return root
 

@@ -128,10 +128,15 @@ def test_what_is_no_kitti_is_refused(tmp_path):
 
 
 def test_labels_of_the_semantic_benchmark_are_the_truth(tmp_path):
-    for name, labels, objects in (("busy", streets.BUSY, streets.OBJECTS), ("quiet", streets.QUIET, 0 * streets.OBJECTS)):
+    for name, labels, objects in (
+        ("busy", streets.BUSY, streets.OBJECTS),
+        ("quiet", streets.QUIET, 0 * streets.OBJECTS),
+    ):
         save(tmp_path / f"training/image_2/{name}_10.png", PHOTO)
         save(tmp_path / f"training/semantic/{name}_10.png", labels)
-        save(tmp_path / f"training/instance/{name}_10.png", (256 * labels.astype(np.uint16) + objects).astype(np.uint16))
+        save(
+            tmp_path / f"training/instance/{name}_10.png", (256 * labels.astype(np.uint16) + objects).astype(np.uint16)
+        )
     source = open_source("kitti", data_dir=tmp_path)
     assert source.has_truth and [frame.image_id for frame in source.frames("train")] == ["busy_10", "quiet_10"]
     busy, quiet = (frame.truth() for frame in source.frames("train"))

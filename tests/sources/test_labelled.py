@@ -82,7 +82,9 @@ def test_a_score_does_not_depend_on_the_form_of_the_truth(seed, tmp_path):
     labels = np.kron(np.array([0, 7, 11, 23, 24, 26, 24, 26, 7])[blocks], np.ones((4, 4), int)).astype(np.uint8)
     objects = np.kron(rng.integers(0, 4, (8, 16)), np.ones((4, 4), int)) * np.isin(labels, (24, 26))
     noise = rng.random(streets.HW) < 0.25
-    semantic = taxonomy.LABEL_ID_TO_TRAIN_ID[np.where(noise, rng.permutation(labels.ravel()).reshape(streets.HW), labels)]
+    semantic = taxonomy.LABEL_ID_TO_TRAIN_ID[
+        np.where(noise, rng.permutation(labels.ravel()).reshape(streets.HW), labels)
+    ]
     results = {}
     for form in FORMS:
         source = open_source(form, data_dir=written(form, tmp_path / form, labels, objects))

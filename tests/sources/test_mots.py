@@ -58,7 +58,9 @@ def check(frames) -> None:
     busy, empty = (frame.truth() for frame in frames)
     expected = np.where(NUMBERS >= 10_000, 0, np.where(NUMBERS >= 2000, 24, np.where(NUMBERS >= 1000, 26, 4)))
     assert np.array_equal(busy.label_ids, expected)
-    assert busy.instance_ids[10, 0] == 26001 and busy.instance_ids[20, 40] == 26002 and busy.instance_ids[15, 31] == 24001
+    assert (
+        busy.instance_ids[10, 0] == 26001 and busy.instance_ids[20, 40] == 26002 and busy.instance_ids[15, 31] == 24001
+    )
     assert busy.instance_ids[26, 55] == 4 and set(empty.instance_ids.ravel().tolist()) == {4}
 
 

@@ -73,7 +73,11 @@ def test_options_of_the_command_line_become_arguments():
 @pytest.mark.parametrize(
     ("name", "option", "message"),
     [
-        ("cityscapes", "sequnce=true", "'sequnce=true' is no option of the source 'cityscapes'; it has sequence, coarse."),
+        (
+            "cityscapes",
+            "sequnce=true",
+            "'sequnce=true' is no option of the source 'cityscapes'; it has sequence, coarse.",
+        ),
         ("scenes", "train", "'train' is no option of the source 'scenes'; it has train, validation, height, width."),
         ("folder", "truth_dir=x", "is no option of the source 'folder'; it has none."),
         (
@@ -91,8 +95,14 @@ def test_options_that_a_source_does_not_have_are_refused(name, option, message):
 
 def test_every_file_of_a_source_is_listed_under_its_name():
     folder = Path(source_names.__file__).parent / "sources"
-    listed = {path.stem for path in folder.glob("*.py") if "(LabelledSource)" in path.read_text() or "(Source)" in path.read_text()}
-    assert listed - {"labelled", "frame", "__init__"} <= {place.split(":")[0] for place in source_names.SOURCE_CLASSES.values()}
+    listed = {
+        path.stem
+        for path in folder.glob("*.py")
+        if "(LabelledSource)" in path.read_text() or "(Source)" in path.read_text()
+    }
+    assert listed - {"labelled", "frame", "__init__"} <= {
+        place.split(":")[0] for place in source_names.SOURCE_CLASSES.values()
+    }
     assert {name: cls.name for name, cls in SOURCES.items()} == {name: name for name in SOURCES}
 
 

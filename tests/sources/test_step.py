@@ -17,7 +17,10 @@ CHALLENGE = {streets.VOID: 255, streets.ROAD: 0, streets.SKY: 3, streets.PERSON:
 
 
 def tree(root: Path, ids: dict[int, int]) -> Path:
-    for name, labels, objects in (("busy", streets.BUSY, streets.OBJECTS), ("quiet", streets.QUIET, 0 * streets.OBJECTS)):
+    for name, labels, objects in (
+        ("busy", streets.BUSY, streets.OBJECTS),
+        ("quiet", streets.QUIET, 0 * streets.OBJECTS),
+    ):
         numbers = np.where(objects > 0, objects + 300, 0)  # more than one byte
         colours = np.stack([streets.mapped(labels, ids), numbers >> 8, numbers & 255], axis=-1).astype(np.uint8)
         save(root / "images/train/0003" / f"{name}.png", PHOTO)
@@ -31,7 +34,11 @@ def tree(root: Path, ids: dict[int, int]) -> Path:
     ("name", "ids", "instead"),
     [
         ("kitti-step", KITTI, {}),
-        ("motchallenge-step", CHALLENGE, {streets.ROAD: 8, streets.CAR: 33}),  # it has sidewalk and bicycle in their place
+        (
+            "motchallenge-step",
+            CHALLENGE,
+            {streets.ROAD: 8, streets.CAR: 33},
+        ),  # it has sidewalk and bicycle in their place
     ],
 )
 def test_red_is_the_class_and_the_others_the_object(tmp_path, name, ids, instead):

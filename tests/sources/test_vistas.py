@@ -30,7 +30,10 @@ def tree(root: Path, config: str, below: str) -> Path:
     (root / config).write_text(json.dumps({"labels": [{"name": name, "instances": False} for name in names]}))
     person = next(name for name in names if name in ("human--person", "human--person--individual"))
     ids = {label: names.index(name) for label, name in (CITYSCAPES | {streets.PERSON: person}).items()}
-    for name, labels, objects in (("busy", streets.BUSY, streets.OBJECTS), ("quiet", streets.QUIET, 0 * streets.OBJECTS)):
+    for name, labels, objects in (
+        ("busy", streets.BUSY, streets.OBJECTS),
+        ("quiet", streets.QUIET, 0 * streets.OBJECTS),
+    ):
         classes = streets.mapped(labels, ids, np.uint16)
         if "person-group" in names[0]:
             classes[streets.GROUP & (labels == streets.PERSON)] = 0

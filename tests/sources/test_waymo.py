@@ -64,7 +64,10 @@ def extracted(root: Path) -> Path:
 def test_labelled_frames_are_read(tmp_path, layout):
     source = open_source("waymo", data_dir=layout(tmp_path))
     frames = source.frames("validation")
-    assert [frame.image_id for frame in frames] == ["10203_segment/1507_2", "10203_segment/1508_2"] and source.has_truth
+    assert [frame.image_id for frame in frames] == [
+        "10203_segment/1507_2",
+        "10203_segment/1508_2",
+    ] and source.has_truth
     for name, frame in zip(LABELS, frames):
         labels, objects = LABELS[name]
         truth = frame.truth()
@@ -96,7 +99,9 @@ def test_missing_files_and_columns_are_named(tmp_path):
     parquet(tmp_path / "b")
     path = tmp_path / "b/validation/camera_segmentation/10203_segment.parquet"
     path.unlink()
-    with pytest.raises(InputError, match="camera_segmentation/10203_segment.parquet: cannot be read as Parquet of Waymo"):
+    with pytest.raises(
+        InputError, match="camera_segmentation/10203_segment.parquet: cannot be read as Parquet of Waymo"
+    ):
         open_source("waymo", data_dir=tmp_path / "b")
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(InputError, match="has no column key.frame_timestamp_micros"):
