@@ -11,6 +11,9 @@ demo: $(VENV)/.installed
 	$(BIN)/mbps build --recipe demo --output $(OUTPUT)
 	$(BIN)/mbps eval $(OUTPUT) --split validation
 	$(BIN)/mbps preview $(OUTPUT) --split validation
+	$(BIN)/mbps predict --weights builtin --source scenes --split validation --output $(OUTPUT)-predicted
+	$(BIN)/mbps preview $(OUTPUT)-predicted --split validation
+	$(BIN)/mbps eval $(OUTPUT) $(OUTPUT)-predicted --split validation
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
