@@ -10,8 +10,9 @@ import pytest
 from mbps_dataset.errors import RecipeError
 from mbps_dataset.metrics.evaluation_settings import MetricSettings
 from mbps_dataset.scenes.scene_settings import SceneSettings
+from mbps_dataset.semantics_settings import CrfSettings
 from mbps_dataset.settings import Settings, parse_setting, require_ascending, setting
-from mbps_dataset.stage_settings import CrfSettings, ThingsSettings
+from mbps_dataset.stage_settings import ThingsSettings
 from mbps_dataset.training.cause import CauseTrainingSettings
 from mbps_dataset.training.contrastive import ContrastiveSettings
 from mbps_dataset.training.spidepth import SPIdepthTrainingSettings

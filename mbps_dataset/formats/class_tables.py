@@ -99,16 +99,15 @@ def _alike(name: str, known: Collection[str]) -> str:
 
 
 def require_classes(semantic: NDArray[np.integer], classes: int, where: str, *, void: int = taxonomy.VOID) -> None:
-    """Raises `InputError`, which begins with `where`, if a map holds ids that are no class of the table, nor void."""
-    count = len(class_names(classes))
-    strange = (semantic >= count) & (semantic != void)
+    """Raises `InputError`, which begins with `where`, if a map holds ids that are neither one of `classes` ids nor void."""
+    strange = (semantic >= classes) & (semantic != void)
     if semantic.dtype.kind == "i":
         strange |= semantic < 0
     if strange.any():
         ids = np.unique(semantic[strange])
         raise InputError(
             f"{where}: {_listed(ids)} {'is no id' if len(ids) == 1 else 'are no ids'} of the {classes} classes "
-            f"(0-{count - 1}, void {void}); give class ids (train ids for 19), label ids as a gtFine tree, or, if they "
+            f"(0-{classes - 1}, void {void}); give class ids (train ids for 19), label ids as a gtFine tree, or, if they "
             "are clusters, choose a --matching other than none."
         )
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
-from mbps_dataset.formats.class_tables import LABEL_ID_TABLES, classes_of_train_ids, require_classes
+from mbps_dataset.formats.class_tables import LABEL_ID_TABLES, class_names, classes_of_train_ids, require_classes
 from mbps_dataset.formats.coco_files import open_coco
 from mbps_dataset.formats.image_segmentation import VOID, Labels, as_labels, cityscapes_labels, read_map
 from mbps_dataset.formats.label_source import ENDINGS, LabelSource
@@ -185,7 +185,7 @@ def _map_reader(
         where = f"image {image_id!r}: {file}"
         labels = replace(labels, semantic=_with_one_void(np.asarray(labels.semantic), void, where))
         if classes is not None:
-            require_classes(labels.semantic, classes, where, void=void)
+            require_classes(labels.semantic, len(class_names(classes)), where, void=void)
         return labels
 
     return read
