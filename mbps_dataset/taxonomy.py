@@ -107,6 +107,8 @@ def _lookup(pairs: dict[int, int]) -> NDArray[np.uint8]:
     return table
 
 
+LABEL_ID_OF_NAME: dict[str, int] = {c.name: c.label_id for c in CITYSCAPES}
+
 # Lookup tables of 256 entries, uint8; apply with ``TABLE[map]``. Every id that has no target is void (255).
 LABEL_ID_TO_TRAIN_ID = _lookup({c.label_id: c.train_id for c in CITYSCAPES})
 LABEL_ID_TO_27 = _lookup({c.label_id: c.label_id - 7 for c in CLASSES_27})

@@ -150,7 +150,7 @@ def _train_cause(
 
 def _what_a_backbone_saw(start: str, whole: bool) -> str:
     """What is known of a backbone that came without a record."""
-    from mbps_dataset.models.cause.on_backbone import LABEL_FREE
+    from mbps_dataset.models.dinov2 import LABEL_FREE
 
     if whole:
         return ""

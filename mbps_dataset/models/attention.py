@@ -32,6 +32,22 @@ VARIANTS = ("reference", "true", "full")
 """What is called attention; see the module's description."""
 
 
+def require_variant(variant: str) -> None:
+    """Raises `ValueError` for anything that is none of `VARIANTS`."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, but is {variant!r}.")
+
+
+def attention_to_patches(scores: Tensor, prefix: int, variant: str) -> Tensor:
+    """Softmax of the class token's scores [..., tokens], of which `prefix` are no patches: weights of patches [..., P].
+
+    Over all tokens for "full", over the patches alone otherwise.
+    """
+    if variant == "full":
+        return torch.softmax(scores, dim=-1)[..., prefix:]
+    return torch.softmax(scores[..., prefix:], dim=-1)
+
+
 class ClsAttention(nn.Module):
     """Pixels [B, 3, H, W], ImageNet-normalised → attention of the class token to each patch [B, h, w]."""
 
@@ -53,8 +69,7 @@ class ClsAttention(nn.Module):
 
         Sums to one over the patches of an image, less for "full". Raises `ValueError`.
         """
-        if variant not in VARIANTS:
-            raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, but is {variant!r}.")
+        require_variant(variant)
         if pixels.ndim != 4 or any(side % self.patch_size or side == 0 for side in pixels.shape[-2:]):
             raise ValueError(
                 f"Expected pixels [B, 3, H, W] with sides a multiple of {self.patch_size}, but got {tuple(pixels.shape)}."
@@ -62,12 +77,8 @@ class ClsAttention(nn.Module):
         queries, keys = self._last_queries_and_keys(pixels, rotate=variant != "reference")
         prefix = 1 + self.backbone.config.num_register_tokens
         scores = queries[:, :, :1] @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5
-        if variant == "full":
-            weights = torch.softmax(scores, dim=-1)[..., prefix:]
-        else:
-            weights = torch.softmax(scores[..., prefix:], dim=-1)
         height, width = (side // self.patch_size for side in pixels.shape[-2:])
-        return weights.mean(dim=1).reshape(len(pixels), height, width)
+        return attention_to_patches(scores, prefix, variant).mean(dim=1).reshape(len(pixels), height, width)
 
     def _last_queries_and_keys(self, pixels: Tensor, *, rotate: bool) -> tuple[Tensor, Tensor]:
         """Queries and keys of the last layer, [B, heads, tokens, dimensions of a head]."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from mbps_dataset.models.attention import VARIANTS
+from mbps_dataset.models.attention import attention_to_patches, require_variant
 from mbps_dataset.models.backbone_tokens import load_dinov2
 from mbps_dataset.models.dinov2 import Dinov2Backbone
 
@@ -30,12 +29,11 @@ class Dinov2ClsAttention(nn.Module):
         return self.backbone.patch_size
 
     def attention(self, pixels: Tensor, variant: str = "reference") -> Tensor:
-        """float32 [B, h, w], h = H / patch, w = W / patch, mean over heads; `variant` one of `VARIANTS`.
+        """float32 [B, h, w], h = H / patch, w = W / patch, mean over heads; `variant` one of `attention.VARIANTS`.
 
         Sums to one over the patches of an image, less for "full". Raises `ValueError`.
         """
-        if variant not in VARIANTS:
-            raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, but is {variant!r}.")
+        require_variant(variant)
         attention, tokens = self._tokens_before_last_attention(pixels)
         if not hasattr(attention, "q_proj"):  # transformers 4
             attention = attention.attention
@@ -46,10 +44,7 @@ class Dinov2ClsAttention(nn.Module):
         scores = query.unflatten(-1, heads).transpose(1, 2) @ key.unflatten(-1, heads).permute(0, 2, 3, 1)
         scores = scores[:, :, 0].float() * (key.shape[-1] // heads[0]) ** -0.5
         prefix = 1 + self.backbone.registers
-        if variant == "full":
-            weights = torch.softmax(scores, dim=-1)[..., prefix:]
-        else:
-            weights = torch.softmax(scores[..., prefix:], dim=-1)
+        weights = attention_to_patches(scores, prefix, variant)
         height, width = (side // self.patch_size for side in pixels.shape[-2:])
         return weights.mean(dim=1).reshape(len(pixels), height, width)
 

@@ -3,8 +3,9 @@
 ``images/10k/{train,val,test}/{name}.jpg`` and ``labels/pan_seg/bitmasks/{train,val}/{name}.png``, four channels of 8 bits:
 the class, attributes (8 truncated, 4 occluded, 2 crowd, 1 ignore), and ``256 B + A`` the number of the segment.
 
-Decisions: a segment with the attribute crowd is a group, one to be ignored is void. BDD100K tells garage, lane divider, street light and other kinds apart that Cityscapes does not: they are what Cityscapes'
-definition makes of them, which BDD100K's own train ids leave void.
+Decisions: a segment with the attribute crowd is a group, one to be ignored is void. BDD100K tells garage, lane divider, street
+light and other kinds apart that Cityscapes does not: they are what Cityscapes' definition makes of them, which BDD100K's own
+train ids leave void.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from mbps_dataset.sources.class_table import ClassTable, truth_of
 from mbps_dataset.sources.frame import Truth
-from mbps_dataset.sources.labelled import SPLITS, LabelledFrame, LabelledSource, images_below, read_colours
+from mbps_dataset.sources.labelled import SPLITS, LabelledFrame, LabelledSource, read_colours
 
 
 CROWD, IGNORE = 2, 1
@@ -45,9 +46,8 @@ class Bdd100kSource(LabelledSource):
     def find(self) -> Iterable[tuple[str, LabelledFrame]]:
         for folder in ("train", "val", "test"):
             labels = self.root / "labels" / "pan_seg" / "bitmasks" / folder
-            for image_id, path in images_below(self.root / "images" / "10k" / folder):
-                label_path = labels / f"{image_id}.png" if labels.is_dir() else None
-                yield SPLITS[folder], self.frame(image_id, path, label_path)
+            for frame in self.frames_below(self.root / "images" / "10k" / folder, labels):
+                yield SPLITS[folder], frame
 
     def read(self, frame: LabelledFrame) -> Truth:
         assert frame.label_path is not None

@@ -22,7 +22,6 @@ from mbps_dataset.errors import InputError
 from mbps_dataset.sources.frame import Truth
 
 
-_LABEL_ID = {c.name: c.label_id for c in taxonomy.CITYSCAPES}
 _THINGS = np.isin(np.arange(256), [c.label_id for c in taxonomy.CITYSCAPES if c.is_thing])
 _UNKNOWN = 255
 _MOST_OBJECTS = 999
@@ -48,7 +47,7 @@ class ClassTable:
         ids = tuple(range(len(self.classes)) if self.ids is None else self.ids)
         table = np.full(max(ids, default=0) + 1, _UNKNOWN, np.uint8)
         for class_id, name in zip(ids, self.classes.values(), strict=True):
-            table[class_id] = _LABEL_ID[name]
+            table[class_id] = taxonomy.LABEL_ID_OF_NAME[name]
         object.__setattr__(self, "_table", table)
 
     def label_ids(self, class_ids: NDArray[np.integer], where: str) -> NDArray[np.uint8]:

@@ -22,7 +22,6 @@ from mbps_dataset.sources.frame import Truth
 from mbps_dataset.sources.labelled import read_colours
 
 
-_LABEL_ID = {c.name: c.label_id for c in taxonomy.CITYSCAPES}
 _MOST_BYTES = 2_000_000_000
 
 
@@ -80,13 +79,14 @@ def read_panoptic_file(path: Path, names: Mapping[str, str] | None = None) -> Pa
         categories = {int(each["id"]): str(each["name"]) for each in document["categories"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read as a COCO panoptic file ({error!r}); copy it again.") from None
-    known = dict(names or {}) | {name: name for name in _LABEL_ID}
+    known = dict(names or {}) | {name: name for name in taxonomy.LABEL_ID_OF_NAME}
     if unknown := [name for name in categories.values() if name not in known]:
         raise InputError(f"{path}: the category {unknown[0]!r} ({len(unknown)} such) is no class of Cityscapes; name categories as "
                          "Cityscapes does.")  # fmt: skip
     if twice := _first_twice(annotation.png for annotation in found):
         raise InputError(f"{path}: {twice} is annotated twice; every image may count once.")
-    return PanopticFile(path, {number: _LABEL_ID[known[name]] for number, name in categories.items()}, found)
+    label_ids = {number: taxonomy.LABEL_ID_OF_NAME[known[name]] for number, name in categories.items()}
+    return PanopticFile(path, label_ids, found)
 
 
 def _first_twice(names: Iterator[str]) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
-from mbps_dataset.reading.image_files import decode_map
+from mbps_dataset.reading.image_files import decode_map, image_hw
 from mbps_dataset.sources.class_table import ClassTable, truth_of
 from mbps_dataset.sources.frame import Frame, Source, Truth
 from mbps_dataset.sources.images import read_bytes
@@ -52,7 +52,11 @@ class Rows:
             if row < self._next or self._next == 0:
                 self._ahead, self._next = iter(self._data), 0
             while self._next <= row:
-                self._row, self._next = next(self._ahead), self._next + 1
+                if (ahead := next(self._ahead, None)) is None:
+                    raise InputError(
+                        f"The stream ended at row {self._next}, before row {row} that was listed; open it again."
+                    )
+                self._row, self._next = ahead, self._next + 1
         self._held = row
         return self._row
 
@@ -82,9 +86,9 @@ class HubFrame(Frame):
         where = f"{self.source.data_dir}: {self.image_id}"
         label = decode_map(self._bytes(self.source.columns["label"]), where)
         label_ids = TABLES[self.source.classes].label_ids(label, where)
-        if (height := label_ids.shape) != (size := self.image().shape[:2]):
+        if label_ids.shape != (size := image_hw(self.image_bytes(), where)):
             raise InputError(
-                f"{where}: its label is {height} pixels and its image {size} (height, width); give both in one size."
+                f"{where}: its label is {label_ids.shape} pixels and its image {size} (height, width); give both in one size."
             )
         objects = None
         if "instance" in self.source.columns:

@@ -14,7 +14,7 @@ from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources.class_table import colours_as_numbers, truth_of
 from mbps_dataset.sources.frame import Truth
-from mbps_dataset.sources.labelled import LabelledFrame, LabelledSource, images_below, read_colours
+from mbps_dataset.sources.labelled import LabelledFrame, LabelledSource, read_colours
 
 
 class KittiPanopticSource(LabelledSource):
@@ -25,9 +25,8 @@ class KittiPanopticSource(LabelledSource):
 
     def find(self) -> Iterable[tuple[str, LabelledFrame]]:
         for folder, split in (("training", "train"), ("validation", "validation"), ("testing", "test")):
-            labels = self.root / folder / "annotations"
-            for image_id, path in images_below(self.root / folder / "images"):
-                yield split, self.frame(image_id, path, labels / f"{image_id}.png" if labels.is_dir() else None)
+            for frame in self.frames_below(self.root / folder / "images", self.root / folder / "annotations"):
+                yield split, frame
 
     def read(self, frame: LabelledFrame) -> Truth:
         assert frame.label_path is not None

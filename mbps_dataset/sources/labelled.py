@@ -99,6 +99,11 @@ class LabelledSource(Source):
         """A frame whose truth `read` makes; `label_path` None where the split has no labels."""
         return LabelledFrame(image_id, path, label_path, read=self.read, video=self.video)
 
+    def frames_below(self, images: Path, labels: Path) -> Iterator[LabelledFrame]:
+        """A frame for every image below `images`, labelled by the PNG of the same path below `labels`, if there is that folder."""
+        for image_id, path in images_below(images):
+            yield self.frame(image_id, path, labels / f"{image_id}.png" if labels.is_dir() else None)
+
     def splits(self) -> tuple[str, ...]:
         return tuple(self._splits)
 

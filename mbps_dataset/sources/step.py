@@ -14,7 +14,7 @@ import numpy as np
 from mbps_dataset import taxonomy
 from mbps_dataset.sources.class_table import ClassTable, truth_of
 from mbps_dataset.sources.frame import Truth
-from mbps_dataset.sources.labelled import SPLITS, LabelledFrame, LabelledSource, images_below, read_colours
+from mbps_dataset.sources.labelled import SPLITS, LabelledFrame, LabelledSource, read_colours
 
 
 _VOID = 255
@@ -42,10 +42,8 @@ class KittiStepSource(LabelledSource):
 
     def find(self) -> Iterable[tuple[str, LabelledFrame]]:
         for folder in ("train", "val", "test"):
-            labels = self.root / "panoptic_maps" / folder
-            for image_id, path in images_below(self.root / "images" / folder):
-                label_path = labels / f"{image_id}.png" if labels.is_dir() else None
-                yield SPLITS[folder], self.frame(image_id, path, label_path)
+            for frame in self.frames_below(self.root / "images" / folder, self.root / "panoptic_maps" / folder):
+                yield SPLITS[folder], frame
 
     def read(self, frame: LabelledFrame) -> Truth:
         assert frame.label_path is not None

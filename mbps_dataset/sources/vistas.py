@@ -20,7 +20,7 @@ from mbps_dataset.reading.json_documents import read_json
 from mbps_dataset.sources.class_table import ClassTable, truth_of
 from mbps_dataset.sources.files import read_map
 from mbps_dataset.sources.frame import Truth
-from mbps_dataset.sources.labelled import SPLITS, LabelledFrame, LabelledSource, images_below
+from mbps_dataset.sources.labelled import SPLITS, LabelledFrame, LabelledSource
 from mbps_dataset.sources.vistas_classes import GROUP, VISTAS
 
 
@@ -50,12 +50,8 @@ class VistasSource(LabelledSource):
             return
         self._read_classes(self.root / config)
         for folder in ("training", "validation", "testing"):
-            labels = self.root / folder / below / "instances"
-            for image_id, path in images_below(self.root / folder / "images"):
-                yield (
-                    SPLITS[folder],
-                    self.frame(image_id, path, labels / f"{image_id}.png" if labels.is_dir() else None),
-                )
+            for frame in self.frames_below(self.root / folder / "images", self.root / folder / below / "instances"):
+                yield SPLITS[folder], frame
 
     def _read_classes(self, path: Path) -> None:
         try:

@@ -13,6 +13,7 @@ from PIL import Image
 from mbps_dataset import taxonomy
 from mbps_dataset.errors import InputError
 from mbps_dataset.sources import open_source, read_source_options
+from mbps_dataset.sources.hub import Rows
 from tests.sources import streets
 from tests.sources.trees import PHOTO
 
@@ -102,3 +103,10 @@ def test_a_label_of_other_ids_and_a_name_given_twice_are_refused(folder):
     with pytest.raises(InputError, match="its column 'drive' names two images of train alike"):
         open_source("hub", data_dir=folder, image="photo", id="drive")
     assert read_source_options("hub", ["image=photo", "streaming=true"]) == {"image": "photo", "streaming": True}
+
+
+def test_a_stream_that_ends_too_early_is_one_line():
+    rows = Rows([{"image": 1}, {"image": 2}], streaming=True)
+    assert rows[1] == {"image": 2} and rows[0] == {"image": 1}
+    with pytest.raises(InputError, match="ended at row 2, before row 3 that was listed"):
+        rows[3]

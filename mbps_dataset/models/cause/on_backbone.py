@@ -6,10 +6,7 @@ from pathlib import Path
 
 from mbps_dataset.errors import RecipeError
 from mbps_dataset.models.cause.segmenter import CauseConfig, CauseSegmenter
-from mbps_dataset.models.dinov2 import LABEL_FREE, dinov2_of_transformers
-
-
-__all__ = ["LABEL_FREE", "cause_on_backbone"]
+from mbps_dataset.models.dinov2 import dinov2_of_transformers
 
 
 def cause_on_backbone(
