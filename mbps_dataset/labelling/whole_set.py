@@ -85,7 +85,9 @@ def fit_centroids(run: Run, frames: Sequence[Frame], progress: Progress = silent
     if settings.method == "probe":
         return None
     if settings.method == "centroids":
-        return read_centroids(str(settings.centroids))
+        read = read_centroids(str(settings.centroids))
+        _require_same_network(run, read)
+        return read
     whitening = fit_whitening(run, frames, progress) if run.recipe.semantics.codes == "tokens" else None
     tokens = [_tokens(visit, whitening) for visit in run.visits(progress(frames, "reading codes"))]
     if not tokens:
@@ -97,6 +99,16 @@ def fit_centroids(run: Run, frames: Sequence[Frame], progress: Progress = silent
         return Centroids(centroids)
     projection = None if whitening.projection is None else whitening.projection.numpy()
     return Centroids(centroids, token_mean=whitening.mean.numpy(), token_projection=projection)
+
+
+def _require_same_network(run: Run, read: Centroids) -> None:
+    """Raises `CalibrationError` for clusters of another network's codes, which may have as many channels."""
+    network = run.recipe.semantic_network
+    if read.weights is not None and read.weights.get(network) != run.contents[network]:
+        raise CalibrationError(
+            f"clusters.centroids: the clusters of {run.recipe.clusters.centroids} are of codes of another network than this "
+            "recipe's; take the weights that they were made with."
+        )
 
 
 def cluster_stability(

@@ -193,7 +193,9 @@ def test_tokens_of_a_backbone_are_refused_where_they_cannot_be(tmp_path: Path) -
             *tokens, "clusters.method=centroids", f"clusters.centroids={tmp_path / 'of_codes.npz'}", "clusters.count=4"
         )
     (tmp_path / "labelset.json").write_text(
-        json.dumps({"calibration": {"centroids": np.eye(4).tolist(), "token_mean": [0.0] * 7}})
+        json.dumps(
+            {"calibration": {"centroids": np.eye(4).tolist(), "token_mean": [0.0] * 7}, "digests": {"weights": {}}}
+        )
     )
     with pytest.raises(RecipeError, match="clusters of tokens of 7 channels, but those of builtin have 192"):
         fit(*tokens, "clusters.method=centroids", f"clusters.centroids={tmp_path}", "clusters.count=4")

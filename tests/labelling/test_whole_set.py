@@ -136,7 +136,7 @@ def test_tokens_are_whitened_on_the_images_of_the_set(tmp_path):
 def test_clusters_of_an_earlier_set_label_new_images_alike(tmp_path):
     each = tokens_set(tmp_path, tmp_path / "store")
     each.calibration(isolate=False)
-    document = {"calibration": each.calibration().to_json()}
+    document = {"calibration": each.calibration().to_json(), "digests": {"weights": dict(each.run.contents)}}
     (tmp_path / "earlier").mkdir()
     (tmp_path / "earlier" / "labelset.json").write_text(json.dumps(document))
     again = tokens_set(tmp_path, tmp_path / "other", "clusters.method=centroids",
@@ -145,6 +145,12 @@ def test_clusters_of_an_earlier_set_label_new_images_alike(tmp_path):
     frame = each.frames("train")[2]
     one, other = (label_set.calibrated_run().visit(frame).result(PSEUDO_CLASSES) for label_set in (each, again))
     assert np.array_equal(one["labels"], other["labels"]) and len(np.unique(one["labels"])) > 1
+    document["digests"]["weights"]["tokens"] = "0" * 64  # as many channels, but another network
+    (tmp_path / "earlier" / "labelset.json").write_text(json.dumps(document))
+    stranger = tokens_set(tmp_path, tmp_path / "third", "clusters.method=centroids",
+                          f"clusters.centroids={tmp_path / 'earlier'}")  # fmt: skip
+    with pytest.raises(CalibrationError, match="are of codes of another network than this recipe's"):
+        stranger.calibration(isolate=False)
 
 
 def test_how_tokens_become_codes_reads_no_image_again(tmp_path):

@@ -7,6 +7,7 @@ written without it is label-free. ``.npz`` is read without pickle.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,14 @@ class Centroids:
     """`centroids` float64 [k, C], unit length; `cluster_to_class` uint8 [k] train ids, or None without names.
 
     Of tokens that were centred or whitened, `token_mean` [D] and `token_projection` [D, C] (None: only centred) say how.
+    `weights` are digests of the networks by name that a label set was made with, None where a file does not say.
     """
 
     centroids: NDArray[np.float64]
     cluster_to_class: NDArray[np.uint8] | None = None
     token_mean: NDArray[np.float64] | None = None
     token_projection: NDArray[np.float64] | None = None
+    weights: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.centroids.ndim != 2 or not np.isfinite(self.centroids).all() or not self.centroids.any(axis=1).all():
@@ -90,13 +93,14 @@ def _of_label_set(folder: Path) -> Centroids:
     """The centres that the label set in `folder` was made with, without their names. Raises `WeightsError`."""
     path = folder / LABEL_SET_FILE
     try:
-        calibration = read_json(path, most_bytes=_MOST_BYTES_OF_A_LABEL_SET)["calibration"]
+        document = read_json(path, most_bytes=_MOST_BYTES_OF_A_LABEL_SET)
+        calibration, weights = document["calibration"], dict(document["digests"]["weights"])
         mean, projection = (
             None if calibration.get(name) is None else np.array(calibration[name], dtype=np.float64)
             for name in ("token_mean", "token_projection")
         )
         centroids = np.array(calibration["centroids"], dtype=np.float64)
-        return Centroids(centroids, token_mean=mean, token_projection=projection)
+        return Centroids(centroids, token_mean=mean, token_projection=projection, weights=weights)
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"{path} holds no centroids of clusters ({error}); give a label set made with k-means."

@@ -59,12 +59,14 @@ def test_bad_files(tmp_path: Path) -> None:
 
 
 def test_the_clusters_of_a_label_set_are_read_with_the_whitening_of_their_tokens(tmp_path: Path) -> None:
+    made_with = {"weights": {"tokens": "a1"}}
     calibration = {"centroids": ROWS.tolist(), "token_mean": [1.0, 2.0], "token_projection": [[1.0] * 4, [2.0] * 4]}
-    (tmp_path / "labelset.json").write_text(json.dumps({"calibration": calibration}))
+    (tmp_path / "labelset.json").write_text(json.dumps({"calibration": calibration, "digests": made_with}))
     read = read_centroids(tmp_path)
     assert read.cluster_to_class is None and np.allclose(read.centroids, ROWS)
     assert read.token_mean.tolist() == [1, 2] and read.token_projection.shape == (2, 4)
-    (tmp_path / "labelset.json").write_text(json.dumps({"calibration": {"centroids": None}}))
+    assert read.weights == {"tokens": "a1"}
+    (tmp_path / "labelset.json").write_text(json.dumps({"calibration": {"centroids": None}, "digests": made_with}))
     with pytest.raises(WeightsError, match=r"labelset.json holds no centroids of clusters .*made with k-means"):
         read_centroids(tmp_path)
     (tmp_path / "labelset.json").unlink()
