@@ -34,6 +34,7 @@ from mbps_dataset.labelling.stage_pseudo_classes import PSEUDO_CLASSES
 from mbps_dataset.labelling.stage_row import ROW
 from mbps_dataset.labelling.workers import Job, WorkerPool, default_workers, fill_store
 from mbps_dataset.metrics import OverlapTable, PanopticQuality, PanopticQualityByDistance
+from mbps_dataset.metrics.counts import right_kinds
 from mbps_dataset.recipe import Recipe
 from mbps_dataset.resizing import resize_nearest
 from mbps_dataset.sources import Frame, Source
@@ -264,7 +265,8 @@ class Bench:
         for frame, (table, _) in zip(self.frames, tables):
             metric.update_table(table, image_id=frame.image_id)
         named = _names(calibration, naming.classes)
-        right = [(k in calibration.things) == (class_id in taxonomy.THINGS_19) for k, class_id in named.items()]
+        stuff = set(named) - set(calibration.things)
+        right_side, classes = right_kinds(calibration.things, stuff, named, taxonomy.THINGS_19)
         assignment = None if apart else naming.classes
         resampled = metric.resampled(self.resamples, assignment=assignment)
         if naming.resampled_miou is not None:
@@ -276,8 +278,8 @@ class Bench:
             miou_by_distance=naming.miou_by_distance,
             instances=sum(count for _, count in tables) / len(tables),
             things=len(calibration.things),
-            right_side=sum(right),
-            classes=len(right),
+            right_side=right_side,
+            classes=classes,
         )
 
     def _bar(self, frames: Iterable[Frame], title: str) -> Iterable[Frame]:

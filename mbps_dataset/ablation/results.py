@@ -33,7 +33,7 @@ class ImpossibleRowError(RuntimeError):
 class Measurement:
     """What was measured for one variant: the metric's result, mIoU of the class maps before fusion, also by range of
     distance (near, far), thing segments per image, and how many of the `classes` that could be compared are on their true
-    side of the thing/stuff split; `resampled` numbers of the same images drawn again and again."""
+    side of the thing/stuff split; `resampled` numbers of the same images drawn again and again, `more` values by name."""
 
     result: PanopticResult
     miou: float
@@ -43,6 +43,7 @@ class Measurement:
     classes: int
     miou_by_distance: Mapping[tuple[float, float], float] = field(default_factory=dict)
     resampled: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    more: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def row_result(row: Row, measured: Sequence[Measurement], first: Sequence[Measur
     values = {name: _mean([getattr(m.result, name) for m in measured]) for name in VALUES}
     for name in ("miou", "instances", "things", "right_side", "classes"):
         values[name] = _mean([float(getattr(m, name)) for m in measured])
+    for name in measured[0].more:
+        values[name] = _mean([m.more[name] for m in measured])
     for limits in measured[0].miou_by_distance:
         values[range_name(*limits)] = _mean([m.miou_by_distance[limits] for m in measured])
     return RowResult(

@@ -6,15 +6,19 @@ All rows see the same images in the same order from the same start; truth is rea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from mbps_dataset import taxonomy
 from mbps_dataset.ablation.results import Measurement, RowResult, row_result
 from mbps_dataset.ablation.rows import Row, Table
 from mbps_dataset.ablation.training_rows import TrainingRow
 from mbps_dataset.formats.training_set import TrainingSet
 from mbps_dataset.metrics import PanopticQuality
+from mbps_dataset.metrics.counts import right_kinds
 from mbps_dataset.models.panoptic.loading import load_panoptic
 from mbps_dataset.models.panoptic.network import PanopticNetwork
+from mbps_dataset.models.panoptic.record import TrainingRecord
 from mbps_dataset.models.panoptic.starting import changed_panoptic, fresh_panoptic
 from mbps_dataset.training.checkpointing import seeded
 from mbps_dataset.training.panoptic.trainer import Records, train_panoptic
@@ -43,8 +47,8 @@ def run_training_table(
 ) -> tuple[Table, tuple[RowResult, ...]]:
     """The table and its rows, each with 95 % of what its PQ changes against the first, over `resamples` of the images.
 
-    `score` measures all networks on the same images. `folder` keeps weights, log and checkpoint of each row, from where the same call goes on. `tell` hears what begins.
-    Raises what `train_panoptic` raises, and `WeightsError` or `RecipeError` for a network that cannot be made.
+    `score` measures all networks on the same images. `folder` keeps weights, log and checkpoint of each row, from where the
+    same call goes on. `tell` hears what begins. Raises what `train_panoptic` raises, and `WeightsError` or `RecipeError` for a network that cannot be made.
     """
     networks: dict[str, Path] = {}
     scores = []
@@ -55,11 +59,8 @@ def run_training_table(
         network = _trained(labelled, kind, row, networks[row.name], start, backbone, device, show_progress)
         scores.append(score(network))
     plain = [Row(row.name, published={} if row.published is None else {"pq": row.published}) for row in rows]
-    measured = [_measurement(*each, resamples) for each in scores]
-    results = tuple(
-        _with_things(row_result(row, [own], measured[:1]), alone)
-        for row, own, (_, alone) in zip(plain, measured, scores, strict=True)
-    )
+    measured = [_measurement(*each, labelled, resamples) for each in scores]
+    results = tuple(row_result(row, [own], measured[:1]) for row, own in zip(plain, measured, strict=True))
     return Table(TABLE, "Training components, one more in each row", COLUMNS, tuple(plain)), results
 
 
@@ -82,30 +83,39 @@ def _trained(
             )
         else:
             network = changed_panoptic(load_panoptic(str(start)), row.network)
+    from_what = (
+        f"the row {row.goes_on!r}"
+        if row.goes_on
+        else f"the backbone {Path(backbone).name}"
+        if backbone
+        else "a random start"
+    )
+    network.record = TrainingRecord(labelled.made_by, asdict(row.settings), from_what)
     network.to(device)
-    data = f"{kind} from {start or backbone or 'a random start'}, set {labelled.made_by.identity[:16]}, {dict(row.network)}"
+    data = f"{kind} from {from_what}, set {labelled.made_by.identity[:16]}, {dict(row.network)}"
     records = Records(folder, data=data, show_progress=show_progress)
     train_panoptic(network, labelled.samples, row.settings, records=records)
     network.save_pretrained(folder)
     return network
 
 
-def _measurement(quality: PanopticQuality, alone: PanopticQuality, resamples: int) -> Measurement:
-    result, things = quality.compute(), alone.compute().per_class[0]
+def _measurement(
+    quality: PanopticQuality, alone: PanopticQuality, labelled: TrainingSet, resamples: int
+) -> Measurement:
+    """Both metrics in numbers: also ``found``, the share of true things, and ``false_things`` an image, whatever their classes."""
+    result, counts, images = quality.compute(), alone.compute().per_class[0], len(alone)
+    stuff = set(range(len(labelled.class_names))) - set(labelled.things)
+    right_side, classes = right_kinds(labelled.things, stuff, result.assignment, taxonomy.THINGS_19)
     return Measurement(
         result=result,
         resampled=quality.resampled(resamples),
         miou=result.miou,
-        instances=(things["tp"] + things["fp"]) / len(alone),
-        things=0,
-        right_side=0,
-        classes=0,
+        instances=(counts["tp"] + counts["fp"]) / images,
+        things=len(labelled.things),
+        right_side=right_side,
+        classes=classes,
+        more={
+            "found": counts["tp"] / max(counts["tp"] + counts["fn"], 1),
+            "false_things": counts["fp"] / images,
+        },
     )
-
-
-def _with_things(result: RowResult, alone: PanopticQuality) -> RowResult:
-    """With ``found``, the share of true things, and ``false_things`` an image, whatever their classes."""
-    counts = alone.compute().per_class[0]
-    result.values["found"] = counts["tp"] / max(counts["tp"] + counts["fn"], 1)
-    result.values["false_things"] = counts["fp"] / len(alone)
-    return result

@@ -271,6 +271,7 @@ def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
             "masks",
             "by_distance",
             "paint",
+            "bootstrap",
         )
         if used := [f"--{name.replace('_', '-')}" for name in of_one if getattr(arguments, name)]:
             raise InputError(f"{', '.join(used)}: for one PREDICTIONS; of several only panoptic quality is printed.")
@@ -280,7 +281,7 @@ def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
         own = ("convention", "classes", "paint", "detections")
         if used := [f"--{name}" for name in own if getattr(arguments, name)]:
             raise InputError(f"--protocol says all that decides a score; leave out {', '.join(used)}.")
-    if arguments.source and not arguments.data_dir and arguments.source not in ("scenes",):
+    if arguments.source and not arguments.data_dir and arguments.source != "scenes":
         raise InputError("--source says what lies in --data-dir; give that too.")
     if arguments.data_dir and arguments.truth:
         raise InputError("--truth takes the place of the truth below --data-dir; give one of them.")

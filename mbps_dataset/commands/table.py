@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mbps_dataset.commands.build import positive
-from mbps_dataset.commands.train_panoptic import add_images_arguments, settings_of
+from mbps_dataset.commands.train_panoptic import (
+    add_images_arguments,
+    add_training_arguments,
+    learned_set,
+    measured_set,
+    require_use_of_backbone,
+    settings_of,
+)
 from mbps_dataset.errors import InputError
 
 
@@ -37,16 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR",
                         help="folder for tables, weights and logs of each row; the same command continues")  # fmt: skip
     add_images_arguments(parser)
-    parser.add_argument("--network", choices=("dense", "mask2former", "cascade"), default="dense",
-                        help="which network is trained (default: dense)")  # fmt: skip
-    parser.add_argument("--backbone", metavar="WEIGHTS", help="pretrained backbone, as for mbps train panoptic")
-    parser.add_argument("--steps", type=int, help="optimiser steps of a row")
-    parser.add_argument("--batch-size", type=int, help="images per step")
-    parser.add_argument("--learning-rate", type=float, help="default: 0.001 (dense), 0.0001 (others)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", dest="training_settings",
-                        help="another setting of the training, in every row; rows set their own components after it")  # fmt: skip
-    parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
+    add_training_arguments(parser)
+    parser.set_defaults(start=None)  # every row begins as its network does
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,21 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
     from mbps_dataset.ablation.rendering import as_document, as_markdown
     from mbps_dataset.ablation.training_rows import training_rows
     from mbps_dataset.ablation.training_run import run_training_table
-    from mbps_dataset.formats.training_set import open_training_set
     from mbps_dataset.hub.builder import default_device
     from mbps_dataset.store import write_atomically
 
-    if arguments.backbone and arguments.network == "dense":
-        raise InputError("--backbone is for --network mask2former or cascade; the dense network has none.")
+    require_use_of_backbone(arguments)
     if network := [each for each in arguments.training_settings if each.startswith("network.")]:
         raise InputError(f"--set {network[0]}: rows decide about the network; leave it out.")
-    arguments.start = None
-    settings = settings_of(arguments)
-    labelled = open_training_set(
-        arguments.label_set, recipe=arguments.recipe, revision=arguments.revision, splits=arguments.split,
-        data_dir=arguments.data_dir, source=arguments.source, limit=arguments.limit,
-    )  # fmt: skip
-    labelled.require_trainable()
+    settings, labelled = settings_of(arguments), learned_set(arguments)
     truth = _truth(arguments, labelled)
     rows = training_rows(arguments.network, settings)
     table, results = run_training_table(
@@ -88,19 +79,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _truth(arguments: argparse.Namespace, labelled: TrainingSet) -> AgainstTruth:
     """Ground truth of the images of --val, whose labels play no part. Raises `InputError` if an image has none."""
-    from mbps_dataset.formats.opening import open_label_set
-    from mbps_dataset.formats.training_set import open_training_set
     from mbps_dataset.scoring.while_training import AgainstTruth
 
-    where = (
-        {"recipe": arguments.recipe, "revision": arguments.revision} if arguments.val == arguments.label_set else {}
-    )
-    measured = open_training_set(
-        arguments.val, data_dir=arguments.data_dir, source=arguments.source, usual="validation", **where
-    )
-    source = open_label_set(arguments.val, **where).open_source(data_dir=arguments.data_dir)
+    measured, open_truth = measured_set(arguments)
     seen = replace(labelled, name=measured.name, samples=measured.samples)
-    return AgainstTruth.of(seen, source, arguments.val_limit or len(measured.samples))
+    return AgainstTruth.of(seen, open_truth(), arguments.val_limit or len(measured.samples))
 
 
 def _about(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mbps_dataset.formats.training_set import TrainingSet
     from mbps_dataset.models.panoptic.network import PanopticNetwork
     from mbps_dataset.models.panoptic.record import LearnedFrom, TrainingRecord
+    from mbps_dataset.sources import Source
     from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
     from mbps_dataset.training.panoptic.trainer import Evaluate
     from mbps_dataset.training.processes import Processes
@@ -42,13 +43,7 @@ def add_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR",
                         help="folder for the weights, log, curve and checkpoint; the same command continues")  # fmt: skip
     add_images_arguments(parser)
-    parser.add_argument("--network", choices=("dense", "mask2former", "cascade"), default="dense",
-                        help="dense learns from nothing in minutes; mask2former and cascade (CUPS' own) are for a --backbone (default: dense)")  # fmt: skip
-    parser.add_argument(
-        "--backbone",
-        metavar="WEIGHTS",
-        help="pretrained backbone: folder or Hub id (mask2former), or DINO's ResNet-50, .pth or .pkl (cascade)",
-    )
+    add_training_arguments(parser)
     parser.add_argument(
         "--start", metavar="WEIGHTS", help="train these panoptic weights further, in place of --network"
     )
@@ -56,13 +51,6 @@ def add_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
                         help="with --start: keep backbone and neck, and learn the classes of SET anew")  # fmt: skip
     parser.add_argument("--few", type=positive, metavar="N",
                         help="three trainings on N images each that no other has: what few labels give, with spread")  # fmt: skip
-    parser.add_argument("--steps", type=int, help="optimiser steps")
-    parser.add_argument("--batch-size", type=int, help="images per step; under `accelerate launch` processes share it")
-    parser.add_argument("--learning-rate", type=float, help="default: 0.001 (dense), 0.0001 (others)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", dest="training_settings",
-                        help="another setting of the training, such as crop=256,512 or copy_paste=true, or of the network, network.NAME=VALUE; "
-                             "docs/training-settings.md lists them")  # fmt: skip
     parser.add_argument(
         "--val", metavar="SET", help="measure while training how well the labels of this set are found"
     )
@@ -76,8 +64,26 @@ def add_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-every", type=int, default=0, metavar="N", help="also keep the weights of every N-th step"
     )
-    parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
     parser.add_argument("--dry-run", action="store_true", help="print set, settings, memory and time; write nothing")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say which network is trained, and how."""
+    parser.add_argument("--network", choices=("dense", "mask2former", "cascade"), default="dense",
+                        help="dense learns from nothing in minutes; mask2former and cascade (CUPS' own) are for a --backbone (default: dense)")  # fmt: skip
+    parser.add_argument(
+        "--backbone",
+        metavar="WEIGHTS",
+        help="pretrained backbone: folder or Hub id (mask2former), or DINO's ResNet-50, .pth or .pkl (cascade)",
+    )
+    parser.add_argument("--steps", type=int, help="optimiser steps")
+    parser.add_argument("--batch-size", type=int, help="images per step; under `accelerate launch` processes share it")
+    parser.add_argument("--learning-rate", type=float, help="default: 0.001 (dense), 0.0001 (others)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", dest="training_settings",
+                        help="another setting of the training, such as crop=256,512 or copy_paste=true, or of the network, network.NAME=VALUE; "
+                             "docs/training-settings.md lists them")  # fmt: skip
+    parser.add_argument("--device", help="torch device (default: cuda where there is one, else cpu)")
 
 
 def add_images_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,17 +100,12 @@ def add_images_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_panoptic(arguments: argparse.Namespace) -> int:
     """Train, save, and say what was learned and how to use it."""
-    from mbps_dataset.formats.training_set import open_training_set
     from mbps_dataset.training.processes import Processes
 
     _require_that_all_is_used(arguments)
     settings = settings_of(arguments)
     network_settings_of(arguments)
-    labelled = open_training_set(
-        arguments.label_set, recipe=arguments.recipe, revision=arguments.revision, splits=arguments.split,
-        data_dir=arguments.data_dir, source=arguments.source, limit=arguments.limit,
-    )  # fmt: skip
-    labelled.require_trainable()
+    labelled = learned_set(arguments)
     evaluate, processes = _evaluation(arguments, labelled), Processes.started()
     if arguments.few is not None:
         return _train_on_few(arguments, labelled, settings, evaluate, processes)
@@ -173,6 +174,37 @@ def _train_on_few(
     return 0
 
 
+def learned_set(arguments: argparse.Namespace) -> TrainingSet:
+    """The set that is learned from. Raises `InputError` if it cannot be."""
+    from mbps_dataset.formats.training_set import open_training_set
+
+    labelled = open_training_set(
+        arguments.label_set, recipe=arguments.recipe, revision=arguments.revision, splits=arguments.split,
+        data_dir=arguments.data_dir, source=arguments.source, limit=arguments.limit,
+    )  # fmt: skip
+    labelled.require_trainable()
+    return labelled
+
+
+def measured_set(arguments: argparse.Namespace) -> tuple[TrainingSet, Callable[[], Source]]:
+    """The set of ``--val``, and what opens the source of its images, which may have ground truth."""
+    from mbps_dataset.formats.opening import open_label_set
+    from mbps_dataset.formats.training_set import open_training_set
+
+    same = arguments.val == arguments.label_set
+    where = {"recipe": arguments.recipe, "revision": arguments.revision} if same else {}
+    measured = open_training_set(
+        arguments.val, data_dir=arguments.data_dir, source=arguments.source, usual="validation", **where
+    )
+    return measured, lambda: open_label_set(arguments.val, **where).open_source(data_dir=arguments.data_dir)
+
+
+def require_use_of_backbone(arguments: argparse.Namespace) -> None:
+    """Raises `InputError` for ``--backbone`` of a network that has none."""
+    if arguments.backbone and arguments.network == "dense":
+        raise InputError("--backbone is for --network mask2former or cascade; the dense network has none.")
+
+
 def settings_of(arguments: argparse.Namespace) -> PanopticTrainingSettings:
     """The settings that the arguments describe. Raises `RecipeError` for one that does not exist or cannot be."""
     from mbps_dataset.training.panoptic.settings import PanopticTrainingSettings
@@ -226,8 +258,7 @@ def _require_that_all_is_used(arguments: argparse.Namespace) -> None:
     """Raises `InputError` for an argument that another one, or its absence, leaves without effect."""
     if arguments.start and (arguments.backbone or arguments.network != "dense"):
         raise InputError("--start goes on with the network that it names; leave out --network and --backbone.")
-    if arguments.backbone and arguments.network == "dense":
-        raise InputError("--backbone is for --network mask2former or cascade; the dense network has none.")
+    require_use_of_backbone(arguments)
     if arguments.fresh_heads and not arguments.start:
         raise InputError("--fresh-heads is about the weights of --start; give them too.")
     if arguments.few is not None and not arguments.val:
@@ -301,19 +332,11 @@ def _evaluation(arguments: argparse.Namespace, labelled: TrainingSet) -> Evaluat
     """What is measured while training, if a set to measure on was named."""
     if arguments.val is None:
         return None
-    from mbps_dataset.formats.opening import open_label_set
-    from mbps_dataset.formats.training_set import open_training_set
     from mbps_dataset.scoring.while_training import AgainstLabels, AgainstTruth
 
-    same = arguments.val == arguments.label_set
-    where = {"recipe": arguments.recipe, "revision": arguments.revision} if same else {}
-    measured = open_training_set(
-        arguments.val, data_dir=arguments.data_dir, source=arguments.source, usual="validation", **where
-    )
+    measured, open_truth = measured_set(arguments)
     labelled.require_same_classes(measured.class_names, measured.things, arguments.val)
-    if not arguments.val_truth:
-        return AgainstLabels(measured)
-    return AgainstTruth.of(measured, open_label_set(arguments.val, **where).open_source(data_dir=arguments.data_dir))
+    return AgainstTruth.of(measured, open_truth()) if arguments.val_truth else AgainstLabels(measured)
 
 
 def _tell_cost(

@@ -67,31 +67,41 @@ class AgainstTruth:
         if missing := sorted(wanted - set(found)):
             raise InputError(
                 f"{labelled.name}: {len(missing)} of {len(wanted)} images have no ground truth in {source.name}, e.g. "
-                f"{missing[0]}; leave out --val-truth to measure against the set's labels."
+                f"{missing[0]}; give a set whose images have it."
             )
         return cls(labelled, found, most)
 
     def __call__(self, network: PanopticNetwork) -> dict[str, float]:
         """Measure the network."""
-        return _told(self.scores(network)[0])
+        metric = self._empty()
+        for predicted, true in self._pairs(network):
+            metric.update(**predicted.as_prediction(), **true.as_truth())
+        return _told(metric)
 
     def scores(self, network: PanopticNetwork) -> tuple[PanopticQuality, PanopticQuality]:
         """Metrics that hold every image: over the 19 classes, and of things as one class, 0, whatever class they were given."""
+        metric, alone = self._empty(), PanopticQuality([_THING], [_NO_THING])
+        for predicted, true in self._pairs(network):
+            metric.update(**predicted.as_prediction(), **true.as_truth())
+            alone.update(**_things_alone(predicted).as_prediction(), **_things_alone(true).as_truth())
+        return metric, alone
+
+    def _pairs(self, network: PanopticNetwork) -> Iterator[tuple[Labels, Labels]]:
+        """What the network finds in each image, and its truth."""
+        for sample, predicted in _predictions(network, _shown(self.labelled, self.most)):
+            yield predicted, self.truth[sample.image_id]
+
+    def _empty(self) -> PanopticQuality:
+        """The metric of no image."""
         things, named = self.labelled.things, self.labelled.made_by.named
         stuff = [k for k in range(len(self.labelled.class_names)) if k not in things]
-        metric = PanopticQuality(
+        return PanopticQuality(
             taxonomy.THINGS_19,
             taxonomy.STUFF_19,
             matching="none" if named else "hungarian",
             pseudo_things=None if named else things,
             pseudo_stuff=None if named else stuff,
         )
-        alone = PanopticQuality([_THING], [_NO_THING])
-        for sample, predicted in _predictions(network, _shown(self.labelled, self.most)):
-            true = self.truth[sample.image_id]
-            metric.update(**predicted.as_prediction(), **true.as_truth())
-            alone.update(**_things_alone(predicted).as_prediction(), **_things_alone(true).as_truth())
-        return metric, alone
 
 
 _THING, _NO_THING = 0, 1

@@ -107,8 +107,11 @@ def test_several_labels_are_rows_of_one_table(tmp_path, capsys):
 
 
 def test_what_is_printed_of_one_alone_is_refused_for_several(tmp_path, capsys):
-    assert main(["eval", "one", "other", "--masks", "--json", str(tmp_path / "q.json")]) == 1
-    assert "--json, --masks: for one PREDICTIONS; of several only panoptic quality" in capsys.readouterr().err
+    assert main(["eval", "one", "other", "--masks", "--json", str(tmp_path / "q.json"), "--bootstrap", "9"]) == 1
+    assert (
+        "--json, --masks, --bootstrap: for one PREDICTIONS; of several only panoptic quality"
+        in capsys.readouterr().err
+    )
 
 
 def test_any_source_is_the_truth_of_any_form(tmp_path, capsys):

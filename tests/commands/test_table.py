@@ -32,6 +32,7 @@ def test_every_row_is_measured_with_an_interval(written, capsys):
     assert [row["name"] for row in rows][:2] == ["Vanilla training", "+ DropLoss: what is not known is left open"]
     assert len(rows) == 6 and all(0 <= row["found"] <= 1 and row["false_things"] >= 0 for row in rows)
     assert all("delta_pq" in row["intervals"] for row in rows)
+    assert all(row["things"] > 0 and 0 <= row["right_side"] <= row["classes"] for row in rows)
     text = (written / "table.md").read_text()
     assert "**Table 7c of CUPS: Training components, one more in each row**" in text
     assert "| 24.1 |" in text and "Things found" in text
@@ -40,6 +41,9 @@ def test_every_row_is_measured_with_an_interval(written, capsys):
 def test_rows_are_trained_as_they_say(written):
     assert load_panoptic(str(written / "row-0")).config.unknown_is_empty
     assert not load_panoptic(str(written / "row-1")).config.unknown_is_empty
+    record = load_panoptic(str(written / "row-4")).record
+    assert record is not None and record.start == "the row '+ Self-enhanced copy-paste'"
+    assert record.settings["self_labels_after"] == 1
     assert read_log(written / "row-3/log.jsonl")[-1]["step"] == 3
     assert read_log(written / "row-4/log.jsonl")[-1]["step"] == 2
 

@@ -84,7 +84,8 @@ def test_against_ground_truth_clusters_are_matched() -> None:
     assert told["pq_stuff"] > 0.99 and told["pq"] > 0.9
     stranger = held([replace(given[0], image_id="elsewhere")])
     with pytest.raises(
-        InputError, match="1 of 1 images have no ground truth in scenes, e.g. elsewhere; leave out --val-truth"
+        InputError,
+        match="1 of 1 images have no ground truth in scenes, e.g. elsewhere; give a set whose images have it",
     ):
         AgainstTruth.of(stranger, source)
 
