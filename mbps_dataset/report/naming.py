@@ -8,8 +8,6 @@ clusters it was made for, so that names given to other clusters are refused.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +20,7 @@ from scipy.cluster.hierarchy import linkage
 from mbps_dataset import taxonomy
 from mbps_dataset.arrays import RGBImage, SemanticMap
 from mbps_dataset.labelling.calibration import Calibration
+from mbps_dataset.report.pictures import data_uri
 from mbps_dataset.resizing import resize_nearest
 
 
@@ -38,9 +37,12 @@ class Nameable:
     clusters: SemanticMap
 
 
-def can_be_named(calibration: Calibration) -> bool:
-    """Whether classes are clusters without a name, of a number that one byte holds."""
-    return calibration.cluster_to_class is None and len(calibration.classes) <= 254
+def can_be_named(document: Mapping[str, Any], calibration: Calibration) -> bool:
+    """Whether classes are clusters without a name, of a number that one byte holds, in a set that is built with names.
+
+    What a network predicts has the classes that it learned.
+    """
+    return "predicted" not in document and calibration.cluster_to_class is None and len(calibration.classes) <= 254
 
 
 def naming_data(calibration: Calibration, pictures: Sequence[Nameable], palette: NDArray[np.uint8]) -> dict[str, Any]:
@@ -74,11 +76,5 @@ def _picture(each: Nameable) -> Mapping[str, Any]:
     height, width = each.clusters.shape
     size = (WIDTH, max(1, round(WIDTH * height / width)))
     clusters = resize_nearest(each.clusters, size[1], size[0]).astype(np.uint8)
-    photo = None if each.photo is None else _embedded(Image.fromarray(each.photo).resize(size), "WEBP", quality=80)
-    return {"name": each.image_id, "photo": photo, "clusters": _embedded(Image.fromarray(clusters), "PNG")}
-
-
-def _embedded(image: Image.Image, kind: str, **options: Any) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    photo = None if each.photo is None else data_uri(Image.fromarray(each.photo).resize(size), "WEBP", quality=80)
+    return {"name": each.image_id, "photo": photo, "clusters": data_uri(Image.fromarray(clusters), "PNG")}

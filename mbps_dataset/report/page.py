@@ -6,7 +6,6 @@ are the slider that fades the labels over the photo and the naming of clusters (
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from mbps_dataset.report.motion_pictures import TITLES as MOTION_TITLES
 from mbps_dataset.report.motion_pictures import motion_pictures
 from mbps_dataset.report.naming import Nameable, can_be_named, naming_data
 from mbps_dataset.report.originals import Originals, open_originals
-from mbps_dataset.report.pictures import LegendEntry, contact_sheet, panels
+from mbps_dataset.report.pictures import LegendEntry, contact_sheet, data_uri, panels
 from mbps_dataset.report.quality import split_quality
 from mbps_dataset.report.statistics import SplitStatistics
 from mbps_dataset.sources import Truth
@@ -130,7 +129,7 @@ def write_preview(
     subtitles = {**colouring.titles, **MOTION_TITLES}
     sheet = contact_sheet(pictures, names, subtitles=subtitles, legend=_legend(colouring, statistics))
     naming = None
-    if can_be_named(built.calibration):
+    if can_be_named(built.document, built.calibration):
         nameable = [Nameable(each.row.image_id, each.row.image, each.row.semantic) for each in shown]
         naming = naming_data(built.calibration, nameable, colouring.palette)
     page = Page(
@@ -243,6 +242,4 @@ def _figures(pictures: Mapping[str, RGBImage], colouring: Colouring) -> Iterator
 def _embedded(picture: RGBImage, flat: bool = False) -> str:
     image = Image.fromarray(picture)
     image.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH), Image.Resampling.BOX if flat else Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=82)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_uri(image, "WEBP", quality=82)

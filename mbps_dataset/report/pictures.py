@@ -5,6 +5,8 @@ Which colour a class wears is decided in `mbps_dataset.report.colouring`; titles
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -124,3 +126,10 @@ def _draw_entry(pen: ImageDraw.ImageDraw, place: tuple[int, int], entry: LegendE
         pen.rectangle((left, top + 2, left + _SWATCH, top + 2 + _SWATCH), fill=tuple(colour))
         left += _SWATCH + 6
     pen.text((left, top), entry.text, fill=(70, 70, 70), font=font)
+
+
+def data_uri(image: Image.Image, kind: str, **options: Any) -> str:
+    """A picture as text for a page, coded as `kind` "PNG" or "WEBP" with Pillow's `options`."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
