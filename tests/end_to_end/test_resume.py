@@ -264,7 +264,6 @@ sys.exit(cli.main(sys.argv[2:]))
 """
 
 
-@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform == "win32", reason="no file size limits")
 def test_a_full_disk_is_one_line_and_nothing_is_lost(inputs, settings, undisturbed, tmp_path):
     """A file size limit makes writes fail half-way, as a full disk does: in the store first, then in a Parquet file."""
